@@ -1,0 +1,1 @@
+"""SQL: the schema and the queries of each noun; rows in, frozen values out."""

@@ -1,0 +1,1 @@
+"""The openami command: one file per verb."""

@@ -1,0 +1,1 @@
+"""Machines: the driver Protocol and its implementations."""

@@ -1,0 +1,223 @@
+"""What openami asks of a hypervisor. tests/contract holds every driver to this.
+
+A driver keeps no records: what should run is in the catalog, what does run is asked of
+the host. Every call may be repeated, after a crash too, and then finds its work done.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from openami.domain.ids import InstanceId, VolumeId, VpcId
+
+
+class MachineState(StrEnum):
+    ABSENT = "absent"  # no process; its directory may still be there
+    RUNNING = "running"
+    PAUSED = "paused"  # stopped by an I/O error of its disk; resumes when the disk is back
+
+
+class Firmware(StrEnum):
+    BIOS = "legacy-bios"
+    UEFI = "uefi"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disk:
+    """One block device of a machine: a qcow2 overlay over an optional raw, read-only base.
+
+    `serial` is what the guest reads back (virtio-blk, at most 20 bytes): the volume id
+    without its dash. An instance-store disk has no volume id and the serial `ephemeralN`.
+    """
+
+    device_name: str
+    serial: str
+    overlay: Path
+    base: Path | None
+    volume_id: VolumeId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One ingress permission of a security group, already resolved to addresses.
+
+    `protocol` is "tcp", "udp", "icmp" or "-1" (all). `sources` are IPv4 CIDR blocks;
+    a rule that names a group is resolved to the /32s of its members by the caller.
+    """
+
+    protocol: str
+    from_port: int
+    to_port: int
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
+    """A machine's place in the network: one routed tap, whose name is the guest's identity.
+
+    `number` is unique on the host among the machines that exist: it names the tap and the
+    user that the machine's process runs as.
+    """
+
+    number: int
+    instance_id: InstanceId
+    vpc_id: VpcId
+    vpc_cidr: str
+    subnet_cidr: str
+    mac: str
+    private_ip: str
+    hostname: str
+    public_ip: str | None  # a loopback address of the host (127.x.y.z)
+    ingress: tuple[Rule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """Everything a driver needs to run one instance. The first disk is the one it boots."""
+
+    instance_id: InstanceId
+    instance_type: str
+    vcpus: int
+    memory_mib: int
+    firmware: Firmware
+    disks: tuple[Disk, ...]
+    port: Port
+
+
+OnExit = Callable[[InstanceId, str], None]
+"""Told when a machine's process ends by itself; the text says why ("shutdown", "killed …")."""
+
+OnReset = Callable[[InstanceId], None]
+"""Told when the guest rebooted itself or was reset."""
+
+
+class ComputeDriver(Protocol):
+    """Machines of one host, in EC2's terms. `kind` is told with each instance (D17)."""
+
+    kind: str
+
+    def start(self, machine: Machine) -> None:
+        """Run the machine; it runs when this returns. One that runs already is left alone.
+
+        Raises MachineFailed with a sentence for the operator if it cannot be started;
+        nothing of it is left then.
+        """
+        ...
+
+    def state(self, instance_id: InstanceId) -> MachineState: ...
+
+    def power_button(self, instance_id: InstanceId) -> None:
+        """Ask the guest to shut down (ACPI). Returns at once; a machine that is gone is fine."""
+        ...
+
+    def wait_absent(self, instance_id: InstanceId, timeout_s: float) -> bool:
+        """True as soon as the machine's process is gone, False if it is not within the time."""
+        ...
+
+    def kill(self, instance_id: InstanceId) -> None:
+        """End the process now; it is gone when this returns."""
+        ...
+
+    def reset(self, instance_id: InstanceId) -> None:
+        """Reboot as the reset button does."""
+        ...
+
+    def forget(self, instance_id: InstanceId) -> None:
+        """Kill it if needed and remove everything of the machine but its disks' overlays."""
+        ...
+
+    def attach(self, instance_id: InstanceId, disk: Disk) -> None:
+        """Plug a disk into the running machine. Attached already is fine."""
+        ...
+
+    def detach(self, instance_id: InstanceId, volume_id: VolumeId, force: bool) -> bool:
+        """Ask the guest to let go of a disk; True when it is unplugged and closed.
+
+        False when the guest has not let go within a few seconds (ask again). With `force`
+        the disk is taken away whatever the guest says.
+        """
+        ...
+
+    def copy_disks(self, instance_id: InstanceId, targets: Mapping[VolumeId, Path]) -> None:
+        """Write what the running machine's overlays hold into new qcow2 files at `targets`.
+
+        All at one point in time, the moment of the call, while the guest goes on; the
+        targets hold the overlays' own clusters only and name no backing file. Complete
+        when this returns. Raises MachineFailed.
+        """
+        ...
+
+    def update_port(self, port: Port) -> None:
+        """Make the machine's firewall and relays what `port` says now."""
+        ...
+
+    def reachable(self, instance_id: InstanceId) -> bool:
+        """Whether the guest's network stack has answered since this start of the machine."""
+        ...
+
+    def console_output(self, instance_id: InstanceId) -> bytes:
+        """The last 64 KiB of the serial console, also of a machine that no longer runs."""
+        ...
+
+    def console_screenshot(self, instance_id: InstanceId) -> bytes:
+        """What the machine's screen shows now, as JPEG. Raises MachineFailed if it is absent."""
+        ...
+
+    def adopt(self, ports: Mapping[InstanceId, Port]) -> set[InstanceId]:
+        """After a restart of the server: take up the machines that still run, and tell which.
+
+        `ports` is what the catalog says should run. A machine on the host that is not in
+        it is ended and forgotten.
+        """
+        ...
+
+    def watch(self, on_exit: OnExit, on_reset: OnReset) -> None:
+        """Call back, from a thread of the driver's own, for everything that happens from now."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything this process holds. Machines go on running."""
+        ...
+
+
+class Network(Protocol):
+    """The network of one host, as a driver uses it. All calls may be repeated."""
+
+    def plug(self, port: Port) -> int:
+        """Make the VPC's namespace and the port's tap; the descriptor is for the machine.
+
+        Also serves the port: DHCP, DNS, metadata, firewall, relays. The caller closes the
+        descriptor after handing it to the machine's process; the tap lives while that lives.
+        Raises MachineFailed.
+        """
+        ...
+
+    def adopt(self, port: Port) -> None:
+        """Serve a port whose tap is already there, held by a machine that still runs."""
+        ...
+
+    def update(self, port: Port) -> None:
+        """Make firewall and relays what `port` says now."""
+        ...
+
+    def unplug(self, instance_id: InstanceId) -> None:
+        """Stop serving the instance's port and remove its rules."""
+        ...
+
+    def reachable(self, instance_id: InstanceId) -> bool:
+        """Whether the guest behind the port has taken its address and answers."""
+        ...
+
+    def restarted(self, instance_id: InstanceId) -> None:
+        """The guest was reset: it counts as unreachable until it answers again."""
+        ...
+
+    def close(self) -> None:
+        """Close every socket of this process. Taps of running machines stay."""
+        ...
+
+
+class MachineFailed(Exception):
+    """The host could not do what was asked of a machine; the message is for the operator."""

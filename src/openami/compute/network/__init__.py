@@ -1,0 +1,1 @@
+"""One network namespace per VPC, one routed tap per instance."""

@@ -1,0 +1,1 @@
+"""Machines that are only state: for testing API clients at speed."""

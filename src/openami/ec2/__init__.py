@@ -1,0 +1,1 @@
+"""The EC2 front door: wire names in, one action called, wire names out."""

@@ -1,0 +1,1 @@
+"""The ASGI edge: one request from first byte to last."""

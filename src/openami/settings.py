@@ -1,0 +1,91 @@
+"""One frozen tree of settings: defaults, then openami.toml, then OPENAMI_* variables.
+
+Only openami.app reads the environment; this module is told it. Unknown keys are errors:
+a misspelt setting must not be silently ignored.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, cast
+
+
+class SettingsError(Exception):
+    """A setting is unknown or has no meaning; the message names it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every knob of openami. Each may be given as a key of openami.toml or as OPENAMI_<KEY>."""
+
+    state_dir: Path = Path("/var/lib/openami")
+    host: str = "127.0.0.1"
+    port: int = 8773
+    regions: tuple[str, ...] = ("us-east-1", "us-west-2")
+    compute_driver: str = "qemu"  # "qemu" or "record"
+    accelerator: str = "auto"  # "auto" (a trial boot decides), "kvm" or "tcg"
+    egress: str = "none"  # the guests' way out of their VPC: "none" or "nat"
+    vpc_pool: str = "10.112.0.0/12"  # each VPC gets a /20 of it
+    public_ip_pool: str = "127.100.0.0/16"  # loopback addresses on which guests are reached
+    first_machine_uid: int = 2_000_000  # machine n runs as the user first_machine_uid + n
+    stop_timeout_s: float = 120.0  # how long a guest may take to shut down before it is killed
+    settle_timeout_s: float = 5.0  # how long a call waits for its own work, see D19
+    memory_overcommit: float = 1.0  # guests' memory may add up to this share of the host's
+    clock_skew_s: float = 900.0
+    request_bytes_max: int = 1024 * 1024
+    public_base_url: str = ""  # as clients reach us; told by DescribeRegions
+
+    def __post_init__(self) -> None:
+        if self.compute_driver not in ("qemu", "record"):
+            raise SettingsError(f"compute_driver is {self.compute_driver!r}: qemu or record")
+        if self.accelerator not in ("auto", "kvm", "tcg"):
+            raise SettingsError(f"accelerator is {self.accelerator!r}: auto, kvm or tcg")
+        if self.egress not in ("none", "nat"):
+            raise SettingsError(f"egress is {self.egress!r}: none or nat")
+        if not self.regions:
+            raise SettingsError("regions is empty: name at least one")
+
+
+def load(file: Path | None, environment: Mapping[str, str]) -> Settings:
+    """Settings from `file` (absent is fine) and the OPENAMI_* variables of `environment`.
+
+    Raises SettingsError for an unknown key or a value of the wrong kind.
+    """
+    given: dict[str, Any] = {}
+    if file is not None and file.exists():
+        given.update(tomllib.loads(file.read_text()))
+    prefix = "OPENAMI_"
+    for name, text in environment.items():
+        if name.startswith(prefix):
+            given[name.removeprefix(prefix).lower()] = text
+    defaults = Settings()
+    known = {field.name for field in fields(Settings)}
+    changes = {}
+    for name, value in given.items():
+        if name not in known:
+            raise SettingsError(f"unknown setting {name!r}; known are {', '.join(sorted(known))}")
+        changes[name] = _converted(name, value, getattr(defaults, name))
+    return replace(defaults, **changes)
+
+
+def _converted(name: str, value: object, default: object) -> object:
+    try:
+        match default:
+            case Path():
+                return Path(str(value))
+            case tuple():
+                text = (
+                    value
+                    if isinstance(value, str)
+                    else ",".join(map(str, cast("list[object]", value)))
+                )
+                return tuple(part.strip() for part in text.split(","))
+            case int():
+                return int(str(value))
+            case float():
+                return float(str(value))
+            case _:
+                return str(value)
+    except ValueError as wrong:
+        raise SettingsError(f"setting {name!r} cannot be {value!r}") from wrong

@@ -1,0 +1,1 @@
+"""The STS front door: who am I."""

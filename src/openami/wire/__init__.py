@@ -1,0 +1,1 @@
+"""botocore's models, read both ways, and SigV4; knows no openami noun."""
