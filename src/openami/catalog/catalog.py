@@ -1,0 +1,98 @@
+"""The catalog: the one database, and the only way to open a transaction on it."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.pool import StaticPool
+
+from openami.catalog.schema import metadata
+from openami.domain.errors import DryRunOperation
+
+Transaction = Connection
+
+BUSY_TIMEOUT_MS = 30_000
+
+
+class Catalog:
+    """Opens transactions: `begin` to write, `read` to look.
+
+    Nothing but SQL belongs inside one. Bytes, processes and the network are slow, and a
+    lock that waits for them stops every other request.
+    """
+
+    def __init__(self, engine: Engine, *, dry_run: bool = False) -> None:
+        self._engine = engine
+        self._writer = engine.execution_options(openami_writes=True)
+        self._dry_run = dry_run
+
+    @classmethod
+    def in_memory(cls) -> "Catalog":
+        engine = create_engine(
+            "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
+        )
+        _prepare_sqlite(engine)
+        metadata.create_all(engine)
+        return cls(engine)
+
+    @classmethod
+    def open(cls, url_or_file: str | Path) -> "Catalog":
+        """The catalog in a SQLite file, or at a SQLAlchemy URL; its schema must be current."""
+        if isinstance(url_or_file, Path):
+            engine = create_engine(f"sqlite:///{url_or_file}", pool_size=40, max_overflow=20)
+            _prepare_sqlite(engine)
+        else:
+            engine = create_engine(url_or_file, pool_size=40, max_overflow=20)
+        return cls(engine)
+
+    @property
+    def engine(self) -> Engine:
+        """For migrations, and for nothing else."""
+        return self._engine
+
+    @contextmanager
+    def begin(self) -> Generator[Transaction]:
+        """One writing transaction: committed when the block ends, rolled back if it raises."""
+        with self._writer.begin() as tx:
+            yield tx
+            if self._dry_run:
+                raise DryRunOperation
+
+    @contextmanager
+    def read(self) -> Generator[Transaction]:
+        """One reading transaction: all that it sees is of one moment."""
+        with self._engine.connect() as tx, tx.begin():
+            yield tx
+
+    def dry_run(self) -> "Catalog":
+        """The same catalog, on which the first write that would succeed says so and is undone."""
+        return Catalog(self._engine, dry_run=True)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    def connected(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves: sqlite3 would say it too late
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            # A commit that was told must survive a power cut: snapshots rely on it.
+            "synchronous=FULL",
+            f"busy_timeout={BUSY_TIMEOUT_MS}",
+            "foreign_keys=ON",
+            "case_sensitive_like=ON",  # EC2's filters heed case
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    def begun(connection: Connection) -> None:
+        # A reader that turns writer may find that it read the past; so writers say so first.
+        writes = connection.get_execution_options().get("openami_writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    event.listen(engine, "connect", connected)
+    event.listen(engine, "begin", begun)

@@ -1,0 +1,128 @@
+"""Tags in SQL. An account sees its own tags of a resource, whoever owns the resource."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import delete, insert, select
+
+from openami.catalog import filters
+from openami.catalog.catalog import Transaction
+from openami.catalog.schema import tags
+from openami.domain.filter import Filter, Page
+from openami.domain.ids import AccountId, Region
+from openami.domain.tag import check_count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tagged:
+    """One tag at one resource."""
+
+    resource_id: str
+    resource_type: str
+    key: str
+    value: str
+
+
+def put(
+    tx: Transaction,
+    account: AccountId,
+    region: Region,
+    resource: tuple[str, str],
+    pairs: Mapping[str, str],
+) -> None:
+    """Set tags of `resource` (its type, its id), replacing values of keys it has already.
+
+    Raises TagLimitExceeded when the resource would have too many.
+    """
+    resource_type, resource_id = resource
+    if not pairs:
+        return
+    check_count({**of_one(tx, account, resource_id), **pairs})
+    mine = (tags.c.account == account) & (tags.c.resource_id == resource_id)
+    tx.execute(delete(tags).where(mine, tags.c.key.in_(list(pairs))))
+    for key, value in pairs.items():
+        tx.execute(
+            insert(tags).values(
+                account=account,
+                region=region,
+                resource_id=resource_id,
+                resource_type=resource_type,
+                key=key,
+                value=value,
+            )
+        )
+
+
+def remove(
+    tx: Transaction, account: AccountId, resource_id: str, key: str, value: str | None
+) -> None:
+    """Take away one tag; with `value`, only if it has that value."""
+    mine = (tags.c.account == account) & (tags.c.resource_id == resource_id) & (tags.c.key == key)
+    tx.execute(delete(tags).where(mine if value is None else mine & (tags.c.value == value)))
+
+
+def remove_all(tx: Transaction, resource_id: str) -> None:
+    """The resource is gone: so are its tags, in every account."""
+    tx.execute(delete(tags).where(tags.c.resource_id == resource_id))
+
+
+def remove_all_of(tx: Transaction, account: AccountId, resource_id: str) -> None:
+    """DeleteTags without tags: every one that `account` gave."""
+    tx.execute(delete(tags).where(tags.c.account == account, tags.c.resource_id == resource_id))
+
+
+def of_one(tx: Transaction, account: AccountId, resource_id: str) -> dict[str, str]:
+    return of_many(tx, account, [resource_id]).get(resource_id, {})
+
+
+def of_many(
+    tx: Transaction, account: AccountId, resource_ids: Iterable[str]
+) -> dict[str, dict[str, str]]:
+    """Resource id → its tags as `account` sees them; untagged resources are absent."""
+    found: dict[str, dict[str, str]] = {}
+    wanted = list(resource_ids)
+    for start in range(0, len(wanted), 500):  # SQL engines limit the values of one IN
+        part = wanted[start : start + 500]
+        query = select(tags).where(tags.c.account == account, tags.c.resource_id.in_(part))
+        for row in tx.execute(query.order_by(tags.c.key)):
+            found.setdefault(row.resource_id, {})[row.key] = row.value
+    return found
+
+
+FILTERS = {
+    "key": filters.column(tags.c.key),
+    "value": filters.column(tags.c.value),
+    "resource-id": filters.column(tags.c.resource_id),
+    "resource-type": filters.column(tags.c.resource_type),
+}
+
+
+def describe(
+    tx: Transaction,
+    account: AccountId,
+    region: Region,
+    conditions: Sequence[Filter],
+    page: Page,
+) -> list[Tagged]:
+    """The account's tags in a region, ordered by resource and key; `page.after` is "id key"."""
+    query = select(tags).where(
+        tags.c.account == account,
+        tags.c.region == region,
+        filters.where(conditions, FILTERS, tags.c.resource_id, account),
+    )
+    if page.after is not None:
+        resource_id, _, key = page.after.partition(" ")
+        query = query.where(
+            (tags.c.resource_id > resource_id)
+            | ((tags.c.resource_id == resource_id) & (tags.c.key > key))
+        )
+    query = query.order_by(tags.c.resource_id, tags.c.key).limit(page.limit)
+    return [
+        Tagged(
+            resource_id=row.resource_id,
+            resource_type=row.resource_type,
+            key=row.key,
+            value=row.value,
+        )
+        for row in tx.execute(query)
+    ]

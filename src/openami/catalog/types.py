@@ -1,0 +1,108 @@
+"""Column types that hold domain values, so that a row becomes a value without mapping code."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import DateTime, Dialect, String, Text, TypeDecorator
+
+from openami.domain.block_device import BlockDeviceMapping, EbsDevice
+from openami.domain.instance import EphemeralDisk, MetadataOptions
+from openami.domain.state_reason import StateReason
+
+T = TypeVar("T")
+E = TypeVar("E", bound=StrEnum)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware instant. SQLite forgets the zone, so UTC goes in and UTC comes out."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class EnumText(TypeDecorator[E], Generic[E]):
+    """A StrEnum by its value."""
+
+    impl = String(32)
+    cache_ok = True
+
+    def __init__(self, kind: type[E]) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def process_bind_param(self, value: E | None, dialect: Dialect) -> str | None:
+        return None if value is None else str(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> E | None:
+        return None if value is None else self.kind(value)
+
+
+class JsonText(TypeDecorator[T], Generic[T]):
+    """A value that is never searched for, as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, name: str, to: Callable[[T], Any], back: Callable[[Any], T]) -> None:
+        super().__init__()
+        self.name, self._to, self._back = name, to, back
+
+    def process_bind_param(self, value: T | None, dialect: Dialect) -> str | None:
+        return None if value is None else json.dumps(self._to(value), separators=(",", ":"))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> T | None:
+        return None if value is None else self._back(json.loads(value))
+
+
+def _bare(value: Any) -> dict[str, Any]:
+    return {key: item for key, item in dataclasses.asdict(value).items() if item is not None}
+
+
+def _mapping(raw: dict[str, Any]) -> BlockDeviceMapping:
+    ebs = raw.pop("ebs", None)
+    return BlockDeviceMapping(ebs=None if ebs is None else EbsDevice(**ebs), **raw)
+
+
+def _bare_mapping(mapping: BlockDeviceMapping) -> dict[str, Any]:
+    raw = _bare(mapping)
+    if mapping.ebs is not None:
+        raw["ebs"] = _bare(mapping.ebs)
+    return raw
+
+
+def state_reason() -> JsonText[StateReason]:
+    return JsonText("state_reason", _bare, lambda raw: StateReason(**raw))
+
+
+def metadata_options() -> JsonText[MetadataOptions]:
+    return JsonText("metadata_options", _bare, lambda raw: MetadataOptions(**raw))
+
+
+def ephemeral_disks() -> JsonText[tuple[EphemeralDisk, ...]]:
+    return JsonText(
+        "ephemeral_disks",
+        lambda disks: [_bare(disk) for disk in disks],
+        lambda raw: tuple(EphemeralDisk(**disk) for disk in raw),
+    )
+
+
+def block_device_mappings() -> JsonText[tuple[BlockDeviceMapping, ...]]:
+    return JsonText(
+        "block_device_mappings",
+        lambda mappings: [_bare_mapping(mapping) for mapping in mappings],
+        lambda raw: tuple(_mapping(mapping) for mapping in raw),
+    )
+
+
+def texts() -> JsonText[tuple[str, ...]]:
+    return JsonText("texts", list, tuple)

@@ -1,0 +1,111 @@
+"""An image: what it boots from, who may see and launch it, and what may happen to it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from openami.domain.block_device import BlockDeviceMapping
+from openami.domain.errors import EC2Error
+from openami.domain.ids import AccountId, ImageId, InstanceId, Region
+from openami.domain.lifecycle import advance
+from openami.domain.state_reason import StateReason
+
+
+class ImageState(StrEnum):
+    PENDING = "pending"
+    AVAILABLE = "available"
+    DISABLED = "disabled"
+    FAILED = "failed"
+    DEREGISTERED = "deregistered"
+
+
+class ImageEvent(StrEnum):
+    SNAPSHOTS_COMPLETED = "the completion of its snapshots"
+    SNAPSHOT_FAILED = "the failure of a snapshot"
+    DISABLE = "DisableImage"
+    ENABLE = "EnableImage"
+    DEREGISTER = "DeregisterImage"
+
+
+S, E = ImageState, ImageEvent
+
+TRANSITIONS: Final[Mapping[tuple[ImageState, ImageEvent], ImageState]] = {
+    (S.PENDING, E.SNAPSHOTS_COMPLETED): S.AVAILABLE,
+    (S.PENDING, E.SNAPSHOT_FAILED): S.FAILED,
+    (S.AVAILABLE, E.DISABLE): S.DISABLED,
+    (S.DISABLED, E.ENABLE): S.AVAILABLE,
+    (S.PENDING, E.DEREGISTER): S.DEREGISTERED,
+    (S.AVAILABLE, E.DEREGISTER): S.DEREGISTERED,
+    (S.DISABLED, E.DEREGISTER): S.DEREGISTERED,
+    (S.FAILED, E.DEREGISTER): S.DEREGISTERED,
+}
+
+_NAME: Final = re.compile(r"[A-Za-z0-9()\[\] ./\-'@_]{3,128}")
+
+
+def checked_image_name(name: str) -> str:
+    """`name` if EC2 accepts it (RegisterImage, parameter Name): 3-128 of a few characters."""
+    if _NAME.fullmatch(name) is None:
+        raise EC2Error.of(
+            "InvalidAMIName.Malformed",
+            f"AMI name '{name}' is invalid: AMI names must be between 3 and 128 characters long,"
+            " and may contain letters, numbers, '(', ')', '[', ']', ' ', '.', '/', '-', ''', '@'"
+            " and '_'",
+        )
+    return name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """An AMI. Its content, name and mappings never change; see TRANSITIONS for what does."""
+
+    id: ImageId
+    region: Region
+    owner: AccountId
+    name: str
+    state: ImageState
+    root_device_name: str
+    block_device_mappings: tuple[BlockDeviceMapping, ...]
+    created_at: datetime
+    description: str | None = None
+    location: str = ""
+    architecture: str = "x86_64"
+    virtualization_type: str = "hvm"
+    boot_mode: str | None = None
+    ena_support: bool = False
+    sriov_net_support: str | None = None
+    tpm_support: str | None = None
+    imds_support: str | None = None
+    kernel_id: str | None = None
+    ramdisk_id: str | None = None
+    platform: str | None = None
+    source_instance_id: InstanceId | None = None
+    source_image_id: ImageId | None = None
+    source_image_region: Region | None = None
+    last_launched_at: datetime | None = None
+    state_reason: StateReason | None = None
+    public: bool = False
+    shared_with: frozenset[AccountId] = frozenset()
+
+    def after(self, event: ImageEvent, reason: StateReason | None = None) -> "Image":
+        state = advance(TRANSITIONS, self.id, self.state, event)
+        return replace(self, state=state, state_reason=reason)
+
+    def visible_to(self, account: AccountId) -> bool:
+        """Launch permission is also permission to see; a disabled image is its owner's alone."""
+        if account == self.owner:
+            return True
+        if self.state is ImageState.DISABLED:
+            return False
+        return self.public or account in self.shared_with
+
+    @property
+    def root_device_type(self) -> str:
+        """The text "ebs" if the root device is an EBS volume, else "instance-store"."""
+        for mapping in self.block_device_mappings:
+            if mapping.device_name == self.root_device_name:
+                return "ebs" if mapping.ebs is not None else "instance-store"
+        return "instance-store"

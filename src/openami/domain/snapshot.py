@@ -1,0 +1,56 @@
+"""A snapshot: the frozen content of a volume, complete or on its way to it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from openami.domain.ids import AccountId, Region, SnapshotId, VolumeId
+from openami.domain.lifecycle import advance
+
+NO_VOLUME: Final = VolumeId("vol-ffffffff")
+"""The volume id that EC2 shows for a snapshot that was not made from a volume."""
+
+
+class SnapshotState(StrEnum):
+    PENDING = "pending"
+    COMPLETED = "completed"
+    ERROR = "error"
+
+
+class SnapshotEvent(StrEnum):
+    BLOCKS_WRITTEN = "the writing of its last block"
+    GIVEN_UP = "giving it up"
+
+
+TRANSITIONS: Final[Mapping[tuple[SnapshotState, SnapshotEvent], SnapshotState]] = {
+    (SnapshotState.PENDING, SnapshotEvent.BLOCKS_WRITTEN): SnapshotState.COMPLETED,
+    (SnapshotState.PENDING, SnapshotEvent.GIVEN_UP): SnapshotState.ERROR,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """`root` names the content (a manifest root as text); it is set once, on completion."""
+
+    id: SnapshotId
+    region: Region
+    owner: AccountId
+    volume_id: VolumeId
+    volume_size_gib: int
+    state: SnapshotState
+    started_at: datetime
+    description: str = ""
+    completed_at: datetime | None = None
+    progress_percent: int = 0
+    state_message: str | None = None
+    root: str | None = None
+
+    def completed(self, root: str, at: datetime) -> "Snapshot":
+        state = advance(TRANSITIONS, self.id, self.state, SnapshotEvent.BLOCKS_WRITTEN)
+        return replace(self, state=state, root=root, completed_at=at, progress_percent=100)
+
+    def given_up(self, message: str) -> "Snapshot":
+        state = advance(TRANSITIONS, self.id, self.state, SnapshotEvent.GIVEN_UP)
+        return replace(self, state=state, state_message=message)

@@ -1,0 +1,46 @@
+"""Tags: what may be one, and how many a resource may have.
+
+https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html#tag-restrictions
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from openami.domain.errors import EC2Error, InvalidParameterValue
+
+TAGS_MAX: Final = 50
+KEY_CHARACTERS_MAX: Final = 128
+VALUE_CHARACTERS_MAX: Final = 256
+
+
+def checked_tags(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The pairs as a dict. Raises what EC2 raises for a bad key, a bad value, a repeated key."""
+    tags: dict[str, str] = {}
+    for key, value in pairs:
+        if not key or len(key) > KEY_CHARACTERS_MAX:
+            raise InvalidParameterValue(
+                f"Tag key exceeds the maximum length of {KEY_CHARACTERS_MAX} characters"
+                if key
+                else "Tag key cannot be empty"
+            )
+        if key.lower().startswith("aws:"):
+            raise InvalidParameterValue(
+                f"Tag keys starting with 'aws:' are reserved for internal use: {key}"
+            )
+        if len(value) > VALUE_CHARACTERS_MAX:
+            raise InvalidParameterValue(
+                f"Tag value exceeds the maximum length of {VALUE_CHARACTERS_MAX} characters"
+            )
+        if key in tags:
+            raise InvalidParameterValue(f"Duplicate tag key '{key}' specified.")
+        tags[key] = value
+    check_count(tags)
+    return tags
+
+
+def check_count(tags: Mapping[str, str]) -> None:
+    if len(tags) > TAGS_MAX:
+        raise EC2Error.of(
+            "TagLimitExceeded",
+            f"The maximum number of Tags for a resource has been reached ({TAGS_MAX}).",
+        )

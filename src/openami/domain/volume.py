@@ -1,0 +1,86 @@
+"""A volume: a writable disk in one availability zone, and at most one attachment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from openami.domain.ids import AccountId, InstanceId, Region, SnapshotId, VolumeId
+from openami.domain.lifecycle import advance
+
+
+class VolumeState(StrEnum):
+    CREATING = "creating"
+    AVAILABLE = "available"
+    IN_USE = "in-use"
+    DELETING = "deleting"
+    DELETED = "deleted"  # told for a moment by clients; the row is gone
+    ERROR = "error"
+
+
+class VolumeEvent(StrEnum):
+    CREATED = "the end of its creation"
+    CREATION_FAILED = "the failure of its creation"
+    ATTACH = "AttachVolume"
+    DETACHED = "the end of its detachment"
+    DELETE = "DeleteVolume"
+
+
+S, E = VolumeState, VolumeEvent
+
+TRANSITIONS: Final[Mapping[tuple[VolumeState, VolumeEvent], VolumeState]] = {
+    (S.CREATING, E.CREATED): S.AVAILABLE,
+    (S.CREATING, E.CREATION_FAILED): S.ERROR,
+    (S.CREATING, E.ATTACH): S.IN_USE,  # the volumes of a launch are born attached
+    (S.AVAILABLE, E.ATTACH): S.IN_USE,
+    (S.IN_USE, E.DETACHED): S.AVAILABLE,
+    (S.AVAILABLE, E.DELETE): S.DELETING,
+    (S.ERROR, E.DELETE): S.DELETING,
+    (S.CREATING, E.DELETE): S.DELETING,
+}
+
+
+class AttachmentState(StrEnum):
+    ATTACHING = "attaching"
+    ATTACHED = "attached"
+    DETACHING = "detaching"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """A volume at an instance, under a device name."""
+
+    instance_id: InstanceId
+    device_name: str
+    state: AttachmentState
+    attached_at: datetime
+    delete_on_termination: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """`root` is the manifest root (text) the volume started from; None for a blank one."""
+
+    id: VolumeId
+    region: Region
+    availability_zone: str
+    owner: AccountId
+    size_gib: int
+    state: VolumeState
+    created_at: datetime
+    volume_type: str = "gp2"
+    iops: int | None = None
+    throughput: int | None = None
+    snapshot_id: SnapshotId | None = None
+    root: str | None = None
+    attachment: Attachment | None = None
+
+    def after(self, event: VolumeEvent) -> "Volume":
+        return replace(self, state=advance(TRANSITIONS, self.id, self.state, event))
+
+    def attached(self, attachment: Attachment) -> "Volume":
+        return replace(self.after(VolumeEvent.ATTACH), attachment=attachment)
+
+    def detached(self) -> "Volume":
+        return replace(self.after(VolumeEvent.DETACHED), attachment=None)

@@ -1,0 +1,25 @@
+"""The services that actions and workflows are handed, and never make for themselves."""
+
+from dataclasses import dataclass
+
+from openami.blockstore.store import ChunkStore
+from openami.blockstore.volumes import VolumeHost
+from openami.catalog.catalog import Catalog
+from openami.compute.driver import ComputeDriver
+from openami.domain.ids import Clock, Ids
+from openami.jobs.engine import Engine
+from openami.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything with an effect. app.py builds the real one, tests build theirs from fakes."""
+
+    settings: Settings
+    catalog: Catalog
+    chunks: ChunkStore
+    volumes: VolumeHost
+    compute: ComputeDriver
+    jobs: Engine
+    clock: Clock
+    ids: Ids
