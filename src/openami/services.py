@@ -8,6 +8,7 @@ from openami.catalog.catalog import Catalog
 from openami.compute.driver import ComputeDriver
 from openami.domain.ids import Clock, Ids
 from openami.jobs.engine import Engine
+from openami.jobs.locks import KeyedLocks
 from openami.settings import Settings
 
 
@@ -21,5 +22,6 @@ class Services:
     volumes: VolumeHost
     compute: ComputeDriver
     jobs: Engine
+    locks: KeyedLocks
     clock: Clock
     ids: Ids
