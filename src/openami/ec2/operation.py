@@ -39,7 +39,7 @@ def operation(handler: Handler, *heeds: str, partly: str = "") -> Operation:
 
 
 def only(value: Mapping[str, Any], where: str, heeded: frozenset[str] | set[str]) -> None:
-    """Refuse a structure that has a member beside the heeded ones. `where` is its path, "" or "A."."""
+    """Refuse a structure with a member beside the heeded ones. `where` is its path: "" or "A."."""
     for name in value:
         if name not in heeded:
             raise UnsupportedOperation(f"The parameter {where}{name} is not supported by openami")

@@ -54,12 +54,12 @@ def token_after(place: str) -> str:
 
 def _place(token: str) -> str:
     try:
-        version, _, place = base64.urlsafe_b64decode(token.encode()).partition(b":")
-        if version != b"1" or not place:
-            raise ValueError(token)
-        return place.decode()
-    except (ValueError, binascii.Error) as bad:
-        raise EC2Error.of("InvalidNextToken", f"The token '{token}' is invalid") from bad
+        version, _, place = base64.urlsafe_b64decode(token.encode()).decode().partition(":")
+    except (ValueError, binascii.Error):
+        version, place = "", ""
+    if version != "1" or not place:
+        raise EC2Error.of("InvalidNextToken", f"The token '{token}' is invalid")
+    return place
 
 
 def paged(
