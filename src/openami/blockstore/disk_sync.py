@@ -1,0 +1,64 @@
+"""The few system calls that make files durable, and the one that tells a full disk."""
+
+import ctypes
+import errno
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from openami.blockstore.store import StoreFull
+
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+_SYNC_FILE_RANGE_WRITE: Final = 2
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+@contextmanager
+def full_disk_is_told(where: Path) -> Generator[None]:
+    """Turns "no space left on device" into StoreFull; other errors pass."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise StoreFull(f"no room left in {where}: {error.strerror}") from error
+        raise
+
+
+def syncfs(directory: Path) -> None:
+    """Make durable all that was written to the directory's filesystem: syncfs(2).
+
+    Raises OSError, also for a write-back that failed since the last call (Linux 5.8 on).
+    """
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if _libc.syncfs(descriptor) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), str(directory))
+    finally:
+        os.close(descriptor)
+
+
+def start_writeback(descriptor: int) -> None:
+    """Let the disk begin with the file now, so that a later syncfs finds little to do.
+
+    Only a hint: whether it worked is told by the sync, so its result is not looked at.
+    """
+    _libc.sync_file_range(
+        descriptor, ctypes.c_int64(0), ctypes.c_int64(0), ctypes.c_uint(_SYNC_FILE_RANGE_WRITE)
+    )
+
+
+def sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    written = os.write(descriptor, data)
+    while written < len(data):
+        written += os.write(descriptor, memoryview(data)[written:])

@@ -1,0 +1,209 @@
+"""Objects as files of a local directory: `c/ab/<hex>` and `n/ab/<hex>`.
+
+A writer stages into a directory of its own under `stage/`, makes that durable with one syncfs,
+renames, and makes the names durable with another (DESIGN D8). A staging directory is locked while
+its writer lives, so `recover` can tell what a dead process left behind.
+"""
+
+import fcntl
+import os
+import re
+import shutil
+import tempfile
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from openami.blockstore import codec
+from openami.blockstore.disk_sync import (
+    full_disk_is_told,
+    start_writeback,
+    sync_directory,
+    syncfs,
+    write_all,
+)
+from openami.blockstore.store import ChunkCorrupt, ChunkLost, Kind
+from openami.domain.block import Digest
+
+_NAME: Final = re.compile(r"[0-9a-f]{64}")
+
+
+class LocalDirWriter:
+    def __init__(self, store: "LocalDirChunkStore") -> None:
+        self._store = store
+        with full_disk_is_told(store.directory):
+            self._stage, self._lock = _claimed_stage(store.directory / "stage")
+        self._staged: dict[Kind, dict[Digest, str]] = {kind: {} for kind in Kind}
+        self._adding = threading.Lock()
+        self._broken = False
+
+    def put(self, digest: Digest, framed: bytes, kind: Kind = Kind.CHUNK) -> None:
+        draft = f"{self._stage}/{kind}{digest.hex()}"
+        with self._adding:
+            if digest in self._staged[kind]:
+                return
+            self._staged[kind][digest] = draft
+        with self._or_broken():
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                write_all(descriptor, framed)
+                start_writeback(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def commit(self) -> None:
+        if self._broken:
+            raise RuntimeError("an earlier put or commit of this writer failed")
+        with self._or_broken():
+            if any(self._staged.values()):
+                syncfs(self._store.directory)
+                for kind in Kind:  # a page is never there before the chunks it names
+                    self._rename(kind)
+            syncfs(self._store.directory)
+
+    def _rename(self, kind: Kind) -> None:
+        for digest, draft in self._staged[kind].items():
+            os.rename(draft, self._store.path(digest, kind))  # noqa: PTH104 (speed)
+        self._staged[kind].clear()
+
+    @contextmanager
+    def _or_broken(self) -> Generator[None]:
+        """A draft may be short after a failed write, and a sync that failed may succeed when
+        asked again although the data is lost: after either, nothing is published any more."""
+        try:
+            with full_disk_is_told(self._store.directory):
+                yield
+        except BaseException:
+            self._broken = True
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if error is None:
+                self.commit()
+        finally:
+            shutil.rmtree(self._stage)
+            os.close(self._lock)
+
+
+class LocalDirChunkStore:
+    """`directory` is made if it is not there; it should be a filesystem's only busy user,
+    because a commit waits for all of the filesystem's dirty data."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory.absolute()
+        self._text = str(self.directory)
+        for part in ("", "stage", "quarantine", *Kind):
+            (self.directory / part).mkdir(mode=0o700, parents=True, exist_ok=True)
+        for kind in Kind:
+            for prefix in range(256):
+                (self.directory / kind / f"{prefix:02x}").mkdir(mode=0o700, exist_ok=True)
+        sync_directory(self.directory)
+
+    def path(self, digest: Digest, kind: Kind) -> str:
+        name = digest.hex()
+        return f"{self._text}/{kind}/{name[:2]}/{name}"
+
+    def recover(self) -> int:
+        """Remove what writers of dead processes left behind; how many there were.
+
+        Safe beside living writers, of this process and of others.
+        """
+        dead = 0
+        for stage in (self.directory / "stage").iterdir():
+            lock = _locked(stage)
+            if lock is not None:
+                shutil.rmtree(stage)
+                os.close(lock)
+                dead += 1
+        return dead
+
+    def writer(self) -> LocalDirWriter:
+        return LocalDirWriter(self)
+
+    def get(self, digest: Digest, kind: Kind = Kind.CHUNK) -> bytes:
+        try:
+            return codec.decode(digest, self._body(digest, kind), kind)
+        except ChunkCorrupt:
+            pass
+        try:  # once more: a bit that flipped on the way must not cost us a good object
+            return codec.decode(digest, self._body(digest, kind), kind)
+        except ChunkCorrupt:
+            self.quarantine(digest, kind)
+            raise
+
+    def has(self, digest: Digest, kind: Kind = Kind.CHUNK) -> bool:
+        return os.access(self.path(digest, kind), os.F_OK)
+
+    def stored_bytes(self, digest: Digest, kind: Kind = Kind.CHUNK) -> int:
+        try:
+            return os.stat(self.path(digest, kind)).st_size  # noqa: PTH116 (speed)
+        except FileNotFoundError as missing:
+            raise ChunkLost(digest, kind) from missing
+
+    def delete(self, digest: Digest, kind: Kind = Kind.CHUNK) -> None:
+        Path(self.path(digest, kind)).unlink(missing_ok=True)
+
+    def quarantine(self, digest: Digest, kind: Kind = Kind.CHUNK) -> None:
+        try:
+            Path(self.path(digest, kind)).rename(
+                self.directory / "quarantine" / f"{kind}{digest.hex()}"
+            )
+        except FileNotFoundError:
+            return
+
+    def digests(self, kind: Kind = Kind.CHUNK) -> Iterator[Digest]:
+        for prefix in range(256):
+            for name in os.listdir(self.directory / kind / f"{prefix:02x}"):  # noqa: PTH208 (speed)
+                if _NAME.fullmatch(name):
+                    yield Digest(bytes.fromhex(name))
+
+    def _body(self, digest: Digest, kind: Kind) -> bytes:
+        try:
+            descriptor = os.open(self.path(digest, kind), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError as missing:
+            raise ChunkLost(digest, kind) from missing
+        try:
+            size = os.fstat(descriptor).st_size
+            if size > codec.body_bytes_max(kind):
+                return bytes(codec.body_bytes_max(kind) + 1)  # decode refuses it by its length
+            return os.read(descriptor, size)
+        finally:
+            os.close(descriptor)
+
+
+def _claimed_stage(parent: Path) -> tuple[Path, int]:
+    """A new directory and the descriptor that locks it as long as it is open."""
+    while True:
+        stage = Path(tempfile.mkdtemp(prefix="w", dir=parent))
+        lock = _locked(stage)
+        if lock is not None:
+            return stage, lock
+        # A recover() came between the two calls and is removing it: take another one.
+
+
+def _locked(directory: Path) -> int | None:
+    """A descriptor that holds the directory's lock, or None if another holds it or it is gone."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(descriptor).st_ino == directory.stat().st_ino:
+            return descriptor
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(descriptor)
+    return None

@@ -1,0 +1,242 @@
+"""A disk as an immutable Merkle tree: block index → digest (DESIGN D10).
+
+A page has 256 entries of 32 bytes and is written as a bitmap of its non-null entries followed by
+those entries. It is stored under the BLAKE3 of that text, as chunks are. A leaf's entries name
+chunks, the others' name pages; a null entry is 256, 65,536, … blocks of hole. Two disks with the
+same content have the same tree, so equal digests end every comparison.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from openami.blockstore import codec
+from openami.blockstore.store import ChunkCorrupt, ChunkStore, Kind, Writer
+from openami.domain.block import HOLE, Digest
+from openami.domain.manifest import FANOUT, Root, depth_of
+
+Entries = npt.NDArray[np.uint8]  # (256, 32) for a page, (n, 32) for a list of digests
+
+_BITMAP_BYTES: Final = FANOUT // 8
+_PAGES_CACHED: Final = 4096  # 8 KiB each
+_NULL_PAGE: Final[Entries] = np.zeros((FANOUT, 32), np.uint8)
+_NULL_PAGE.flags.writeable = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A block in which two disks differ. HOLE where a disk has none or ends before it."""
+
+    index: int
+    before: Digest
+    after: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """Changes of one page: where in the disk its entries go, sorted, and what they become."""
+
+    indices: npt.NDArray[np.int64]
+    digests: Entries
+
+
+class Manifests:
+    """The trees of one store, with the pages last used kept in memory. Safe between threads."""
+
+    def __init__(self, store: ChunkStore, pages_cached: int = _PAGES_CACHED) -> None:
+        self._store = store
+        self._cached: OrderedDict[Digest, Entries] = OrderedDict()
+        self._pages_cached = pages_cached
+        self._lock = threading.Lock()
+
+    def build(self, writer: Writer, digests: Entries) -> Root:
+        """The tree of a disk whose block i has the digest in row i. Its chunks are the caller's."""
+        indices = np.flatnonzero(digests.any(axis=1))
+        return self._updated(
+            writer, Root.empty(len(digests)), _Part(indices=indices, digests=digests[indices])
+        )
+
+    def update(self, writer: Writer, root: Root, changes: Mapping[int, Digest]) -> Root:
+        """The tree of `root` with some blocks replaced; HOLE removes one.
+
+        Costs a page per level and changed block at most. Raises IndexError for a block that
+        the disk does not have, ChunkLost if a page of `root` is gone.
+        """
+        indices = np.fromiter(changes.keys(), np.int64, len(changes))
+        digests = np.frombuffer(b"".join(changes.values()), np.uint8).reshape(-1, 32)
+        order = np.argsort(indices)
+        return self._updated(writer, root, _Part(indices=indices[order], digests=digests[order]))
+
+    def resized(self, writer: Writer, root: Root, blocks: int) -> Root:
+        """The same disk with holes at its end: a page per level that the tree grows, at most.
+
+        Raises ValueError if it would become smaller.
+        """
+        if blocks < root.blocks:
+            raise ValueError(f"a disk of {root.blocks} blocks cannot shrink to {blocks}")
+        digest = root.digest
+        for _ in range(depth_of(blocks) - root.depth):
+            digest = self._written(writer, HOLE, _above(digest))
+        return Root(digest=digest, blocks=blocks)
+
+    def lookup(self, root: Root, index: int) -> Digest:
+        """What block `index` holds. Raises IndexError, ChunkLost."""
+        if not 0 <= index < root.blocks:
+            raise IndexError(f"block {index} of a disk of {root.blocks}")
+        digest = root.digest
+        for level in reversed(range(root.depth)):
+            if digest == HOLE:
+                break
+            digest = _entry(self._page(digest), index // FANOUT**level % FANOUT)
+        return digest
+
+    def iterate(self, root: Root) -> Iterator[tuple[int, Digest]]:
+        """Every block that is not a hole, in order; pages are read as they are needed."""
+        return self._walk(root.digest, root.depth - 1, 0)
+
+    def diff(self, before: Root, after: Root) -> Iterator[Change]:
+        """The blocks in which two disks differ, in order, reading only pages that differ."""
+        depth = max(before.depth, after.depth)
+        raised: dict[Digest, Entries] = {}
+        tops = [_raised(root, depth, raised) for root in (before, after)]
+        return self._differing(tops[0], tops[1], depth - 1, 0, raised)
+
+    def pages(self, root: Root, seen: set[Digest]) -> Iterator[tuple[Digest, tuple[Digest, ...]]]:
+        """Every page below `root` that is not in `seen` yet, and the chunks it names if a leaf.
+
+        Adds to `seen` what it yields. ChunkLost and ChunkCorrupt of a page are raised before
+        anything below that page; the caller may ask again, what was seen is not told twice.
+        """
+        return self._pages(root.digest, root.depth - 1, seen)
+
+    def _pages(
+        self, digest: Digest, level: int, seen: set[Digest]
+    ) -> Iterator[tuple[Digest, tuple[Digest, ...]]]:
+        if digest == HOLE or digest in seen:
+            return
+        seen.add(digest)
+        page = self._page(digest)
+        below = tuple(_entry(page, int(i)) for i in np.flatnonzero(page.any(axis=1)))
+        yield digest, below if level == 0 else ()
+        if level > 0:
+            for child in below:
+                yield from self._pages(child, level - 1, seen)
+
+    def _walk(self, digest: Digest, level: int, first: int) -> Iterator[tuple[int, Digest]]:
+        if digest == HOLE:
+            return
+        page = self._page(digest)
+        span = FANOUT**level
+        for i in np.flatnonzero(page.any(axis=1)).tolist():
+            if level == 0:
+                yield first + i, _entry(page, i)
+            else:
+                yield from self._walk(_entry(page, i), level - 1, first + i * span)
+
+    def _differing(
+        self, before: Digest, after: Digest, level: int, first: int, raised: dict[Digest, Entries]
+    ) -> Iterator[Change]:
+        if before == after:
+            return
+        old, new = (self._page_or_null(digest, raised) for digest in (before, after))
+        for i in np.flatnonzero((old.view(np.uint64) != new.view(np.uint64)).any(axis=1)).tolist():
+            index = first + i * FANOUT**level
+            was, becomes = _entry(old, i), _entry(new, i)
+            if level == 0:
+                yield Change(index=index, before=was, after=becomes)
+            else:
+                yield from self._differing(was, becomes, level - 1, index, raised)
+
+    def _updated(self, writer: Writer, root: Root, part: _Part) -> Root:
+        if len(part.indices) == 0:
+            return root
+        if part.indices[0] < 0 or part.indices[-1] >= root.blocks:
+            raise IndexError(f"a changed block is outside of the disk's {root.blocks} blocks")
+        digest = self._replaced(writer, root.digest, root.depth - 1, part)
+        return Root(digest=digest, blocks=root.blocks)
+
+    def _replaced(self, writer: Writer, digest: Digest, level: int, part: _Part) -> Digest:
+        page = self._page_or_null(digest, {}).copy()
+        slots = part.indices // FANOUT**level % FANOUT
+        if level == 0:
+            page[slots] = part.digests
+            return self._written(writer, digest, page)
+        starts = np.flatnonzero(np.diff(slots, prepend=-1)).tolist()
+        for start, end in zip(starts, [*starts[1:], len(slots)], strict=True):
+            below = _Part(indices=part.indices[start:end], digests=part.digests[start:end])
+            slot = int(slots[start])
+            child = self._replaced(writer, _entry(page, slot), level - 1, below)
+            page[slot] = np.frombuffer(child, np.uint8)
+        return self._written(writer, digest, page)
+
+    def _written(self, writer: Writer, replaces: Digest, page: Entries) -> Digest:
+        full = page.any(axis=1)
+        if not full.any():
+            return HOLE
+        text = np.packbits(full).tobytes() + page[full].tobytes()
+        digest = codec.digest_of(text)
+        if digest != replaces and not self._store.has(digest, Kind.PAGE):
+            writer.put(digest, codec.encode(text, Kind.PAGE), Kind.PAGE)
+        return digest
+
+    def _page_or_null(self, digest: Digest, beside: Mapping[Digest, Entries]) -> Entries:
+        if digest == HOLE:
+            return _NULL_PAGE
+        page = beside.get(digest)
+        return self._page(digest) if page is None else page
+
+    def _page(self, digest: Digest) -> Entries:
+        with self._lock:
+            page = self._cached.get(digest)
+            if page is not None:
+                self._cached.move_to_end(digest)
+                return page
+        page = _parsed(digest, self._store.get(digest, Kind.PAGE))
+        with self._lock:
+            self._cached[digest] = page
+            if len(self._cached) > self._pages_cached:
+                self._cached.popitem(last=False)
+        return page
+
+
+def digests_array(digests: Iterable[Digest]) -> Entries:
+    """Digests as the rows of an array, for `Manifests.build`."""
+    return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
+
+
+def _parsed(digest: Digest, text: bytes) -> Entries:
+    bitmap = np.unpackbits(np.frombuffer(text[:_BITMAP_BYTES], np.uint8)).astype(np.bool_)
+    if len(bitmap) != FANOUT or len(text) != _BITMAP_BYTES + 32 * int(bitmap.sum()):
+        raise ChunkCorrupt(digest, Kind.PAGE, "is not a page of a manifest")
+    page = np.zeros((FANOUT, 32), np.uint8)
+    page[bitmap] = np.frombuffer(text, np.uint8, offset=_BITMAP_BYTES).reshape(-1, 32)
+    page.flags.writeable = False
+    return page
+
+
+def _entry(page: Entries, slot: int) -> Digest:
+    return Digest(page[slot].tobytes())
+
+
+def _above(digest: Digest) -> Entries:
+    """The page whose first entry is `digest` and which has no other."""
+    page = _NULL_PAGE.copy()
+    page[0] = np.frombuffer(digest, np.uint8)
+    return page
+
+
+def _raised(root: Root, depth: int, raised: dict[Digest, Entries]) -> Digest:
+    """The digest that `root` has as a tree of `depth`; its new pages go into `raised`."""
+    digest = root.digest
+    for _ in range(depth - root.depth):
+        if digest == HOLE:
+            break
+        page = _above(digest)
+        digest = codec.digest_of(np.packbits(page.any(axis=1)).tobytes() + digest)
+        raised[digest] = page
+    return digest

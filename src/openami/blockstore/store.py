@@ -1,0 +1,96 @@
+"""Where chunks and manifest pages live. tests/contract holds every implementation to this.
+
+Three sentences from which the rest follows. What is staged is not there until its writer
+commits; what a commit has published survives a power cut. What is read was verified. An object
+is named by its content, so writing it again is harmless and writers never contend.
+"""
+
+from collections.abc import Iterator
+from enum import StrEnum
+from types import TracebackType
+from typing import Protocol, Self
+
+from openami.domain.block import Digest
+
+
+class Kind(StrEnum):
+    """The two key spaces of a store; the value is the prefix of the object's key."""
+
+    CHUNK = "c"
+    PAGE = "n"  # a page of a manifest
+
+
+class Writer(Protocol):
+    """One ingest's objects on their way in. Its methods may be called from many threads.
+
+    Leaving the `with` block commits; leaving it by an exception drops all that was not
+    committed before.
+    """
+
+    def put(self, digest: Digest, framed: bytes, kind: Kind = Kind.CHUNK) -> None:
+        """Stage an object as `codec.encode` framed it. Raises StoreFull."""
+        ...
+
+    def commit(self) -> None:
+        """Publish durably what was staged: chunks first, then pages in the order of their puts.
+
+        Also makes durable whatever other writers had published before, so that one who found
+        all its chunks in the store may rely on them afterwards. May be repeated.
+        Raises StoreFull; nothing short or torn is then under any name.
+        """
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class ChunkStore(Protocol):
+    def writer(self) -> Writer: ...
+
+    def get(self, digest: Digest, kind: Kind = Kind.CHUNK) -> bytes:
+        """The plain bytes, verified against their digest.
+
+        Raises ChunkLost if there is no such object, ChunkCorrupt if its bytes are not what
+        its name says: the object is then in quarantine and no longer counts as there.
+        """
+        ...
+
+    def has(self, digest: Digest, kind: Kind = Kind.CHUNK) -> bool:
+        """Whether it is published. Rely on the answer only under an ingest's lease."""
+        ...
+
+    def stored_bytes(self, digest: Digest, kind: Kind = Kind.CHUNK) -> int:
+        """What the object takes in the store, header and all. Raises ChunkLost."""
+        ...
+
+    def delete(self, digest: Digest, kind: Kind = Kind.CHUNK) -> None:
+        """Forget the object. Deleting what is not there is harmless."""
+        ...
+
+    def quarantine(self, digest: Digest, kind: Kind = Kind.CHUNK) -> None:
+        """Take the object out of the store but keep its bytes for whoever looks into it."""
+        ...
+
+    def digests(self, kind: Kind = Kind.CHUNK) -> Iterator[Digest]: ...
+
+
+class ChunkLost(Exception):
+    """Bytes that a snapshot relies on are gone. Never the caller's fault, always an alarm."""
+
+    def __init__(self, digest: Digest, kind: Kind = Kind.CHUNK, reason: str = "is missing") -> None:
+        super().__init__(f"{kind}/{digest.hex()} {reason}")
+        self.digest, self.kind = digest, kind
+
+
+class ChunkCorrupt(ChunkLost):
+    """The object is there, but its bytes are not the ones its name promises."""
+
+
+class StoreFull(Exception):
+    """There is no room left where the chunks are kept; the message says where."""
