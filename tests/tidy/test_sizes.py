@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "openami"
-GENERATED: set[str] = set()
-MODULES = sorted(p for p in SOURCE.rglob("*.py") if str(p.relative_to(SOURCE)) not in GENERATED)
+GENERATED = "catalog/migrations/versions/"
+MODULES = sorted(
+    p for p in SOURCE.rglob("*.py") if not str(p.relative_to(SOURCE)).startswith(GENERATED)
+)
 
 MODULE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 50
