@@ -1,1 +1,1 @@
-"""One network namespace per VPC, one routed tap per instance."""
+"""The network of one host: a namespace per VPC, a routed tap per instance (DESIGN section 5)."""
