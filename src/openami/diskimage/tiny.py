@@ -2,7 +2,7 @@
 
 It does what an instance does, in small: DHCP, metadata (IMDSv2), host name, user data once
 per instance, the serial console, the ACPI power button, disks that come and go. It is for
-trying out openami and for its tests. The scripts that run in it are in the folder guest/.
+trying out openami and for its tests. The scripts that run in it are in the folder guest/tiny/.
 """
 
 import os
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from openami.diskimage import initramfs
-from openami.diskimage.packages import candidate_version, kernel_package, unpack
+from openami.diskimage.packages import candidate_versions, kernel_package, unpack
 from openami.diskimage.rootfs import Recipe, require_tools, set_times, write_disk
 from openami.diskimage.tools import Progress, require
 
@@ -93,8 +93,8 @@ def build_tiny(out: Path, work: Path, progress: Progress) -> None:
 
 def versions() -> str:
     """The packages that a build would use now, as one line; another line, another disk."""
-    kernel = kernel_package(KERNEL)
-    return f"{kernel}={candidate_version(kernel)} {BUSYBOX}={candidate_version(BUSYBOX)}"
+    found = candidate_versions((KERNEL, BUSYBOX))
+    return " ".join(f"{name}={version}" for name, version in sorted(found.items()))
 
 
 def _fetch(work: Path, progress: Progress) -> _Material:
@@ -150,4 +150,4 @@ def _initramfs(material: _Material) -> bytes:
 
 
 def _script(name: str) -> bytes:
-    return resources.files("openami.diskimage").joinpath("guest", name).read_bytes()
+    return resources.files("openami.diskimage").joinpath("guest", "tiny", name).read_bytes()
