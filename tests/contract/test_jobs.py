@@ -1,0 +1,469 @@
+"""What every job engine does, and what only the durable one can."""
+
+import contextlib
+import logging
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from openami.domain.errors import EC2Error
+from openami.jobs.durable import DurableEngine
+from openami.jobs.engine import Args, Engine, GiveUp, Job, JobIdTaken, NotRunning, UnknownJob
+from openami.jobs.inline import InlineEngine
+from openami.jobs.running import NO_PAUSES, Patience
+
+SOON_S = 10.0
+LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
+FAR_AHEAD = datetime(2101, 1, 1, tzinfo=UTC)
+
+
+class PowerCut(BaseException):
+    """Ends a step as a crash would: nothing is recorded."""
+
+
+@dataclass
+class SomeClock:
+    """DBOS stamps its records with the real time: a clock is before or after all of them."""
+
+    time: datetime = LONG_AGO
+
+    def now(self) -> datetime:
+        return self.time
+
+
+@dataclass
+class Notes:
+    """What steps did, in order, and what they should do next."""
+
+    seen: list[str] = field(default_factory=list)
+    trouble: dict[str, list[BaseException]] = field(default_factory=dict)
+
+    def step(self, name: str) -> tuple[str, Callable[[Args], None]]:
+        def act(args: Args) -> None:
+            self.seen.append(f"{name} {args['id']}")
+            if self.trouble.get(name):
+                raise self.trouble[name].pop(0)
+
+        return name, act
+
+    def give_up(self, args: Args, why: str) -> None:
+        self.seen.append(f"gave up {args['id']}: {why}")
+        if self.trouble.get("give up"):
+            raise self.trouble["give up"].pop(0)
+
+    def job(self, name: str, *steps: str) -> Job:
+        return Job(name=name, steps=tuple(map(self.step, steps)), give_up=self.give_up)
+
+
+Restart = Callable[[], Engine]
+Launch = Callable[..., tuple[Engine, Restart]]
+
+
+@pytest.fixture(params=["inline", "durable"])
+def launch(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Launch]:
+    """Launch an engine of some jobs; the second value restarts it over the same records."""
+    opened: list[Engine] = []
+
+    def launch_one(*jobs: Job, patience: Patience = NO_PAUSES) -> tuple[Engine, Restart]:
+        def fresh() -> Engine:
+            engine: Engine = (
+                InlineEngine(clock=SomeClock(), patience=patience)
+                if request.param == "inline"
+                else DurableEngine(tmp_path / "jobs.db", clock=SomeClock(), patience=patience)
+            )
+            for job in jobs:
+                engine.register(job)
+            engine.launch()
+            opened.append(engine)
+            return engine
+
+        def restart() -> Engine:
+            opened[-1].close()
+            if request.param == "durable":
+                return fresh()
+            opened[-1].launch()
+            return opened[-1]
+
+        return fresh(), restart
+
+    yield launch_one
+    for engine in opened:
+        engine.close()
+
+
+def start_through_a_power_cut(engine: Engine, name: str, job_id: str) -> None:
+    with contextlib.suppress(PowerCut):
+        engine.start(name, job_id, {"id": job_id})
+
+
+def test_steps_run_in_order_and_then_the_job_has_ended(launch: Launch) -> None:
+    notes = Notes()
+    engine, _ = launch(notes.job("boot", "a", "b", "c"))
+    engine.start("boot", "i-1", {"id": "i-1"})
+    assert engine.wait("i-1", SOON_S)
+    assert notes.seen == ["a i-1", "b i-1", "c i-1"]
+    assert engine.active() == set()
+    assert engine.known("i-1")
+
+
+def test_a_known_id_is_not_started_again(launch: Launch) -> None:
+    notes = Notes()
+    engine, restart = launch(notes.job("boot", "a"))
+    for _ in range(3):
+        engine.start("boot", "i-1", {"id": "i-1"})
+        assert engine.wait("i-1", SOON_S)
+    engine = restart()
+    engine.start("boot", "i-1", {"id": "i-1"})
+    assert engine.wait("i-1", SOON_S)
+    assert notes.seen == ["a i-1"]
+
+
+def test_an_unknown_id_has_not_ended_and_is_not_waited_for(launch: Launch) -> None:
+    engine, _ = launch(Notes().job("boot", "a"))
+    began = time.monotonic()
+    assert not engine.wait("i-never", SOON_S)
+    assert time.monotonic() - began < SOON_S / 2
+    assert not engine.known("i-never")
+
+
+def test_a_job_that_is_not_registered_is_refused(launch: Launch) -> None:
+    engine, _ = launch(Notes().job("boot", "a"))
+    with pytest.raises(UnknownJob):
+        engine.start("halt", "i-1", {})
+    assert not engine.known("i-1")
+
+
+def test_an_id_of_another_job_is_refused(launch: Launch) -> None:
+    notes = Notes()
+    engine, _ = launch(notes.job("boot", "a"), notes.job("halt", "z"))
+    engine.start("boot", "i-1", {"id": "i-1"})
+    assert engine.wait("i-1", SOON_S)
+    with pytest.raises(JobIdTaken):
+        engine.start("halt", "i-1", {"id": "i-1"})
+    assert notes.seen == ["a i-1"]
+
+
+def test_steps_see_the_same_args_before_and_after_a_restart(launch: Launch) -> None:
+    seen: list[Args] = []
+
+    def look(args: Args) -> None:
+        seen.append(args)
+        if len(seen) == 1:
+            raise PowerCut
+
+    engine, restart = launch(Job(name="boot", steps=(("look", look),), give_up=Notes().give_up))
+    with contextlib.suppress(PowerCut):
+        engine.start("boot", "i-1", {"text": "é", "n": 1, "on": True, "no": None, "l": ("a", "b")})
+    assert not engine.wait("i-1", 0.2)
+    assert restart().wait("i-1", SOON_S)
+    assert seen == [{"text": "é", "n": 1, "on": True, "no": None, "l": ["a", "b"]}] * 2
+
+
+def test_args_that_are_not_json_are_refused_before_anything_is_recorded(launch: Launch) -> None:
+    engine, _ = launch(Notes().job("boot", "a"))
+    with pytest.raises(TypeError):
+        engine.start("boot", "i-1", {"when": LONG_AGO})  # type: ignore[dict-item]
+    assert not engine.known("i-1")
+
+
+def test_a_failing_step_is_tried_again_and_finished_steps_are_not(launch: Launch) -> None:
+    notes = Notes(trouble={"b": [OSError("busy"), OSError("busy")]})
+    engine, _ = launch(notes.job("boot", "a", "b", "c"))
+    engine.start("boot", "i-1", {"id": "i-1"})
+    assert engine.wait("i-1", SOON_S)
+    assert notes.seen == ["a i-1", "b i-1", "b i-1", "b i-1", "c i-1"]
+
+
+def test_a_step_that_always_fails_is_given_up_without_telling_the_callers_why_in_detail(
+    launch: Launch, caplog: pytest.LogCaptureFixture
+) -> None:
+    notes = Notes(trouble={"a": [OSError("/secret/path")] * 9})
+    engine, _ = launch(notes.job("boot", "a", "b"))
+    engine.start("boot", "i-1", {"id": "i-1"})
+    assert engine.wait("i-1", SOON_S)
+    assert notes.seen[:5] == ["a i-1"] * 5
+    assert notes.seen[5:] == ["gave up i-1: Internal error in step 'a' (OSError)"]
+    tracebacks = [record for record in caplog.records if record.exc_info]
+    assert len(tracebacks) == 1
+
+
+def test_a_step_that_gives_up_is_not_tried_again(launch: Launch) -> None:
+    notes = Notes(trouble={"a": [GiveUp("no such disk")]})
+    engine, _ = launch(notes.job("boot", "a", "b"))
+    engine.start("boot", "i-1", {"id": "i-1"})
+    assert engine.wait("i-1", SOON_S)
+    assert notes.seen == ["a i-1", "gave up i-1: no such disk"]
+
+
+def test_a_refusal_is_final_and_its_sentence_is_the_reason(launch: Launch) -> None:
+    notes = Notes(trouble={"b": [EC2Error.of("IncorrectState", "It is gone.")]})
+    engine, _ = launch(notes.job("boot", "a", "b", "c"))
+    engine.start("boot", "i-1", {"id": "i-1"})
+    assert engine.wait("i-1", SOON_S)
+    assert notes.seen == ["a i-1", "b i-1", "gave up i-1: It is gone."]
+
+
+def test_giving_up_is_tried_again_whatever_it_raises(launch: Launch) -> None:
+    notes = Notes(trouble={"a": [GiveUp("no")], "give up": [OSError("busy"), GiveUp("never")]})
+    engine, _ = launch(notes.job("boot", "a"))
+    engine.start("boot", "i-1", {"id": "i-1"})
+    assert engine.wait("i-1", SOON_S)
+    assert notes.seen == ["a i-1", *["gave up i-1: no"] * 3]
+
+
+def test_a_job_that_cannot_give_up_stays_active_and_gives_up_after_a_restart(
+    launch: Launch,
+) -> None:
+    notes = Notes(trouble={"a": [GiveUp("no")], "give up": [OSError("disk full")] * 5})
+    engine, restart = launch(notes.job("boot", "a"))
+    engine.start("boot", "i-1", {"id": "i-1"})
+    assert not engine.wait("i-1", 0.3)
+    assert engine.active() == {"i-1"}
+    engine = restart()
+    assert engine.wait("i-1", SOON_S)
+    assert notes.seen == ["a i-1", *["gave up i-1: no"] * 6]
+
+
+def test_after_a_crash_a_job_goes_on_at_the_step_that_had_not_finished(launch: Launch) -> None:
+    notes = Notes(trouble={"b": [PowerCut()]})
+    engine, restart = launch(notes.job("boot", "a", "b", "c"))
+    start_through_a_power_cut(engine, "boot", "i-1")
+    assert not engine.wait("i-1", 0.2)
+    assert engine.active() == {"i-1"}
+    engine = restart()
+    assert engine.wait("i-1", SOON_S)
+    assert notes.seen == ["a i-1", "b i-1", "b i-1", "c i-1"]
+    assert engine.active() == set()
+
+
+def test_a_step_may_start_another_job(launch: Launch) -> None:
+    notes = Notes()
+    engines: list[Engine] = []
+
+    def spawn(args: Args) -> None:
+        engines[0].start("boot", "i-2", {"id": "i-2"})
+
+    parent = Job(name="fleet", steps=(("spawn", spawn),), give_up=notes.give_up)
+    engine, _ = launch(parent, notes.job("boot", "a"))
+    engines.append(engine)
+    engine.start("fleet", "f-1", {"id": "f-1"})
+    assert engine.wait("f-1", SOON_S)
+    assert engine.wait("i-2", SOON_S)
+    assert notes.seen == ["a i-2"]
+
+
+def test_ended_jobs_are_forgotten_and_unfinished_ones_are_not(launch: Launch) -> None:
+    notes = Notes(trouble={"stuck": [PowerCut()]})
+    engine, restart = launch(notes.job("boot", "a"), notes.job("halt", "stuck"))
+    engine.start("boot", "i-1", {"id": "i-1"})
+    start_through_a_power_cut(engine, "halt", "i-2")
+    assert engine.wait("i-1", SOON_S)
+    assert engine.forget(LONG_AGO) == 0
+    engine = restart()
+    assert engine.wait("i-2", SOON_S)
+    assert engine.forget(FAR_AHEAD) in (1, 2)  # i-2 has ended; its record may be a moment behind
+    assert not engine.known("i-1")
+
+
+def test_a_closed_engine_takes_no_jobs_and_may_be_closed_again(launch: Launch) -> None:
+    engine, _ = launch(Notes().job("boot", "a"))
+    engine.close()
+    engine.close()
+    with pytest.raises(NotRunning):
+        engine.start("boot", "i-1", {"id": "i-1"})
+
+
+def test_jobs_are_registered_once_and_before_launch(launch: Launch) -> None:
+    engine, _ = launch(Notes().job("boot", "a"))
+    with pytest.raises(ValueError, match="registered"):
+        engine.register(Notes().job("halt", "a"))
+
+
+def test_steps_of_a_job_have_distinct_names() -> None:
+    with pytest.raises(ValueError, match="distinct"):
+        Notes().job("boot", "a", "a")
+
+
+# Only the durable engine: threads, restarts with other code, real time.
+
+
+@pytest.fixture
+def durable(tmp_path: Path) -> Iterator[Callable[..., DurableEngine]]:
+    opened: list[DurableEngine] = []
+
+    def launch_one(*jobs: Job, **options: object) -> DurableEngine:
+        if opened:
+            opened[-1].close()
+        options = {"clock": SomeClock(), "patience": NO_PAUSES} | options
+        engine = DurableEngine(tmp_path / "jobs.db", **options)  # type: ignore[arg-type]
+        opened.append(engine)
+        for job in jobs:
+            engine.register(job)
+        engine.launch()
+        return engine
+
+    yield launch_one
+    for engine in opened:
+        engine.close()
+
+
+def test_closing_lets_a_running_step_end_and_the_next_launch_does_the_rest(
+    durable: Callable[..., DurableEngine],
+) -> None:
+    notes, reached, go_on = Notes(), threading.Event(), threading.Event()
+
+    def slow(args: Args) -> None:
+        reached.set()
+        go_on.wait(SOON_S)
+        notes.seen.append("slow done")
+
+    job = Job(name="boot", steps=(("slow", slow), notes.step("after")), give_up=notes.give_up)
+    engine = durable(job)
+    engine.start("boot", "i-1", {"id": "i-1"})
+    assert reached.wait(SOON_S)
+    closing = threading.Thread(target=engine.close)
+    closing.start()
+    go_on.set()
+    closing.join()
+    assert notes.seen == ["slow done"]
+    assert durable(job).wait("i-1", SOON_S)
+    assert notes.seen == ["slow done", "after i-1"]
+
+
+def test_closing_does_not_wait_for_a_pause_between_attempts(
+    durable: Callable[..., DurableEngine],
+) -> None:
+    notes = Notes(trouble={"a": [OSError("busy")]})
+    job = notes.job("boot", "a")
+    engine = durable(job, patience=Patience(pauses_s=(60.0,)))
+    engine.start("boot", "i-1", {"id": "i-1"})
+    assert not engine.wait("i-1", 0.2)
+    began = time.monotonic()
+    engine.close()
+    assert time.monotonic() - began < 4
+    assert durable(job).wait("i-1", SOON_S)
+    assert notes.seen == ["a i-1", "a i-1"]
+
+
+def test_closing_gives_up_on_a_step_that_does_not_end(
+    durable: Callable[..., DurableEngine],
+) -> None:
+    reached, go_on = threading.Event(), threading.Event()
+
+    def stuck(args: Args) -> None:
+        reached.set()
+        go_on.wait(SOON_S)
+
+    engine = durable(
+        Job(name="boot", steps=(("stuck", stuck),), give_up=Notes().give_up), closing_s=0.2
+    )
+    engine.start("boot", "i-1", {"id": "i-1"})
+    assert reached.wait(SOON_S)
+    began = time.monotonic()
+    engine.close()
+    assert time.monotonic() - began < 4
+    go_on.set()
+
+
+def test_a_job_begun_by_a_release_with_other_steps_is_finished_by_this_one(
+    durable: Callable[..., DurableEngine],
+) -> None:
+    notes = Notes(trouble={"c": [PowerCut()]})
+    engine = durable(notes.job("boot", "a", "b", "c"))
+    engine.start("boot", "i-1", {"id": "i-1"})
+    assert not engine.wait("i-1", 0.2)
+    engine = durable(notes.job("boot", "a", "new", "c"))
+    assert engine.wait("i-1", SOON_S)
+    assert notes.seen == ["a i-1", "b i-1", "c i-1", "new i-1", "c i-1"]
+
+
+def test_jobs_run_side_by_side(durable: Callable[..., DurableEngine]) -> None:
+    together = threading.Barrier(20)
+    engine = durable(
+        Job(
+            name="meet",
+            steps=(("meet", lambda _: together.wait(SOON_S) and None),),
+            give_up=Notes().give_up,
+        )
+    )
+    for n in range(20):
+        engine.start("meet", f"i-{n}", {})
+    assert all(engine.wait(f"i-{n}", SOON_S) for n in range(20))
+    assert not together.broken
+
+
+def test_many_starts_of_one_id_at_once_run_it_once(durable: Callable[..., DurableEngine]) -> None:
+    notes = Notes()
+    engine = durable(notes.job("boot", "a"))
+    starts = [
+        threading.Thread(target=engine.start, args=("boot", "i-1", {"id": "i-1"}))
+        for _ in range(16)
+    ]
+    for thread in starts:
+        thread.start()
+    for thread in starts:
+        thread.join()
+    assert engine.wait("i-1", SOON_S)
+    assert notes.seen == ["a i-1"]
+
+
+def test_a_wait_wakes_when_the_job_ends_not_when_a_poll_comes_round(
+    durable: Callable[..., DurableEngine],
+) -> None:
+    engine = durable(Notes().job("boot", "a", "b", "c", "d"))
+    taken_s: list[float] = []
+    for n in range(30):
+        began = time.monotonic()
+        engine.start("boot", f"i-{n}", {"id": f"i-{n}"})
+        assert engine.wait(f"i-{n}", SOON_S)
+        taken_s.append(time.monotonic() - began)
+    # 6-8 ms on an idle machine; the bound only has to catch a poll of DBOS's (1 s).
+    assert statistics.median(taken_s) < 0.2
+
+
+def test_old_records_go_by_themselves(durable: Callable[..., DurableEngine]) -> None:
+    engine = durable(Notes().job("boot", "a"))
+    engine.start("boot", "i-1", {"id": "i-1"})
+    assert engine.wait("i-1", SOON_S)
+    engine = durable(Notes().job("boot", "a"), clock=SomeClock(FAR_AHEAD))
+    deadline = time.monotonic() + SOON_S
+    while engine.known("i-1") and time.monotonic() < deadline:
+        threading.Event().wait(0.01)
+    assert not engine.known("i-1")
+
+
+def test_a_second_engine_in_one_process_is_refused(
+    durable: Callable[..., DurableEngine], tmp_path: Path
+) -> None:
+    durable(Notes().job("boot", "a"))
+    second = DurableEngine(tmp_path / "second.db", clock=SomeClock())
+    with pytest.raises(NotRunning):
+        second.launch()
+    second.close()
+
+
+def test_a_launch_that_fails_leaves_room_for_the_next(
+    durable: Callable[..., DurableEngine], tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.db"
+    broken.write_bytes(b"this is not a database" * 100)
+    with pytest.raises(Exception, match="not a database"):
+        DurableEngine(broken, clock=SomeClock()).launch()
+    durable(Notes().job("boot", "a"))
+
+
+def test_an_ordinary_day_is_not_logged(
+    durable: Callable[..., DurableEngine], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    engine = durable(Notes().job("boot", "a"))
+    engine.start("boot", "i-1", {"id": "i-1"})
+    assert engine.wait("i-1", SOON_S)
+    engine.close()
+    assert caplog.records == []
