@@ -1,0 +1,145 @@
+"""The composition root: reads time, chance and environment, and builds everything else once."""
+
+import fcntl
+import logging
+import os
+import secrets
+import threading
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from openami.actions import instances, metadata
+from openami.blockstore.cache import BaseCache
+from openami.blockstore.local_dir import LocalDirChunkStore
+from openami.blockstore.volumes import VolumeHost
+from openami.catalog import migrate
+from openami.catalog.catalog import Catalog
+from openami.compute.driver import ComputeDriver
+from openami.compute.network.host import HostNetwork
+from openami.compute.qemu.driver import QemuDriver
+from openami.compute.record.driver import RecordDriver
+from openami.domain.ids import InstanceId
+from openami.imds.service import MetadataService
+from openami.jobs.durable import DurableEngine
+from openami.jobs.locks import KeyedLocks
+from openami.services import Services
+from openami.settings import Settings
+from openami.workflows import registry
+
+SWEEP_EVERY_S: Final = 60.0
+_log = logging.getLogger(__name__)
+
+
+class RealClock:
+    """The machine's clock, in UTC."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)  # noqa: TID251, the one place that may
+
+
+class RealIds:
+    """Chance from the operating system."""
+
+    def new(self, prefix: str) -> str:
+        return f"{prefix}-0{secrets.token_hex(8)}"
+
+    def request_id(self) -> str:
+        return str(uuid.uuid4())  # noqa: TID251, the one place that may
+
+    def token(self, byte_count: int) -> str:
+        return secrets.token_urlsafe(byte_count)
+
+
+class StateDirectoryBusy(Exception):
+    """Another process serves this state directory."""
+
+
+class App:
+    """Everything that runs, from `open` to `close`. One per state directory at a time.
+
+    Closing stops serving and nothing else: machines go on, and the next App adopts them.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._lock = _locked(settings.state_dir / "lock")
+        self._closing = threading.Event()
+        self._metadata = MetadataService(self._metadata_of, RealClock(), RealIds())
+        catalog = Catalog.open(settings.state_dir / "catalog.sqlite")
+        migrate.upgrade(catalog)
+        chunks = LocalDirChunkStore(settings.state_dir / "chunks")
+        chunks.recover()
+        cache = BaseCache(settings.state_dir / "cache", chunks)
+        self.services = Services(
+            settings=settings,
+            catalog=catalog,
+            chunks=chunks,
+            volumes=VolumeHost(settings.state_dir / "volumes", cache, chunks),
+            compute=self._driver(settings),
+            jobs=DurableEngine(settings.state_dir / "jobs.sqlite", clock=RealClock()),
+            locks=KeyedLocks(),
+            clock=RealClock(),
+            ids=RealIds(),
+        )
+        for job in registry.jobs(self.services):
+            self.services.jobs.register(job)
+        self._sweeper = threading.Thread(target=self._sweep, name="sweep", daemon=True)
+
+    def start(self) -> None:
+        """Take up the machines that run, then the work that was unfinished, then sweep."""
+        svc = self.services
+        svc.compute.watch(
+            on_exit=lambda instance_id, reason: instances.machine_ended(svc, instance_id, reason),
+            on_reset=lambda instance_id: instances.machine_reset(svc, instance_id),
+        )
+        instances.adopt(svc)
+        svc.jobs.launch()
+        registry.sweep(svc)
+        self._sweeper.start()
+
+    def close(self) -> None:
+        """Let running steps end, let go of machines and sockets, free the state directory."""
+        self._closing.set()
+        if self._sweeper.is_alive():
+            self._sweeper.join()
+        for close in (
+            self.services.jobs.close,
+            self.services.compute.close,
+            self._metadata.close,
+            self.services.catalog.close,
+        ):
+            close()
+        os.close(self._lock)
+
+    def _driver(self, settings: Settings) -> ComputeDriver:
+        directory = settings.state_dir / "instances"
+        makers: dict[str, Callable[[], ComputeDriver]] = {
+            "record": lambda: RecordDriver(directory),
+            "qemu": lambda: QemuDriver(
+                directory, HostNetwork(settings, self._metadata.serve), settings
+            ),
+        }
+        return makers[settings.compute_driver]()
+
+    def _metadata_of(self, instance_id: InstanceId) -> "metadata.Metadata | None":
+        return metadata.metadata_of(self.services, instance_id)
+
+    def _sweep(self) -> None:
+        while not self._closing.wait(SWEEP_EVERY_S):
+            try:
+                registry.sweep(self.services)
+            except Exception:  # noqa: BLE001, the sweep must outlive whatever one round meets
+                _log.exception("a sweep failed; the next one is in %s s", SWEEP_EVERY_S)
+
+
+def _locked(file: Path) -> int:
+    """Hold the state directory until the descriptor is closed or the process ends."""
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise StateDirectoryBusy(f"another openami serves {file.parent}") from None
+    return descriptor

@@ -1,0 +1,45 @@
+"""What the verbs share: how one fails, how one opens the catalog, how one shows progress."""
+
+import sys
+from collections.abc import Callable
+
+from openami.catalog import migrate
+from openami.catalog.catalog import Catalog
+from openami.settings import Settings
+
+
+class CommandFailed(Exception):
+    """The verb could not do what was asked; the message is for the operator."""
+
+
+def open_catalog(settings: Settings) -> Catalog:
+    """The catalog of the state directory. Raises CommandFailed if `openami init` never ran."""
+    file = settings.state_dir / "catalog.sqlite"
+    if not file.exists():
+        raise CommandFailed(
+            f"{settings.state_dir} is not a state directory yet: run 'openami init' first"
+        )
+    catalog = Catalog.open(file)
+    migrate.upgrade(catalog)
+    return catalog
+
+
+def progress_to_stderr(what: str) -> Callable[[int, int], None]:
+    """A callback (done, total) that keeps one line of a terminal up to date."""
+    shown = -1
+
+    def show(done: int, total: int) -> None:
+        nonlocal shown
+        percent = 100 if total == 0 else done * 100 // total
+        if percent == shown or not sys.stderr.isatty():
+            return
+        shown = percent
+        end = "\n" if percent == 100 else ""
+        print(f"\r{what}: {percent:3d} %", end=end, file=sys.stderr, flush=True)
+
+    return show
+
+
+def say(text: str) -> None:
+    """One line for the person who waits, apart from the verb's output."""
+    print(text, file=sys.stderr, flush=True)

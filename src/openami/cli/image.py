@@ -1,0 +1,112 @@
+"""openami image: build a disk image, and make an AMI of a disk file."""
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from openami.catalog import images, snapshots
+from openami.catalog.catalog import Catalog
+from openami.cli.command import CommandFailed, open_catalog, progress_to_stderr, say
+from openami.cli.operator_call import call
+from openami.diskimage import build_cache
+from openami.diskimage.errors import DiskImageError
+from openami.domain.ids import ImageId
+from openami.domain.image import ImageState
+from openami.settings import Settings
+
+POLL_S: Final = 0.1
+
+
+def add_to(verbs: Any) -> None:
+    parser = verbs.add_parser("image", help="build a disk image, import a disk file as an AMI")
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+
+    build = actions.add_parser(
+        "build", help="build a disk from Debian packages; with --name, an AMI"
+    )
+    build.add_argument("recipe", choices=sorted(build_cache.RECIPES), help="what to build")
+    build.add_argument("--name", help="also import the disk as an AMI of this name")
+    _add_owner(build)
+    build.set_defaults(run=run_build)
+
+    bring = actions.add_parser("import", help="make an AMI of a raw, qcow2, vmdk, vhd or vhdx disk")
+    bring.add_argument("file", type=Path, help="the disk, on the server's own filesystem")
+    bring.add_argument("--name", required=True, help="the AMI's name")
+    bring.add_argument(
+        "--format", choices=("raw", "qcow2", "vmdk", "vhd", "vhdx"), help="default: by its content"
+    )
+    _add_owner(bring)
+    bring.set_defaults(run=run_import)
+
+
+def _add_owner(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--account", default="default", help="the owner's name or id")
+    parser.add_argument("--region", help="default: the first of the setting regions")
+    parser.add_argument("--description", default="")
+    parser.add_argument(
+        "--boot-mode",
+        choices=("legacy-bios", "uefi", "uefi-preferred"),
+        default="legacy-bios",
+        help="the firmware that the disk is made for",
+    )
+
+
+def run_build(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Print the disk's path, or the AMI's id when --name is given."""
+    try:
+        disk = build_cache.built(arguments.recipe, build_cache.directory(), say)
+    except DiskImageError as failed:
+        raise CommandFailed(str(failed)) from failed
+    if arguments.name is None:
+        print(disk)
+        return 0
+    return _import(settings, arguments, disk, "raw")
+
+
+def run_import(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Print the AMI's id once its snapshot is complete."""
+    return _import(settings, arguments, arguments.file.absolute(), arguments.format)
+
+
+def _import(
+    settings: Settings, arguments: argparse.Namespace, disk: Path, disk_format: str | None
+) -> int:
+    request = {
+        "verb": "import-image",
+        "path": str(disk),
+        "format": disk_format,
+        "name": arguments.name,
+        "description": arguments.description,
+        "boot_mode": arguments.boot_mode,
+        "account": arguments.account,
+        "region": arguments.region or settings.regions[0],
+    }
+    catalog = open_catalog(settings)
+    with call(settings, request) as answer:
+        image_id = ImageId(str(answer["image_id"]))
+        _await(catalog, image_id)
+    print(image_id)
+    return 0
+
+
+def _await(catalog: Catalog, image_id: ImageId) -> None:
+    """Show how far the image's snapshot is until it is complete. Raises CommandFailed if it fails."""
+    show = progress_to_stderr("storing the disk")
+    while True:
+        with catalog.read() as tx:
+            image = images.fetch_any(tx, image_id)
+            devices = [each.ebs for each in image.block_device_mappings if each.ebs is not None]
+            parts = [
+                snapshots.fetch_any(tx, device.snapshot_id).progress_percent
+                for device in devices
+                if device.snapshot_id is not None
+            ]
+        if image.state is ImageState.AVAILABLE:
+            show(100, 100)
+            return
+        if image.state is not ImageState.PENDING:
+            reason = image.state_reason.message if image.state_reason else image.state
+            raise CommandFailed(f"the import failed: {reason}")
+        show(min(parts, default=0), 100)
+        time.sleep(POLL_S)

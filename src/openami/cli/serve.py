@@ -1,0 +1,54 @@
+"""openami serve: answer the API until SIGTERM or Ctrl-C; machines outlive it."""
+
+import argparse
+import logging
+import sys
+from dataclasses import replace
+from typing import Any
+
+from openami.app import App, StateDirectoryBusy
+from openami.cli.command import CommandFailed, open_catalog, say
+from openami.server import admin, serve
+from openami.server.asgi import application
+from openami.settings import Settings
+
+
+def add_to(verbs: Any) -> None:
+    parser = verbs.add_parser("serve", help="answer EC2 and STS on one port")
+    parser.add_argument("--host", help="address to listen on (default: the setting host)")
+    parser.add_argument("--port", type=int, help="port to listen on (default: the setting port)")
+    parser.set_defaults(run=run)
+
+
+def run(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Serve until told to stop. Prints one line when requests are answered."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    open_catalog(settings).close()
+    settings = _with_address(settings, arguments)
+    try:
+        app = App(settings)
+    except StateDirectoryBusy as busy:
+        raise CommandFailed(str(busy)) from busy
+    try:
+        app.start()
+        with admin.listening(app.services, settings.state_dir / "admin.sock"):
+            serve.serve(
+                application(app.services),
+                settings,
+                lambda: say(f"openami answers on http://{settings.host}:{settings.port}"),
+            )
+    finally:
+        app.close()
+    return 0
+
+
+def _with_address(settings: Settings, arguments: argparse.Namespace) -> Settings:
+    return replace(
+        settings,
+        host=arguments.host or settings.host,
+        port=settings.port if arguments.port is None else arguments.port,
+    )

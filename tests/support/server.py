@@ -1,0 +1,228 @@
+"""A real openami server in a process of its own, and real clients pointed at it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.client import BaseClient
+from botocore.config import Config
+
+BIN = Path(sys.executable).parent
+START_DEADLINE_S = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    access_key_id: str
+    secret_access_key: str
+    account: str
+
+
+class ClientError(Exception):
+    """The aws CLI exited with an error: `code` is EC2's, `text` all that it printed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+        self.code = text.partition("An error occurred (")[2].partition(")")[0]
+
+
+@dataclass(kw_only=True)
+class Server:
+    """One server and its state directory; it may be killed and started again."""
+
+    state_dir: Path
+    port: int
+    environment: Mapping[str, str]
+    keys: dict[str, Keys] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def openami(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run one verb of the openami command on this state directory."""
+        return subprocess.run(
+            [BIN / "openami", "--state-dir", self.state_dir, *arguments],
+            env=self._environment(),
+            check=check,
+            text=True,
+            capture_output=True,
+        )
+
+    def start(self) -> None:
+        log = (self.state_dir / "server.log").open("ab")
+        with log:
+            self.process = subprocess.Popen(
+                [BIN / "openami", "--state-dir", self.state_dir, "serve", "--port", str(self.port)],
+                env=self._environment(),
+                stdout=log,
+                stderr=log,
+            )
+        self._await_answer()
+
+    def stop(self, sign: signal.Signals = signal.SIGTERM) -> None:
+        if self.process is not None:
+            self.process.send_signal(sign)
+            self.process.wait(60)
+            self.process = None
+
+    def kill(self) -> None:
+        self.stop(signal.SIGKILL)
+
+    def account(self, name: str) -> Keys:
+        """The keys of the account `name`, which is made when first asked for."""
+        if name not in self.keys:
+            self.keys[name] = _keys_in(self.openami("account", "create", name).stdout)
+        return self.keys[name]
+
+    def client(
+        self, service: str = "ec2", account: str = "default", region: str = "us-east-1"
+    ) -> BaseClient:
+        keys = self.account(account)
+        return boto3.Session().client(
+            service,
+            region_name=region,
+            endpoint_url=self.url,
+            aws_access_key_id=keys.access_key_id,
+            aws_secret_access_key=keys.secret_access_key,
+            config=Config(retries={"max_attempts": 1}, read_timeout=120),
+        )
+
+    def aws(
+        self, *arguments: str, account: str = "default", region: str = "us-east-1"
+    ) -> dict[str, Any]:
+        """What the real aws CLI answers, parsed. Raises ClientError with EC2's code."""
+        done = subprocess.run(
+            [BIN / "aws", *arguments],
+            env=self.client_environment(account, region),
+            text=True,
+            capture_output=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise ClientError(done.stdout + done.stderr)
+        return json.loads(done.stdout) if done.stdout.strip() else {}
+
+    def client_environment(self, account: str, region: str = "us-east-1") -> dict[str, str]:
+        keys = self.account(account)
+        return self._environment() | {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": keys.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": keys.secret_access_key,
+            "AWS_DEFAULT_REGION": region,
+            "AWS_REGION": region,
+            "AWS_PAGER": "",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": "/dev/null",
+            "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+        }
+
+    def log_text(self) -> str:
+        return (self.state_dir / "server.log").read_text(errors="replace")
+
+    def _environment(self) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        return kept | dict(self.environment)
+
+    def _await_answer(self) -> None:
+        deadline = time.monotonic() + START_DEADLINE_S
+        while time.monotonic() < deadline:
+            assert self.process is not None
+            if self.process.poll() is not None:
+                raise AssertionError(f"the server ended at once:\n{self.log_text()}")
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            except OSError:
+                time.sleep(0.02)
+            else:
+                return
+        raise AssertionError(f"the server did not answer in time:\n{self.log_text()}")
+
+
+@contextmanager
+def serving(state_dir: Path, driver: str, **settings: str) -> Generator[Server]:
+    """A fresh server with an account "default", stopped and its machines ended at the end."""
+    given = {f"OPENAMI_{name.upper()}": text for name, text in settings.items()}
+    server = Server(
+        state_dir=state_dir,
+        port=_free_port(),
+        environment={"OPENAMI_COMPUTE_DRIVER": driver, **given},
+    )
+    state_dir.mkdir(parents=True, exist_ok=True)
+    server.keys["default"] = _keys_in(server.openami("init").stdout)
+    server.start()
+    try:
+        yield server
+    finally:
+        if server.process is None:
+            server.start()
+        try:
+            _terminate_everything(server)
+        finally:
+            server.stop()
+
+
+def until(condition: Any, deadline_s: float, what: str) -> Any:
+    """The first true answer of `condition`, polled; an AssertionError that names `what` if none."""
+    deadline = time.monotonic() + deadline_s
+    while True:
+        found = condition()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"not within {deadline_s} s: {what}"
+        time.sleep(0.1)
+
+
+def _terminate_everything(server: Server) -> None:
+    for account in list(server.keys):
+        for region in ("us-east-1", "us-west-2"):
+            ec2 = server.client(account=account, region=region)
+            live = [
+                instance["InstanceId"]
+                for reservation in ec2.describe_instances()["Reservations"]
+                for instance in reservation["Instances"]
+                if instance["State"]["Name"] != "terminated"
+            ]
+            if live:
+                for instance_id in live:
+                    ec2.modify_instance_attribute(
+                        InstanceId=instance_id, DisableApiTermination={"Value": False}
+                    )
+                ec2.terminate_instances(InstanceIds=live)
+                ec2.get_waiter("instance_terminated").wait(
+                    InstanceIds=live, WaiterConfig={"Delay": 1, "MaxAttempts": 120}
+                )
+
+
+def _keys_in(printed: str) -> Keys:
+    exports: dict[str, str] = {}
+    account = ""
+    for line in printed.splitlines():
+        if line.startswith("export "):
+            name, _, value = line.removeprefix("export ").partition("=")
+            exports[name] = value
+        elif line.startswith("# Account "):
+            account = line.removeprefix("# Account ").partition(".")[0]
+    return Keys(
+        access_key_id=exports["AWS_ACCESS_KEY_ID"],
+        secret_access_key=exports["AWS_SECRET_ACCESS_KEY"],
+        account=account,
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
