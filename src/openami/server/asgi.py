@@ -1,0 +1,120 @@
+"""The ASGI edge: bytes in, one hop to a thread, bytes out.
+
+Everything below is synchronous (SQL, fsync and QMP block), so a request leaves the event
+loop once, with its whole body, and comes back with its whole answer.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from openami.server import pipeline
+from openami.server.pipeline import Answer
+from openami.services import Services
+from openami.wire.sigv4 import SignedRequest
+
+THREADS: Final = 40
+HEALTH_PATH: Final = "/openami/health"
+# Requests are a few kilobytes; who takes longer holds a connection for nothing.
+BODY_TIMEOUT_S: Final = 30.0
+# What is read and thrown away of a body that is too long: a client that is cut off while it
+# sends sees a broken connection instead of the refusal.
+DISCARDED_BYTES_MAX: Final = 16 * 1024 * 1024
+
+
+class _TooLong(Exception):
+    """The body exceeds what the settings allow."""
+
+
+def create_app(svc: Services) -> Starlette:
+    """The whole service as an ASGI application; its threads end with its lifespan."""
+    threads = ThreadPoolExecutor(THREADS, thread_name_prefix="request")
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncGenerator[None]:
+        await asyncio.get_running_loop().run_in_executor(threads, pipeline.warm)
+        try:
+            yield
+        finally:
+            # No request is left by now: the server drains them first.
+            threads.shutdown()
+
+    app = Starlette(lifespan=lifespan)
+    # Not a route: a router would answer unknown paths and methods in plain text, and every
+    # client of EC2 expects XML.
+    app.mount("/", _Edge(svc, threads))
+    return app
+
+
+class _Edge:
+    def __init__(self, svc: Services, threads: ThreadPoolExecutor) -> None:
+        self._svc = svc
+        self._threads = threads
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["type"] == "http", "the server speaks no websockets"
+        request = Request(scope, receive)
+        try:
+            answer = await self._answer(request)
+        except ClientDisconnect:
+            return
+        response = Response(answer.body, answer.status, dict(answer.headers))
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Answer:
+        if request.scope["path"] == HEALTH_PATH and request.method in ("GET", "HEAD"):
+            return await self._in_a_thread(lambda: pipeline.health(self._svc))
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                body = await _body(request, self._svc.settings.request_bytes_max)
+        except _TooLong:
+            return self._refused(413, "RequestEntityTooLarge", "The request is too long.")
+        except TimeoutError:
+            return self._refused(408, "RequestTimeout", "The request's body did not arrive.")
+        signed = _signed(request, body)
+        return await self._in_a_thread(lambda: pipeline.answer(self._svc, signed))
+
+    def _refused(self, status: int, code: str, message: str) -> Answer:
+        answer = pipeline.refuse(self._svc, status, code, message)
+        # Some of the body may still be on its way: the connection cannot be used again.
+        return Answer(
+            status=status, body=answer.body, headers={**answer.headers, "connection": "close"}
+        )
+
+    async def _in_a_thread(self, work: Callable[[], Answer]) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+async def _body(request: Request, bytes_max: int) -> bytes:
+    received, length = bytearray(), 0
+    async for part in request.stream():
+        length += len(part)
+        if length <= bytes_max:
+            received += part
+        elif length > bytes_max + DISCARDED_BYTES_MAX:
+            break
+    if length > bytes_max:
+        raise _TooLong
+    return bytes(received)
+
+
+def _signed(request: Request, body: bytes) -> SignedRequest:
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in request.headers.raw:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
+    scope = request.scope
+    return SignedRequest(
+        method=request.method,
+        path=scope["raw_path"].decode("latin-1"),
+        query=scope["query_string"].decode("latin-1"),
+        headers=headers,
+        body=body,
+    )

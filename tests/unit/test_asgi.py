@@ -1,0 +1,195 @@
+"""The HTTP edge on a real socket of the loopback, asked by boto3 and by bare HTTP."""
+
+import http.client
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from openami.server import asgi
+from openami.server.asgi import create_app
+from openami.server.serve import listen, serve
+from openami.settings import Settings
+from support.front_desk import ACCOUNT, FrontDesk, front_desk
+from support.signing import KEY_ID, SECRET
+
+DEADLINE_S = 10.0
+
+
+class RealClock:
+    """boto3 signs by the real time."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)  # noqa: TID251
+
+
+@dataclass
+class Running:
+    desk: FrontDesk
+    port: int
+
+    def ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, dict[str, str], bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE_S)
+        try:
+            connection.request(method, path, body)
+            response = connection.getresponse()
+            headers = {name.lower(): value for name, value in response.getheaders()}
+            return response.status, headers, response.read()
+        finally:
+            connection.close()
+
+    def client(self, service: str, secret: str = SECRET) -> object:
+        return boto3.client(
+            service,
+            region_name="us-east-1",
+            endpoint_url=f"http://127.0.0.1:{self.port}",
+            aws_access_key_id=KEY_ID,
+            aws_secret_access_key=secret,
+            config=Config(retries={"max_attempts": 0}, proxies={}),
+        )
+
+
+@contextmanager
+def running() -> Iterator[Running]:
+    settings = Settings(port=0, request_bytes_max=64 * 1024)
+    desk = front_desk(settings)
+    object.__setattr__(desk, "clock", RealClock())
+    listener, ready, stop = listen(settings), threading.Event(), threading.Event()
+    port = listener.getsockname()[1]
+    server = threading.Thread(
+        target=lambda: serve(create_app(desk), settings, ready.set, listener=listener, stop=stop)
+    )
+    server.start()
+    try:
+        assert ready.wait(DEADLINE_S)
+        yield Running(desk, port)
+    finally:
+        stop.set()
+        server.join(DEADLINE_S)
+        desk.catalog.close()
+        assert not server.is_alive()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Running]:
+    with running() as made:
+        yield made
+
+
+def test_boto3_learns_who_it_is(server: Running) -> None:
+    client = server.client("sts")
+    try:
+        identity = client.get_caller_identity()
+    finally:
+        client.close()
+    assert identity["Account"] == ACCOUNT
+    headers = identity["ResponseMetadata"]["HTTPHeaders"]
+    assert headers["content-type"] == "text/xml;charset=UTF-8"
+    assert headers["x-amzn-requestid"] == identity["ResponseMetadata"]["RequestId"]
+
+
+def test_boto3_reads_the_refusals_of_ec2_and_of_sts(server: Running) -> None:
+    for service, call in (("ec2", "describe_fleets"), ("sts", "get_session_token")):
+        client = server.client(service)
+        with pytest.raises(ClientError) as refused:
+            getattr(client, call)()
+        client.close()
+        assert refused.value.response["Error"]["Code"] == "InvalidAction"
+        assert "not supported by openami" in refused.value.response["Error"]["Message"]
+
+
+def test_a_wrong_secret_does_not_get_in(server: Running) -> None:
+    client = server.client("ec2", secret="guess")
+    with pytest.raises(ClientError) as refused:
+        client.describe_images()
+    client.close()
+    assert refused.value.response["Error"]["Code"] == "SignatureDoesNotMatch"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/"), ("POST", "/"), ("GET", "/index.html"), ("DELETE", "/x"), ("OPTIONS", "/%2e%2e")],
+)
+def test_whatever_is_asked_the_answer_is_ec2s_xml(server: Running, method: str, path: str) -> None:
+    status, headers, body = server.ask(method, path)
+    assert status == 403
+    assert headers["content-type"] == "text/xml;charset=UTF-8"
+    assert b"<Code>MissingAuthenticationToken</Code>" in body
+
+
+def test_health_needs_no_signature(server: Running) -> None:
+    status, _, body = server.ask("GET", "/openami/health")
+    assert (status, body) == (200, b"ok\n")
+
+
+@pytest.mark.parametrize("length", [64 * 1024 + 1, 5 * 1024 * 1024])
+def test_a_body_that_is_too_long_is_refused_in_xml(server: Running, length: int) -> None:
+    status, headers, body = server.ask("POST", "/", b"x" * length)
+    assert (status, headers["connection"]) == (413, "close")
+    assert b"<Code>RequestEntityTooLarge</Code>" in body
+
+
+def test_the_longest_body_is_not_refused_for_its_length(server: Running) -> None:
+    assert server.ask("POST", "/", b"x" * 64 * 1024)[0] == 403
+
+
+def test_a_body_that_never_comes_is_given_up(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asgi, "BODY_TIMEOUT_S", 0.05)
+    with socket.create_connection(("127.0.0.1", server.port), DEADLINE_S) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
+        assert connection.recv(64).startswith(b"HTTP/1.1 408")
+
+
+def test_a_client_that_hangs_up_leaves_the_server_standing(server: Running) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), DEADLINE_S) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
+    assert server.ask("GET", "/openami/health")[0] == 200
+
+
+def test_a_port_that_is_taken_is_an_error_and_not_an_exit(server: Running) -> None:
+    with pytest.raises(OSError, match="Address already in use"):
+        serve(create_app(server.desk), Settings(port=server.port), lambda: None)
+
+
+def test_sigterm_ends_serving_and_not_the_process() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    settings = Settings(port=0)
+    desk = front_desk(settings)
+    serve(
+        create_app(desk),
+        settings,
+        lambda: signal.raise_signal(signal.SIGTERM),
+    )
+    desk.catalog.close()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_the_request_that_is_under_way_is_finished_before_the_server_stops() -> None:
+    entered, release = threading.Event(), threading.Event()
+    with running() as server:
+        desk = server.desk
+
+        class SlowIds:
+            def request_id(self) -> str:
+                entered.set()
+                assert release.wait(DEADLINE_S)
+                return "req-slow"
+
+        object.__setattr__(desk, "ids", SlowIds())
+        answers: list[int] = []
+        asking = threading.Thread(target=lambda: answers.append(server.ask("GET", "/")[0]))
+        asking.start()
+        assert entered.wait(DEADLINE_S)
+        threading.Timer(0.2, release.set).start()
+    asking.join(DEADLINE_S)
+    assert answers == [403]
