@@ -98,6 +98,10 @@ class ComputeDriver(Protocol):
 
     kind: str
 
+    def capacity_mib(self) -> int | None:
+        """The memory there is for machines, before overcommitment; None if it has no limit."""
+        ...
+
     def start(self, machine: Machine) -> None:
         """Run the machine; it runs when this returns. One that runs already is left alone.
 

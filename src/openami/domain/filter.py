@@ -4,11 +4,13 @@ https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from openami.domain.errors import EC2Error, InvalidParameterValue
+
+T = TypeVar("T")
 
 VALUES_MAX: Final = 200
 
@@ -39,6 +41,44 @@ def checked_filters(filters: Sequence[Filter]) -> tuple[Filter, ...]:
 
 def unknown_filter(name: str) -> EC2Error:
     return InvalidParameterValue(f"The filter '{name}' is invalid")
+
+
+def selected(
+    items: Iterable[T],
+    filters: Sequence[Filter],
+    table: Mapping[str, Callable[[T], Iterable[str]]],
+    tags_of: Callable[[T], Mapping[str, str]] | None = None,
+) -> list[T]:
+    """The items that all of `filters` match, for what is not in SQL.
+
+    `table` gives the texts of an item that a filter name looks at: one of them must match.
+    Without `tags_of` the items cannot be tagged. Raises InvalidParameterValue for other names.
+    """
+    known = [_texts_of(each.name, table, tags_of) for each in filters]
+    patterns = [[as_regex(value) for value in each.values] for each in filters]
+    return [
+        item
+        for item in items
+        if all(
+            any(pattern.fullmatch(text) for pattern in wanted for text in texts(item))
+            for wanted, texts in zip(patterns, known, strict=True)
+        )
+    ]
+
+
+def _texts_of(
+    name: str,
+    table: Mapping[str, Callable[[T], Iterable[str]]],
+    tags_of: Callable[[T], Mapping[str, str]] | None,
+) -> Callable[[T], Iterable[str]]:
+    if tags_of is not None and name.startswith("tag:"):
+        key = name.removeprefix("tag:")
+        return lambda item: [value for found, value in tags_of(item).items() if found == key]
+    if tags_of is not None and name == "tag-key":
+        return lambda item: list(tags_of(item))
+    if name not in table:
+        raise unknown_filter(name)
+    return table[name]
 
 
 def as_regex(pattern: str) -> re.Pattern[str]:

@@ -94,6 +94,8 @@ class Instance:
 
     `transitions` counts the moves between states: it makes the ids of the workflows that
     carry them out. `port_number` is its place on the host while it is not terminated.
+    `rebooting_for` says for whom its machine is restarted now ("RebootInstances", or the id
+    of the image that is made of it): the end of the machine is then no end of the instance.
     """
 
     id: InstanceId
@@ -129,6 +131,10 @@ class Instance:
     ebs_optimized: bool = False
     monitoring: bool = False
     source_dest_check: bool = True
+    ena_support: bool = False
+    associates_public_ip: bool = True
+    cpu_credits: str | None = None
+    rebooting_for: str | None = None
     metadata_options: MetadataOptions = MetadataOptions()
     ephemeral_disks: tuple[EphemeralDisk, ...] = ()
     state_reason: StateReason | None = None
