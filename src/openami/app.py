@@ -17,14 +17,17 @@ from openami.blockstore.local_dir import LocalDirChunkStore
 from openami.blockstore.volumes import VolumeHost
 from openami.catalog import migrate
 from openami.catalog.catalog import Catalog
-from openami.compute.driver import ComputeDriver
+from openami.compute.driver import ComputeDriver, MachineFailed
 from openami.compute.network.host import HostNetwork
 from openami.compute.qemu.driver import QemuDriver
 from openami.compute.record.driver import RecordDriver
+from openami.domain.errors import EC2Error
 from openami.domain.ids import InstanceId
+from openami.domain.metadata import Metadata
 from openami.imds.service import MetadataService
 from openami.jobs.durable import DurableEngine
 from openami.jobs.locks import KeyedLocks
+from openami.jobs.running import Patience
 from openami.services import Services
 from openami.settings import Settings
 from openami.workflows import registry
@@ -78,7 +81,11 @@ class App:
             chunks=chunks,
             volumes=VolumeHost(settings.state_dir / "volumes", cache, chunks),
             compute=self._driver(settings),
-            jobs=DurableEngine(settings.state_dir / "jobs.sqlite", clock=RealClock()),
+            jobs=DurableEngine(
+                settings.state_dir / "jobs.sqlite",
+                clock=RealClock(),
+                patience=Patience(final=(EC2Error, MachineFailed)),
+            ),
             locks=KeyedLocks(),
             clock=RealClock(),
             ids=RealIds(),
@@ -104,13 +111,14 @@ class App:
         self._closing.set()
         if self._sweeper.is_alive():
             self._sweeper.join()
-        for close in (
-            self.services.jobs.close,
-            self.services.compute.close,
-            self._metadata.close,
-            self.services.catalog.close,
-        ):
-            close()
+        self.services.jobs.close()
+        if self.services.jobs.active():
+            # A step that waits for a guest cannot be called back. It goes on from here at the
+            # next start; what it holds is let go by the end of the process.
+            return
+        self.services.compute.close()
+        self._metadata.close()
+        self.services.catalog.close()
         os.close(self._lock)
 
     def _driver(self, settings: Settings) -> ComputeDriver:
@@ -123,7 +131,7 @@ class App:
         }
         return makers[settings.compute_driver]()
 
-    def _metadata_of(self, instance_id: InstanceId) -> "metadata.Metadata | None":
+    def _metadata_of(self, instance_id: InstanceId) -> Metadata | None:
         return metadata.metadata_of(self.services, instance_id)
 
     def _sweep(self) -> None:

@@ -20,6 +20,7 @@ class Settings:
     """Every knob of openami. Each may be given as a key of openami.toml or as OPENAMI_<KEY>."""
 
     state_dir: Path = Path("/var/lib/openami")
+    build_cache: Path = Path("/var/cache/openami")  # disks that `openami image build` made
     host: str = "127.0.0.1"
     port: int = 8773
     regions: tuple[str, ...] = ("us-east-1", "us-west-2")

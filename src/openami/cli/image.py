@@ -25,7 +25,7 @@ def add_to(verbs: Any) -> None:
     build = actions.add_parser(
         "build", help="build a disk from Debian packages; with --name, an AMI"
     )
-    build.add_argument("recipe", choices=sorted(build_cache.RECIPES), help="what to build")
+    build.add_argument("recipe", choices=build_cache.NAMES, help="what to build")
     build.add_argument("--name", help="also import the disk as an AMI of this name")
     _add_owner(build)
     build.set_defaults(run=run_build)
@@ -55,7 +55,7 @@ def _add_owner(parser: argparse.ArgumentParser) -> None:
 def run_build(settings: Settings, arguments: argparse.Namespace) -> int:
     """Print the disk's path, or the AMI's id when --name is given."""
     try:
-        disk = build_cache.built(arguments.recipe, build_cache.directory(), say)
+        disk = build_cache.built(arguments.recipe, settings.build_cache, say)
     except DiskImageError as failed:
         raise CommandFailed(str(failed)) from failed
     if arguments.name is None:
@@ -91,7 +91,7 @@ def _import(
 
 
 def _await(catalog: Catalog, image_id: ImageId) -> None:
-    """Show how far the image's snapshot is until it is complete. Raises CommandFailed if it fails."""
+    """Show how far the image is until it is available. Raises CommandFailed if it fails."""
     show = progress_to_stderr("storing the disk")
     while True:
         with catalog.read() as tx:

@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
-    environment = {name: text for name, text in os.environ.items() if name != "OPENAMI_CACHE"}
+    environment = dict(os.environ)
     if arguments.state_dir is not None:
         environment["OPENAMI_STATE_DIR"] = str(arguments.state_dir.absolute())
     state_dir = settings.load(None, environment).state_dir

@@ -2,14 +2,15 @@
 
 import argparse
 import logging
+import os
 import sys
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 from openami.app import App, StateDirectoryBusy
 from openami.cli.command import CommandFailed, open_catalog, say
 from openami.server import admin, serve
-from openami.server.asgi import application
+from openami.server.asgi import create_app
 from openami.settings import Settings
 
 
@@ -20,7 +21,7 @@ def add_to(verbs: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(settings: Settings, arguments: argparse.Namespace) -> int:
+def run(settings: Settings, arguments: argparse.Namespace) -> NoReturn:
     """Serve until told to stop. Prints one line when requests are answered."""
     logging.basicConfig(
         stream=sys.stderr,
@@ -37,13 +38,15 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
         app.start()
         with admin.listening(app.services, settings.state_dir / "admin.sock"):
             serve.serve(
-                application(app.services),
+                create_app(app.services),
                 settings,
                 lambda: say(f"openami answers on http://{settings.host}:{settings.port}"),
             )
     finally:
         app.close()
-    return 0
+        logging.shutdown()
+    # Not a return: Python would wait for the thread of a step that waits for a guest.
+    os._exit(0)
 
 
 def _with_address(settings: Settings, arguments: argparse.Namespace) -> Settings:

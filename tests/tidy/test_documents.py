@@ -1,0 +1,52 @@
+"""What users see is documented, and what is documented is there."""
+
+import importlib.util
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from openami.catalog import migrate
+from openami.catalog.catalog import Catalog
+from openami.ec2.operations import OPERATIONS as EC2_OPERATIONS
+from openami.settings import Settings
+from openami.sts.operations import OPERATIONS as STS_OPERATIONS
+
+ROOT = Path(__file__).parents[2]
+PAGES = ROOT / "docs" / "operations"
+ANSWERED = sorted({*EC2_OPERATIONS, *STS_OPERATIONS})
+
+
+@pytest.mark.parametrize("name", ANSWERED)
+def test_an_operation_that_is_answered_has_its_page(name: str) -> None:
+    text = (PAGES / f"{name}.md").read_text()
+    assert text.startswith(f"# {name}\n")
+    assert "## Differences from AWS" in text
+
+
+def test_a_page_is_of_an_operation_that_is_answered() -> None:
+    assert {page.stem for page in PAGES.glob("*.md")} <= set(ANSWERED)
+
+
+def test_the_readme_lists_the_operations_that_the_code_answers() -> None:
+    path = ROOT / "scripts" / "write_tables.py"
+    spec = importlib.util.spec_from_file_location("write_tables", path)
+    assert spec is not None
+    assert spec.loader is not None
+    write_tables = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(write_tables)
+    text = (ROOT / "README.md").read_text()
+    assert write_tables.with_table(text) == text, "run make docs"
+
+
+def test_every_setting_is_documented() -> None:
+    text = (ROOT / "docs" / "settings.md").read_text()
+    missing = [field.name for field in fields(Settings) if f"`{field.name}`" not in text]
+    assert not missing
+
+
+def test_the_schemas_history_leads_to_the_schema(tmp_path: Path) -> None:
+    catalog = Catalog.open(tmp_path / "catalog.sqlite")
+    migrate.upgrade(catalog)
+    assert migrate.differences(catalog) == []
+    catalog.close()
