@@ -13,6 +13,8 @@ import subprocess
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Self, TypeVar
 
 from openami.compute.driver import Port, Rule
@@ -115,18 +117,12 @@ class NetnsGuest:
             '#!/bin/sh\n[ "$1" = bound ] || exit 0\n'
             "ip addr replace $ip/$mask dev $interface\nip route replace default via $router\nenv\n"
         )
-        path = f"/tmp/{self.name}.sh"
-        with open(path, "w") as file:
-            file.write(script)
-        os.chmod(path, 0o755)
-        try:
-            told = self.inside(
-                lambda: shell.run(
-                    *"busybox udhcpc -i eth0 -n -q -f -t 5 -T 1 -O mtu -O domain -s".split(), path
-                )
-            )
-        finally:
-            os.unlink(path)
+        client = "busybox udhcpc -i eth0 -n -q -f -t 5 -T 1 -O mtu -O domain -s"
+        with TemporaryDirectory(prefix="openami-guest-") as directory:
+            path = Path(directory) / "told"
+            path.write_text(script)
+            path.chmod(0o755)
+            told = self.inside(lambda: shell.run(*client.split(), str(path)))
         return dict(line.split("=", 1) for line in told.splitlines() if "=" in line)
 
     def connect(self, address: str, port: int, timeout_s: float = 5.0) -> socket.socket:

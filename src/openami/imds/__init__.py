@@ -1,1 +1,1 @@
-"""The instance metadata service that guests ask at 169.254.169.254."""
+"""The instance metadata service, versions 1 and 2, as the guests of EC2 know it."""

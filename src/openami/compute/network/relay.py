@@ -53,6 +53,7 @@ class _Relayed:
 
     address: str
     target: str
+    removed: bool = False
     servers: dict[int, asyncio.Server] = field(default_factory=dict)
     clients: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -84,6 +85,7 @@ class Relays:
     def close(self) -> None:
         if not self._loop.is_closed():
             self._do(self._remove_all())
+            self._do(_quiet())
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
@@ -99,7 +101,7 @@ class Relays:
         if held is not None and (held.address, held.target) != (address, port.private_ip):
             await self._remove(port.instance_id)
         relayed = self._guests.setdefault(port.instance_id, _Relayed(address, port.private_ip))
-        await _stop(relayed, [number for number in relayed.servers if number not in ports])
+        _stop(relayed, [number for number in relayed.servers if number not in ports])
         for number in sorted(ports - relayed.servers.keys()):
             try:
                 relayed.servers[number] = await self._listen(relayed, number)
@@ -109,7 +111,7 @@ class Relays:
     async def _listen(self, relayed: _Relayed, number: int) -> asyncio.Server:
         async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.current_task()
-            if task is None or len(relayed.clients) >= CONNECTIONS_MAX:
+            if task is None or relayed.removed or len(relayed.clients) >= CONNECTIONS_MAX:
                 _reset(writer)
                 return
             relayed.clients.add(task)
@@ -124,7 +126,8 @@ class Relays:
         relayed = self._guests.pop(instance_id, None)
         if relayed is None:
             return
-        await _stop(relayed, list(relayed.servers))
+        relayed.removed = True  # for a client that is accepted but not begun
+        _stop(relayed, list(relayed.servers))
         for client in relayed.clients:
             client.cancel()
         await asyncio.gather(*relayed.clients, return_exceptions=True)
@@ -134,10 +137,9 @@ class Relays:
             await self._remove(instance_id)
 
 
-async def _stop(relayed: _Relayed, numbers: Iterable[int]) -> None:
+def _stop(relayed: _Relayed, numbers: Iterable[int]) -> None:
     for number in numbers:
-        server = relayed.servers.pop(number)
-        server.close()
+        relayed.servers.pop(number).close()
 
 
 async def _relay(
@@ -181,3 +183,11 @@ def _reset(writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
+
+
+async def _quiet() -> None:
+    """Let everything that was cancelled or closed come to its end, transports included."""
+    while others := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.gather(*others, return_exceptions=True)
+    for _ in range(3):  # a transport closes in the turn after it is aborted
+        await asyncio.sleep(0)
