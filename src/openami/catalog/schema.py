@@ -87,6 +87,7 @@ images = Table(
     Column("source_image_id", String(32)),
     Column("source_image_region", String(32)),
     Column("last_launched_at", UtcDateTime),
+    Column("deregistered_at", UtcDateTime),
     Column("state_reason", types.state_reason()),
     Column("public", Boolean, nullable=False),
 )
@@ -218,6 +219,7 @@ instances = Table(
     Column("state_transition_reason", Text, nullable=False),
     Column("transitions", Integer, nullable=False),
     Column("terminated_at", UtcDateTime),
+    Column("rebooting_for", String(32)),
 )
 Index("ix_instance_owner", instances.c.owner, instances.c.region)
 Index(

@@ -86,6 +86,7 @@ class Image:
     source_image_id: ImageId | None = None
     source_image_region: Region | None = None
     last_launched_at: datetime | None = None
+    deregistered_at: datetime | None = None
     state_reason: StateReason | None = None
     public: bool = False
     shared_with: frozenset[AccountId] = frozenset()
@@ -93,6 +94,9 @@ class Image:
     def after(self, event: ImageEvent, reason: StateReason | None = None) -> "Image":
         state = advance(TRANSITIONS, self.id, self.state, event)
         return replace(self, state=state, state_reason=reason)
+
+    def deregistered(self, at: datetime) -> "Image":
+        return replace(self.after(ImageEvent.DEREGISTER), deregistered_at=at)
 
     def visible_to(self, account: AccountId) -> bool:
         """Launch permission is also permission to see; a disabled image is its owner's alone."""

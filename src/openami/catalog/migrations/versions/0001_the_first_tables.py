@@ -83,6 +83,7 @@ def upgrade() -> None:
         sa.Column("source_image_id", sa.String(length=32), nullable=True),
         sa.Column("source_image_region", sa.String(length=32), nullable=True),
         sa.Column("last_launched_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("deregistered_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("state_reason", sa.Text(), nullable=True),
         sa.Column("public", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_image")),
@@ -177,6 +178,7 @@ def upgrade() -> None:
         sa.Column("state_transition_reason", sa.Text(), nullable=False),
         sa.Column("transitions", sa.Integer(), nullable=False),
         sa.Column("terminated_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("rebooting_for", sa.String(length=32), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_instance")),
         sa.UniqueConstraint("port_number", name=op.f("uq_instance_port_number")),
     )
