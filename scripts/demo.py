@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 BUILD_CACHE = Path(os.environ.get("OPENAMI_BUILD_CACHE", Path.home() / ".cache" / "openami"))
 BOOT_DEADLINE_S = 400.0
@@ -132,10 +131,10 @@ class Demo:
 
 def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    (ROOT / ".cache").mkdir(exist_ok=True)
     try:
         with (
-            tempfile.TemporaryDirectory(prefix="demo-", dir=ROOT / ".cache") as directory,
+            # Machines run as users of their own, who must be able to walk to their disks.
+            tempfile.TemporaryDirectory(prefix="openami-demo-", dir="/var/tmp") as directory,
             ExitStack() as stack,
         ):
             _run(Demo(Path(directory)), stack)
