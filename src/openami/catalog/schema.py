@@ -219,7 +219,6 @@ instances = Table(
     Column("state_transition_reason", Text, nullable=False),
     Column("transitions", Integer, nullable=False),
     Column("terminated_at", UtcDateTime),
-    Column("rebooting_for", String(32)),
 )
 Index("ix_instance_owner", instances.c.owner, instances.c.region)
 Index(

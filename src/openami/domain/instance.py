@@ -94,8 +94,6 @@ class Instance:
 
     `transitions` counts the moves between states: it makes the ids of the workflows that
     carry them out. `port_number` is its place on the host while it is not terminated.
-    `rebooting_for` names the image whose creation has its machine down for a while: the
-    instance counts as running then, and the end of its machine is no shutdown.
     `rebooting_for` says for whom its machine is restarted now ("RebootInstances", or the id
     of the image that is made of it): the end of the machine is then no end of the instance.
     """
@@ -143,7 +141,6 @@ class Instance:
     state_transition_reason: str = ""
     transitions: int = 0
     terminated_at: datetime | None = None
-    rebooting_for: ImageId | None = None
 
     def after(
         self, event: InstanceEvent, reason: StateReason | None = None, transition_reason: str = ""
