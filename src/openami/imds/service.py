@@ -35,6 +35,7 @@ REQUESTS_REMEMBERED: Final = 256
 IDLE_TIMEOUT_S: Final = 20.0
 _WRITE_TIMEOUT_S: Final = 10.0
 _LOOKUP_THREADS: Final = 4
+_ACCEPT_PAUSE_S: Final = 1.0
 _ORDINARY_TTL: Final = 64  # hops
 
 Lookup = Callable[[InstanceId], Metadata | None]
@@ -57,8 +58,7 @@ class _Served:
     """What the loop holds for one instance. Only the loop touches it, but for reading `seen`."""
 
     instance_id: InstanceId
-    server: asyncio.Server | None = None
-    stopped: bool = False
+    listening: socket.socket | None = None
     connections: set[asyncio.Task[None]] = field(default_factory=set)
     seen: deque[Seen] = field(default_factory=lambda: deque(maxlen=REQUESTS_REMEMBERED))
 
@@ -115,24 +115,43 @@ class MetadataService:
             self._do(_ended(served))
 
     async def _listen(self, served: _Served, listening: socket.socket) -> None:
-        async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            full = len(served.connections) >= CONNECTIONS_PER_INSTANCE_MAX
-            if task is None or served.stopped or full or self._connections >= CONNECTIONS_MAX:
-                writer.transport.abort()
-                return
-            served.connections.add(task)
-            self._connections += 1
-            try:
-                await self._converse(served, reader, writer)
-            except (OSError, asyncio.CancelledError):  # gone, too slow, or we are stopping
-                writer.transport.abort()
-            finally:
-                served.connections.discard(task)
-                self._connections -= 1
-                writer.close()
+        """(asyncio's own server loses a connection that is accepted while it is closed.)"""
+        served.listening = listening
+        listening.setblocking(False)
+        self._loop.add_reader(listening, self._accept, served, listening)
 
-        served.server = await asyncio.start_server(accepted, sock=listening, limit=HEAD_BYTES_MAX)
+    def _accept(self, served: _Served, listening: socket.socket) -> None:
+        try:
+            connection, _ = listening.accept()
+        except BlockingIOError:
+            return
+        except OSError as wrong:  # out of descriptors: the next try is in a second
+            _log.warning("%s: no connection to its metadata: %s", served.instance_id, wrong)
+            self._loop.remove_reader(listening)
+            self._loop.call_later(_ACCEPT_PAUSE_S, self._accept_again, served, listening)
+            return
+        full = len(served.connections) >= CONNECTIONS_PER_INSTANCE_MAX
+        if full or self._connections >= CONNECTIONS_MAX:
+            connection.close()
+            return
+        task = self._loop.create_task(self._serve_one(served, connection))
+        served.connections.add(task)
+        task.add_done_callback(served.connections.discard)
+
+    def _accept_again(self, served: _Served, listening: socket.socket) -> None:
+        if served.listening is listening:
+            self._loop.add_reader(listening, self._accept, served, listening)
+
+    async def _serve_one(self, served: _Served, connection: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(sock=connection, limit=HEAD_BYTES_MAX)
+        self._connections += 1
+        try:
+            await self._converse(served, reader, writer)
+        except (OSError, asyncio.CancelledError):  # gone, too slow, or we are stopping
+            writer.transport.abort()
+        finally:
+            self._connections -= 1
+            writer.close()
 
     async def _converse(
         self, served: _Served, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -197,9 +216,11 @@ def _limit_hops(writer: asyncio.StreamWriter, hops: int) -> None:
 
 
 async def _ended(served: _Served) -> None:
-    served.stopped = True  # for a connection that is accepted but not begun
-    if served.server is not None:
-        served.server.close()
+    if served.listening is not None:
+        asyncio.get_running_loop().remove_reader(served.listening)
+        served.listening.close()
+        served.listening = None
+    await asyncio.sleep(0)  # a connection accepted in this turn begins, so that it can be ended
     for connection in served.connections:
         connection.cancel()
     await asyncio.gather(*served.connections, return_exceptions=True)

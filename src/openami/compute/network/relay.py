@@ -25,6 +25,7 @@ WELL_KNOWN: Final = (22, 80, 443, 3389, 5985, 5986, 8080, 8443)
 RANGE_PORTS_MAX: Final = 64
 CONNECTIONS_MAX: Final = 128  # of one guest; each is two descriptors
 _CONNECT_TIMEOUT_S: Final = 10.0
+_ACCEPT_PAUSE_S: Final = 1.0
 _PIECE_BYTES: Final = 64 * 1024
 
 _log = logging.getLogger(__name__)
@@ -53,8 +54,7 @@ class _Relayed:
 
     address: str
     target: str
-    removed: bool = False
-    servers: dict[int, asyncio.Server] = field(default_factory=dict)
+    listening: dict[int, socket.socket] = field(default_factory=dict)
     clients: set[asyncio.Task[None]] = field(default_factory=set)
 
 
@@ -101,33 +101,53 @@ class Relays:
         if held is not None and (held.address, held.target) != (address, port.private_ip):
             await self._remove(port.instance_id)
         relayed = self._guests.setdefault(port.instance_id, _Relayed(address, port.private_ip))
-        _stop(relayed, [number for number in relayed.servers if number not in ports])
-        for number in sorted(ports - relayed.servers.keys()):
+        self._stop(relayed, [number for number in relayed.listening if number not in ports])
+        for number in sorted(ports - relayed.listening.keys()):
             try:
-                relayed.servers[number] = await self._listen(relayed, number)
+                relayed.listening[number] = self._listen(relayed, number)
             except OSError as wrong:
                 _log.warning("%s: no relay on %s:%d: %s", port.instance_id, address, number, wrong)
 
-    async def _listen(self, relayed: _Relayed, number: int) -> asyncio.Server:
-        async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            if task is None or relayed.removed or len(relayed.clients) >= CONNECTIONS_MAX:
-                _reset(writer)
-                return
-            relayed.clients.add(task)
-            try:
-                await _relay(reader, writer, relayed.target, number)
-            finally:
-                relayed.clients.discard(task)
+    def _listen(self, relayed: _Relayed, number: int) -> socket.socket:
+        """(asyncio's own server loses a connection that is accepted while it is closed.)"""
+        listening = socket.create_server((relayed.address, number), backlog=CONNECTIONS_MAX)
+        listening.setblocking(False)
+        self._loop.add_reader(listening, self._accept, relayed, number, listening)
+        return listening
 
-        return await asyncio.start_server(accepted, relayed.address, number)
+    def _accept(self, relayed: _Relayed, number: int, listening: socket.socket) -> None:
+        try:
+            client, _ = listening.accept()
+        except BlockingIOError:
+            return
+        except OSError as wrong:  # out of descriptors: the next try is in a second
+            _log.warning("no client of %s:%d: %s", relayed.address, number, wrong)
+            self._loop.remove_reader(listening)
+            self._loop.call_later(_ACCEPT_PAUSE_S, self._accept_again, relayed, number, listening)
+            return
+        if len(relayed.clients) >= CONNECTIONS_MAX:
+            client.close()
+            return
+        task = self._loop.create_task(_relay(client, relayed.target, number))
+        relayed.clients.add(task)
+        task.add_done_callback(relayed.clients.discard)
+
+    def _accept_again(self, relayed: _Relayed, number: int, listening: socket.socket) -> None:
+        if relayed.listening.get(number) is listening:
+            self._loop.add_reader(listening, self._accept, relayed, number, listening)
+
+    def _stop(self, relayed: _Relayed, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            listening = relayed.listening.pop(number)
+            self._loop.remove_reader(listening)
+            listening.close()
 
     async def _remove(self, instance_id: InstanceId) -> None:
         relayed = self._guests.pop(instance_id, None)
         if relayed is None:
             return
-        relayed.removed = True  # for a client that is accepted but not begun
-        _stop(relayed, list(relayed.servers))
+        self._stop(relayed, list(relayed.listening))
+        await asyncio.sleep(0)  # a client accepted in this turn begins, so that it can be ended
         for client in relayed.clients:
             client.cancel()
         await asyncio.gather(*relayed.clients, return_exceptions=True)
@@ -137,14 +157,8 @@ class Relays:
             await self._remove(instance_id)
 
 
-def _stop(relayed: _Relayed, numbers: Iterable[int]) -> None:
-    for number in numbers:
-        relayed.servers.pop(number).close()
-
-
-async def _relay(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: str, number: int
-) -> None:
+async def _relay(client: socket.socket, target: str, number: int) -> None:
+    reader, writer = await asyncio.open_connection(sock=client)
     try:
         async with asyncio.timeout(_CONNECT_TIMEOUT_S):
             there, back = await asyncio.open_connection(target, number)
