@@ -8,7 +8,7 @@ same content have the same tree, so equal digests end every comparison.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from openami.blockstore import codec
-from openami.blockstore.store import ChunkCorrupt, ChunkStore, Kind, Writer
+from openami.blockstore.store import ChunkCorrupt, ChunkLost, ChunkStore, Kind, Writer
 from openami.domain.block import HOLE, Digest
 from openami.domain.manifest import FANOUT, Root, depth_of
 
@@ -106,26 +106,29 @@ class Manifests:
         tops = [_raised(root, depth, raised) for root in (before, after)]
         return self._differing(tops[0], tops[1], depth - 1, 0, raised)
 
-    def pages(self, root: Root, seen: set[Digest]) -> Iterator[tuple[Digest, tuple[Digest, ...]]]:
-        """Every page below `root` that is not in `seen` yet, and the chunks it names if a leaf.
+    def leaves(
+        self, root: Root, seen: set[Digest], on_lost: Callable[[ChunkLost], None]
+    ) -> Iterator[list[Digest]]:
+        """The chunks of every leaf below `root` whose page is not in `seen`; adds all pages to it.
 
-        Adds to `seen` what it yields. ChunkLost and ChunkCorrupt of a page are raised before
-        anything below that page; the caller may ask again, what was seen is not told twice.
+        A page that cannot be read is told to `on_lost` and passed over, if that returns.
         """
-        return self._pages(root.digest, root.depth - 1, seen)
-
-    def _pages(
-        self, digest: Digest, level: int, seen: set[Digest]
-    ) -> Iterator[tuple[Digest, tuple[Digest, ...]]]:
-        if digest == HOLE or digest in seen:
-            return
-        seen.add(digest)
-        page = self._page(digest)
-        below = tuple(_entry(page, int(i)) for i in np.flatnonzero(page.any(axis=1)))
-        yield digest, below if level == 0 else ()
-        if level > 0:
-            for child in below:
-                yield from self._pages(child, level - 1, seen)
+        below = [(root.digest, root.depth - 1)]
+        while below:
+            digest, level = below.pop()
+            if digest == HOLE or digest in seen:
+                continue
+            seen.add(digest)
+            try:
+                page = self._page(digest)
+            except ChunkLost as lost:
+                on_lost(lost)
+                continue
+            entries = [_entry(page, i) for i in np.flatnonzero(page.any(axis=1)).tolist()]
+            if level == 0:
+                yield entries
+            else:
+                below += [(entry, level - 1) for entry in entries]
 
     def _walk(self, digest: Digest, level: int, first: int) -> Iterator[tuple[int, Digest]]:
         if digest == HOLE:

@@ -1,0 +1,115 @@
+"""Snapshots as raw files of this host, made once and shared by every volume over them.
+
+Callers only see `ensure(root) -> Path`. A base is named by its root, never by a volume's size: an
+overlay may be larger than what it lies on.
+"""
+
+import fcntl
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from openami.blockstore.disk_sync import full_disk_is_told, sync_directory
+from openami.blockstore.parallel import Progress, no_progress
+from openami.blockstore.restore import write_disk
+from openami.blockstore.store import ChunkStore
+from openami.domain.manifest import Root
+
+_NAME: Final = re.compile(r"([0-9a-f]{64}-[0-9]+\.raw)(\.part)?")
+
+
+class BaseCache:
+    """Files are 0644 in a 0711 directory: an unprivileged QEMU opens the one it is told of.
+
+    While a base is being made it is `<name>.part`, locked by its maker. The lock goes with the
+    process, so a crash leaves a file that the next one to ask for the base takes over.
+    """
+
+    def __init__(self, directory: Path, store: ChunkStore) -> None:
+        self._directory = directory.absolute()
+        self._store = store
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._directory.chmod(0o711)
+
+    def path(self, root: Root) -> Path:
+        """Where the base is or would be."""
+        return self._directory / f"{root.digest.hex()}-{root.blocks}.raw"
+
+    def ensure(self, root: Root, progress: Progress = no_progress) -> Path:
+        """The base of `root`: complete, verified, durable. Made by the first who asks.
+
+        Others who ask meanwhile, of this process or another, wait for it. Raises ChunkLost,
+        ChunkCorrupt, StoreFull; nothing is then under the base's name.
+        """
+        path = self.path(root)
+        while not path.exists():
+            self._make(root, path, progress)
+        return path
+
+    def evict(self, keep: Iterable[Root]) -> int:
+        """Remove every base but those of `keep`, and what a crash left; how many bytes that freed.
+
+        The caller names the roots of all volumes there are and of those being made. A file that
+        a machine has open lives on until it closes it.
+        """
+        kept = {self.path(root).name for root in keep}
+        freed_bytes = 0
+        for file in self._directory.iterdir():
+            name = _NAME.fullmatch(file.name)
+            if name is None or name[1] in kept:
+                continue
+            freed_bytes += _removed_unless_locked(file)
+        return freed_bytes
+
+    def _make(self, root: Root, path: Path, progress: Progress) -> None:
+        part = path.with_name(f"{path.name}.part")
+        with full_disk_is_told(self._directory):
+            descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                if not _is(part, descriptor):
+                    return  # another has finished it, or evicted it: look again
+                if path.exists():  # made by another between our look and our open
+                    part.unlink()
+                    return
+                self._fill(root, descriptor, part, progress)
+                part.rename(path)
+                sync_directory(self._directory)
+            finally:
+                os.close(descriptor)
+
+    def _fill(self, root: Root, descriptor: int, part: Path, progress: Progress) -> None:
+        try:
+            write_disk(self._store, root, descriptor, progress=progress)
+            os.fchmod(descriptor, 0o644)
+            os.fsync(descriptor)
+        except BaseException:
+            part.unlink()
+            raise
+
+
+def _is(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _removed_unless_locked(file: Path) -> int:
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return 0
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        freed_bytes = os.fstat(descriptor).st_blocks * 512
+        if not _is(file, descriptor):
+            return 0
+        file.unlink()
+    except BlockingIOError:  # being made
+        return 0
+    finally:
+        os.close(descriptor)
+    return freed_bytes

@@ -1,0 +1,99 @@
+"""Is every byte there that a disk relies on, and whose bytes are they?"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from openami.blockstore.manifest import Manifests
+from openami.blockstore.parallel import Progress, Tally, for_each, no_progress
+from openami.blockstore.store import ChunkCorrupt, ChunkLost, ChunkStore, Kind
+from openami.domain.block import BLOCK_BYTES, Digest
+from openami.domain.manifest import Root
+
+_THREADS: Final = 2
+Named = tuple[Kind, Digest]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What `verify` found. Corrupt objects are in quarantine when it is told.
+
+    Orphans are objects that no given root needs: of running ingests, or garbage.
+    """
+
+    chunks: int
+    pages: int
+    missing: tuple[Named, ...]
+    corrupt: tuple[Named, ...]
+    orphans: tuple[Named, ...]
+
+    @property
+    def intact(self) -> bool:
+        return not self.missing and not self.corrupt
+
+
+def verify(store: ChunkStore, roots: Iterable[Root], progress: Progress = no_progress) -> Report:
+    """Read every object that `roots` need and compare it with its name; list those not needed.
+
+    What lies below a lost page is unknown, so it is counted among the orphans.
+    """
+    missing: list[Named] = []
+    corrupt: list[Named] = []
+
+    def note(lost: ChunkLost) -> None:
+        (corrupt if isinstance(lost, ChunkCorrupt) else missing).append((lost.kind, lost.digest))
+
+    live = _live(store, roots, note)
+    chunks = live[Kind.CHUNK]
+    tally = Tally(progress, len(chunks) * BLOCK_BYTES)
+
+    def read(digest: Digest) -> None:
+        try:
+            store.get(digest)
+        except ChunkLost as lost:
+            note(lost)
+        tally.add(BLOCK_BYTES)
+
+    for_each(chunks, read, _THREADS)
+    return Report(
+        chunks=len(chunks),
+        pages=len(live[Kind.PAGE]),
+        missing=tuple(missing),
+        corrupt=tuple(corrupt),
+        orphans=tuple(_orphans(store, live)),
+    )
+
+
+def unique_bytes(store: ChunkStore, roots: Iterable[Root], others: Iterable[Root]) -> int:
+    """What the store would get back if `roots` went and `others` stayed: exact, pages and all.
+
+    Raises ChunkLost if any of them is not whole.
+    """
+
+    def refuse(lost: ChunkLost) -> None:
+        raise lost
+
+    kept = _live(store, others, refuse)
+    going = _live(store, roots, refuse)
+    return sum(
+        store.stored_bytes(digest, kind) for kind in Kind for digest in going[kind] - kept[kind]
+    )
+
+
+def _live(
+    store: ChunkStore, roots: Iterable[Root], on_lost: Callable[[ChunkLost], None]
+) -> dict[Kind, set[Digest]]:
+    pages: set[Digest] = set()
+    chunks: set[Digest] = set()
+    manifests = Manifests(store)
+    for root in roots:
+        for entries in manifests.leaves(root, pages, on_lost):
+            chunks.update(entries)
+    return {Kind.CHUNK: chunks, Kind.PAGE: pages}
+
+
+def _orphans(store: ChunkStore, live: dict[Kind, set[Digest]]) -> Iterator[Named]:
+    for kind in Kind:
+        for digest in store.digests(kind):
+            if digest not in live[kind]:
+                yield kind, digest

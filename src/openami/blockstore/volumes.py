@@ -1,0 +1,183 @@
+"""The volumes of one host: each a qcow2 overlay over the shared base of its snapshot.
+
+`<directory>/<volume id>/disk.qcow2` is the overlay; the driver gives it to its machine's user.
+`origin.json` beside it says what lies below and stays ours: what QEMU may have written into the
+overlay's header is never believed.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from openami.blockstore.cache import BaseCache
+from openami.blockstore.disk_sync import full_disk_is_told, sync_directory, write_all
+from openami.blockstore.ingest import ingest_blocks
+from openami.blockstore.manifest import Manifests
+from openami.blockstore.restore import write_disk
+from openami.blockstore.store import ChunkStore
+from openami.diskimage.qcow2 import changed_blocks, create_overlay
+from openami.domain.block import BLOCK_BYTES, BLOCKS_PER_GIB, GIB, HOLE
+from openami.domain.ids import VolumeId, is_id
+from openami.domain.manifest import Root
+
+_ZERO: Final = bytes(BLOCK_BYTES)
+_OVERLAY: Final = "disk.qcow2"
+_ORIGIN: Final = "origin.json"
+
+
+class VolumeAbsent(Exception):
+    """There is no such volume on this host."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What a volume was made of."""
+
+    root: Root | None
+    size_gib: int
+
+
+class VolumeHost:
+    """Calls may be repeated and may die anywhere: a volume is there when its overlay is."""
+
+    def __init__(self, directory: Path, cache: BaseCache, store: ChunkStore) -> None:
+        self._directory = directory.absolute()
+        self._cache, self._store = cache, store
+        self._manifests = Manifests(store)
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._directory.chmod(0o711)
+
+    def create(self, volume_id: VolumeId, root: Root | None, size_gib: int) -> None:
+        """Make the volume, durably, if it is not there: `size_gib` of the disk `root`, or of zeros.
+
+        Raises ValueError if it is there but was made of something else, or if `root` is larger;
+        ChunkLost or ChunkCorrupt if its base cannot be made; StoreFull.
+        """
+        if root is not None and root.size_bytes > size_gib * GIB:
+            raise ValueError(f"a volume of {size_gib} GiB cannot hold {root.size_bytes} bytes")
+        wanted = Origin(root=root, size_gib=size_gib)
+        home = self._home(volume_id)
+        if (home / _OVERLAY).exists():
+            if self.origin(volume_id) != wanted:
+                raise ValueError(f"{volume_id} was made of something else: {home / _ORIGIN}")
+            return
+        with full_disk_is_told(self._directory):
+            base = self._base(root)
+            home.mkdir(exist_ok=True)
+            home.chmod(0o711)
+            for draft in home.iterdir():  # of an attempt that died
+                draft.unlink()
+            _write_origin(home, wanted)
+            draft = home / f".{_OVERLAY}"
+            create_overlay(draft, size_gib * GIB, base)
+            draft.rename(home / _OVERLAY)
+            sync_directory(home)
+            sync_directory(self._directory)
+
+    def origin(self, volume_id: VolumeId) -> Origin:
+        """Raises VolumeAbsent."""
+        try:
+            text = (self._home(volume_id) / _ORIGIN).read_text()
+        except FileNotFoundError as missing:
+            raise VolumeAbsent(volume_id) from missing
+        fields = json.loads(text)
+        root = None if fields["root"] is None else Root.from_text(fields["root"])
+        return Origin(root=root, size_gib=fields["size_gib"])
+
+    def paths(self, volume_id: VolumeId) -> tuple[Path, Path | None]:
+        """The overlay, and the base under it (made again if it was evicted).
+
+        Raises VolumeAbsent, ChunkLost, ChunkCorrupt, StoreFull.
+        """
+        overlay = self._home(volume_id) / _OVERLAY
+        if not overlay.exists():
+            raise VolumeAbsent(volume_id)
+        return overlay, self._base(self.origin(volume_id).root)
+
+    def delete(self, volume_id: VolumeId) -> None:
+        """Remove the volume and its bytes. One that is not there is fine."""
+        home = self._home(volume_id)
+        (home / _OVERLAY).unlink(missing_ok=True)  # first: without it there is no volume
+        if home.exists():
+            shutil.rmtree(home)
+
+    def list(self) -> Iterator[VolumeId]:
+        """The volumes there are, in no order."""
+        for home in self._directory.iterdir():
+            if is_id("vol", home.name) and (home / _OVERLAY).exists():
+                yield VolumeId(home.name)
+
+    def roots(self) -> set[Root]:
+        """What the volumes lie on: not to be evicted, and not to be collected."""
+        origins = (self.origin(volume_id) for volume_id in self.list())
+        return {origin.root for origin in origins if origin.root is not None}
+
+    def snapshot_from(self, overlay: Path, base_root: Root | None, size_gib: int) -> Root:
+        """Store a quiescent overlay, or a backup of one that runs, as a disk; cost is what changed.
+
+        The caller holds the ingest's lease, which covers `base_root` too. Raises Qcow2Error if
+        the file is not a disk of that size, ChunkLost, ChunkCorrupt, StoreFull.
+        """
+        base = base_root or Root.empty(size_gib * BLOCKS_PER_GIB)
+        blocks = size_gib * BLOCKS_PER_GIB
+        if base.blocks != blocks:
+            with self._store.writer() as writer:
+                base = self._manifests.resized(writer, base, blocks)
+        changed = changed_blocks(overlay, size_gib * GIB, lambda index: self._block(base, index))
+        return ingest_blocks(self._store, base, changed, manifests=self._manifests)
+
+    def export_raw(self, volume_id: VolumeId, path: Path) -> None:
+        """Write a quiescent volume to `path` as a sparse raw file, whole or not at all.
+
+        Raises VolumeAbsent, Qcow2Error, ChunkLost, ChunkCorrupt, StoreFull.
+        """
+        overlay = self._home(volume_id) / _OVERLAY
+        origin = self.origin(volume_id)
+        size_bytes = origin.size_gib * GIB
+        base = origin.root or Root.empty(origin.size_gib * BLOCKS_PER_GIB)
+        with full_disk_is_told(path.parent):
+            descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+            try:
+                write_disk(self._store, base, descriptor, size_bytes=size_bytes)
+                for index, block in changed_blocks(
+                    overlay, size_bytes, lambda index: self._block(base, index)
+                ):
+                    os.lseek(descriptor, index * BLOCK_BYTES, os.SEEK_SET)
+                    write_all(descriptor, block)
+                os.fsync(descriptor)
+                Path(draft).replace(path)
+            except BaseException:
+                Path(draft).unlink(missing_ok=True)
+                raise
+            finally:
+                os.close(descriptor)
+            sync_directory(path.parent)
+
+    def _home(self, volume_id: VolumeId) -> Path:
+        if not is_id("vol", volume_id):
+            raise ValueError(f"not a volume id: {volume_id!r}")
+        return self._directory / volume_id
+
+    def _base(self, root: Root | None) -> Path | None:
+        return None if root is None or root.digest == HOLE else self._cache.ensure(root)
+
+    def _block(self, root: Root, index: int) -> bytes:
+        """A block of `root` as it is stored, verified; zeros beyond its end."""
+        digest = self._manifests.lookup(root, index) if index < root.blocks else HOLE
+        return _ZERO if digest == HOLE else self._store.get(digest)
+
+
+def _write_origin(home: Path, origin: Origin) -> None:
+    root = None if origin.root is None else origin.root.to_text()
+    text = json.dumps({"root": root, "size_gib": origin.size_gib})
+    descriptor = os.open(home / _ORIGIN, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        write_all(descriptor, text.encode())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,147 @@
+"""Bases: made once, whole or not at all, for everyone on the host."""
+
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from openami.blockstore import cache as cache_module
+from openami.blockstore.cache import BaseCache
+from openami.blockstore.ingest import ingest_file
+from openami.blockstore.local_dir import LocalDirChunkStore
+from openami.blockstore.manifest import Manifests
+from openami.blockstore.memory import MemoryChunkStore
+from openami.blockstore.store import ChunkLost, Kind
+from openami.domain.block import BLOCK_BYTES, Digest
+from openami.domain.manifest import Root
+from support.blocks import a_block, a_disk
+
+BLOCKS = {i: a_block(str(i)) for i in range(20)}
+
+
+class CountingStore(MemoryChunkStore):
+    def __init__(self) -> None:
+        super().__init__()
+        self.chunks_got: list[Digest] = []
+
+    def get(self, digest: Digest, kind: Kind = Kind.CHUNK) -> bytes:
+        if kind is Kind.CHUNK:
+            self.chunks_got.append(digest)
+        return super().get(digest, kind)
+
+
+def a_root(store: MemoryChunkStore | LocalDirChunkStore, tmp_path: Path) -> Root:
+    return ingest_file(store, a_disk(tmp_path / "disk", BLOCKS, 30 * BLOCK_BYTES))
+
+
+def test_a_base_is_the_disk_readable_by_any_machine(tmp_path: Path) -> None:
+    store = MemoryChunkStore()
+    root = a_root(store, tmp_path)
+    base = BaseCache(tmp_path / "bases", store).ensure(root)
+    assert base.read_bytes() == (tmp_path / "disk").read_bytes()
+    assert base.stat().st_mode & 0o777 == 0o644
+    assert base.parent.stat().st_mode & 0o777 == 0o711
+
+
+def test_many_who_ask_at_once_cost_one_restore(tmp_path: Path) -> None:
+    store = CountingStore()
+    root = a_root(store, tmp_path)
+    caches = [BaseCache(tmp_path / "bases", store) for _ in range(4)]
+    paths: list[Path] = []
+    threads = [
+        threading.Thread(target=lambda cache=cache: paths.append(cache.ensure(root)))
+        for cache in caches * 4
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(paths) == 16
+    assert len(set(paths)) == 1
+    assert len(store.chunks_got) == 20
+    assert [path.name for path in (tmp_path / "bases").iterdir()] == [paths[0].name]
+
+
+MAKES_AND_STOPS = """
+import os, signal, sys
+from pathlib import Path
+from openami.blockstore.cache import BaseCache
+from openami.blockstore.local_dir import LocalDirChunkStore
+from openami.domain.manifest import Root
+
+def stop(done, total):
+    print("half way", flush=True)
+    signal.pause()
+
+store = LocalDirChunkStore(Path(sys.argv[1]))
+BaseCache(Path(sys.argv[2]), store).ensure(Root.from_text(sys.argv[3]), stop)
+"""
+
+
+def test_another_process_is_waited_for_and_its_death_is_survived(tmp_path: Path) -> None:
+    store = LocalDirChunkStore(tmp_path / "store")
+    root = a_root(store, tmp_path)
+    bases = tmp_path / "bases"
+    script = [sys.executable, "-c", MAKES_AND_STOPS, tmp_path / "store", bases, root.to_text()]
+    made: list[Path] = []
+    with subprocess.Popen(
+        [str(word) for word in script],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={"PYTHONPATH": str(Path(cache_module.__file__).parents[2])},
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "half way\n"
+        cache = BaseCache(bases, store)
+        assert not cache.path(root).exists()
+        assert cache.evict([]) == 0, "what is being made is not evicted"
+        waiting = threading.Thread(target=lambda: made.append(cache.ensure(root)))
+        waiting.start()
+        waiting.join(0.2)
+        assert waiting.is_alive()
+        other.send_signal(signal.SIGKILL)
+        waiting.join(30)
+    assert made[0].read_bytes() == (tmp_path / "disk").read_bytes()
+    assert [path.name for path in bases.iterdir()] == [made[0].name]
+
+
+def test_a_base_that_cannot_be_made_is_not_there(tmp_path: Path) -> None:
+    store = MemoryChunkStore()
+    root = a_root(store, tmp_path)
+    digest = Manifests(store).lookup(root, 7)
+    store.delete(digest)
+    cache = BaseCache(tmp_path / "bases", store)
+    with pytest.raises(ChunkLost):
+        cache.ensure(root)
+    assert not list((tmp_path / "bases").iterdir())
+    ingest_file(store, tmp_path / "disk")
+    assert cache.ensure(root).read_bytes() == (tmp_path / "disk").read_bytes()
+
+
+def test_what_nobody_needs_is_evicted_and_what_a_crash_left_too(tmp_path: Path) -> None:
+    store = MemoryChunkStore()
+    cache = BaseCache(tmp_path / "bases", store)
+    kept = a_root(store, tmp_path)
+    gone = ingest_file(store, a_disk(tmp_path / "b", {0: a_block("b")}, BLOCK_BYTES))
+    paths = [cache.ensure(kept), cache.ensure(gone)]
+    stale = tmp_path / "bases" / f"{'0' * 64}-1.raw.part"
+    stale.touch()
+    stranger = tmp_path / "bases" / "notes.txt"
+    stranger.touch()
+    assert cache.evict([kept]) >= BLOCK_BYTES
+    assert paths[0].exists()
+    assert not paths[1].exists()
+    assert not stale.exists()
+    assert stranger.exists()
+
+
+def test_an_evicted_base_is_made_again(tmp_path: Path) -> None:
+    store = MemoryChunkStore()
+    root = a_root(store, tmp_path)
+    cache = BaseCache(tmp_path / "bases", store)
+    cache.ensure(root)
+    cache.evict([])
+    assert cache.ensure(root).read_bytes() == (tmp_path / "disk").read_bytes()

@@ -1,0 +1,209 @@
+"""The local directory under full disks, dead processes and races."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from openami.blockstore import codec, disk_sync, local_dir
+from openami.blockstore.ingest import ingest_file
+from openami.blockstore.local_dir import LocalDirChunkStore
+from openami.blockstore.store import ChunkCorrupt, Kind, StoreFull
+from openami.domain.block import BLOCK_BYTES
+from support.blocks import a_block, a_disk
+
+CHUNK = a_block("chunk")
+DIGEST = codec.digest_of(CHUNK)
+FRAMED = codec.encode(CHUNK)
+
+
+def files(directory: Path) -> list[Path]:
+    return [path for path in directory.rglob("*") if path.is_file()]
+
+
+def test_only_its_owner_may_look_into_the_store(tmp_path: Path) -> None:
+    store = LocalDirChunkStore(tmp_path / "store")
+    with store.writer() as writer:
+        writer.put(DIGEST, FRAMED)
+    (tmp_path / "store").chmod(0o700)
+    for path in (tmp_path / "store").rglob("*"):
+        assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_an_object_is_a_file_named_by_its_digest(tmp_path: Path) -> None:
+    store = LocalDirChunkStore(tmp_path / "store")
+    with store.writer() as writer:
+        writer.put(DIGEST, FRAMED)
+    name = DIGEST.hex()
+    assert (tmp_path / "store" / "c" / name[:2] / name).read_bytes() == FRAMED
+
+
+def test_the_bytes_are_synced_before_the_names_and_the_names_before_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalDirChunkStore(tmp_path / "store")
+    seen: list[tuple[int, bool]] = []
+
+    def watching(directory: Path) -> None:
+        disk_sync.syncfs(directory)
+        staged = len(list((directory / "stage").glob("*/*")))
+        seen.append((staged, store.has(DIGEST)))
+
+    monkeypatch.setattr(local_dir, "syncfs", watching)
+    with store.writer() as writer:
+        writer.put(DIGEST, FRAMED)
+    assert seen == [(1, False), (0, True)]
+
+
+def test_an_ingest_that_found_everything_known_still_syncs_what_others_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalDirChunkStore(tmp_path / "store")
+    disk = a_disk(tmp_path / "disk", {0: CHUNK}, BLOCK_BYTES)
+    ingest_file(store, disk)
+    synced: list[Path] = []
+    monkeypatch.setattr(local_dir, "syncfs", synced.append)
+    ingest_file(store, disk)
+    assert len(synced) == 1
+
+
+@pytest.fixture
+def small_filesystem(tmp_path: Path) -> Generator[Path]:
+    mounted = tmp_path / "small"
+    mounted.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(mounted)], check=False
+    )
+    if made.returncode != 0:
+        pytest.skip("mounting needs root")
+    yield mounted
+    subprocess.run(["umount", str(mounted)], check=True)
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_under_a_valid_name(
+    small_filesystem: Path, tmp_path: Path
+) -> None:
+    store = LocalDirChunkStore(small_filesystem / "store")
+    noise = {i: os.urandom(BLOCK_BYTES) for i in range(12)}
+    disk = a_disk(tmp_path / "disk", noise, 12 * BLOCK_BYTES)
+    with pytest.raises(StoreFull, match="no room left"):
+        ingest_file(store, disk)
+    assert not list(store.digests())
+    assert not files(small_filesystem)
+
+
+def test_a_writer_with_a_short_draft_never_publishes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalDirChunkStore(tmp_path / "store")
+
+    def full_half_way(descriptor: int, data: bytes) -> None:
+        os.write(descriptor, data[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def put_and_go_on() -> None:
+        with store.writer() as writer:
+            monkeypatch.setattr(local_dir, "write_all", full_half_way)
+            with pytest.raises(StoreFull):
+                writer.put(DIGEST, FRAMED)
+
+    with pytest.raises(RuntimeError, match="earlier put"):
+        put_and_go_on()
+    assert not files(tmp_path)
+
+
+def test_a_sync_that_failed_is_not_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalDirChunkStore(tmp_path / "store")
+
+    def failing(directory: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    def commit_until_it_works() -> None:
+        with store.writer() as writer:
+            writer.put(DIGEST, FRAMED)
+            monkeypatch.setattr(local_dir, "syncfs", failing)
+            with pytest.raises(OSError, match="Input/output"):
+                writer.commit()
+            monkeypatch.undo()
+
+    with pytest.raises(RuntimeError, match="earlier"):
+        commit_until_it_works()
+    assert not store.has(DIGEST)
+    assert not files(tmp_path)
+
+
+WRITES_AND_WAITS = """
+import sys
+from pathlib import Path
+from openami.blockstore import codec
+from openami.blockstore.local_dir import LocalDirChunkStore
+store = LocalDirChunkStore(Path(sys.argv[1]))
+chunk = b"left behind"
+with store.writer() as writer:
+    writer.put(codec.digest_of(chunk), codec.encode(chunk))
+    print("staged", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_a_dead_process_left_is_removed_and_what_a_living_one_writes_is_not(
+    tmp_path: Path,
+) -> None:
+    store = LocalDirChunkStore(tmp_path)
+    with (
+        store.writer() as ours,
+        subprocess.Popen(
+            [sys.executable, "-c", WRITES_AND_WAITS, str(tmp_path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={"PYTHONPATH": str(Path(local_dir.__file__).parents[2])},
+        ) as other,
+    ):
+        assert other.stdout is not None
+        assert other.stdout.readline() == "staged\n"
+        ours.put(DIGEST, FRAMED)
+        assert store.recover() == 0
+        other.send_signal(signal.SIGKILL)
+        other.wait()
+        assert store.recover() == 1
+        assert store.recover() == 0
+    assert list(store.digests()) == [DIGEST]
+    assert not list((tmp_path / "stage").iterdir())
+
+
+def test_other_files_in_the_store_are_no_chunks(tmp_path: Path) -> None:
+    store = LocalDirChunkStore(tmp_path)
+    (tmp_path / "c" / "ab" / "README").write_text("hello")
+    (tmp_path / "c" / "ab" / ("ab" * 31)).write_text("too short a name")
+    assert not list(store.digests())
+
+
+def test_a_corrupt_chunk_is_kept_for_whoever_looks_into_it(tmp_path: Path) -> None:
+    store = LocalDirChunkStore(tmp_path)
+    with store.writer() as writer:
+        writer.put(DIGEST, FRAMED[:-1])
+    with pytest.raises(ChunkCorrupt):
+        store.get(DIGEST)
+    assert (tmp_path / "quarantine" / f"c{DIGEST.hex()}").read_bytes() == FRAMED[:-1]
+
+
+def test_an_object_of_absurd_length_is_not_read_into_memory(tmp_path: Path) -> None:
+    store = LocalDirChunkStore(tmp_path)
+    with Path(store.path(DIGEST, Kind.CHUNK)).open("wb") as absurd:
+        absurd.truncate(1 << 40)
+    with pytest.raises(ChunkCorrupt):
+        store.get(DIGEST)
+
+
+def test_opening_a_store_again_finds_what_is_in_it(tmp_path: Path) -> None:
+    with LocalDirChunkStore(tmp_path).writer() as writer:
+        writer.put(DIGEST, FRAMED)
+    assert LocalDirChunkStore(tmp_path).get(DIGEST) == CHUNK
