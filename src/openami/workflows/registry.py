@@ -1,0 +1,62 @@
+"""Every workflow there is: made known to the engine at start, and started again by the sweep."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from openami.jobs.engine import Job
+from openami.services import Services
+from openami.workflows import (
+    attach_volume,
+    create_image,
+    create_snapshot,
+    create_volume,
+    delete_volume,
+    detach_volume,
+    import_image,
+    launch,
+    start_instance,
+    stop_instance,
+    terminate_instance,
+)
+
+_JOBS: Final[Sequence[Callable[[Services], Job]]] = (
+    launch.job,
+    start_instance.job,
+    stop_instance.job,
+    terminate_instance.job,
+    create_volume.job,
+    delete_volume.job,
+    attach_volume.job,
+    detach_volume.job,
+    create_snapshot.job,
+    create_image.job,
+    import_image.job,
+)
+
+_RESUMES: Final[Sequence[Callable[[Services], None]]] = (
+    terminate_instance.resume,
+    stop_instance.resume,
+    launch.resume,
+    start_instance.resume,
+    create_volume.resume,
+    delete_volume.resume,
+    attach_volume.resume,
+    detach_volume.resume,
+    create_snapshot.resume,
+    create_image.resume,
+    import_image.resume,
+)
+
+
+def jobs(svc: Services) -> Sequence[Job]:
+    """The jobs, closed over `svc`, for `Engine.register`."""
+    return [make(svc) for make in _JOBS]
+
+
+def sweep(svc: Services) -> None:
+    """Start the workflow of every pending row that has none, and forget what is long gone.
+
+    A crash between the commit of an intent and the start of its workflow heals here.
+    """
+    for resume in _RESUMES:
+        resume(svc)
