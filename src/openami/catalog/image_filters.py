@@ -1,0 +1,102 @@
+"""What DescribeImages may filter by, as a table from filter name to column.
+
+https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeImages.html
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, and_, case, exists, false, literal, select
+
+from openami.catalog import filters
+from openami.catalog.filters import Condition
+from openami.catalog.schema import image_devices as devices
+from openami.catalog.schema import images
+
+C: Final = images.c
+
+_OF_DEVICE: Final = devices.c.image_id == C.id
+# Every EBS device has its flag set, and no instance-store disk has one.
+_IS_EBS: Final = devices.c.delete_on_termination.is_not(None)
+_ROOT_IS_EBS: Final = exists(
+    select(1).where(_OF_DEVICE, devices.c.device_name == C.root_device_name, _IS_EBS)
+)
+
+
+def _always(text: str) -> Condition:
+    """What is the same for every image of openami."""
+    return filters.column(literal(text))
+
+
+def _nothing(_values: object) -> ColumnElement[bool]:
+    """What no image of openami has yet."""
+    return false()
+
+
+def _flag(flag: ColumnElement[bool]) -> ColumnElement[Any]:
+    return case((flag.is_(None), None), (flag, "true"), else_="false")
+
+
+_DEVICES: Final[Mapping[str, Condition]] = {
+    f"block-device-mapping.{name}": filters.child(_OF_DEVICE, text)
+    for name, text in (
+        ("delete-on-termination", _flag(devices.c.delete_on_termination)),
+        ("device-name", devices.c.device_name),
+        ("snapshot-id", devices.c.snapshot_id),
+        ("volume-size", devices.c.volume_size_gib),
+        ("volume-type", devices.c.volume_type),
+        ("encrypted", case((_IS_EBS, "false"), else_=None)),
+    )
+}
+
+_ABSENT: Final = (
+    *("image-allowed", "owner-alias", "product-code", "product-code.type"),
+    "public-ssm-parameter-name",
+    *(
+        f"image-watermark.{name}"
+        for name in (
+            *("source-image-creation-time", "source-image-id", "source-image-region"),
+            *("watermark-creation-time", "watermark-key"),
+        )
+    ),
+    *(
+        f"instance-type-specification.{name}"
+        for name in ("supported-instance-type", "unsupported-instance-type")
+    ),
+    *("scan-result.finding-scan-date", "scan-result.highest-finding-severity-label"),
+    *(
+        f"scan-result.{severity}-fix-available-since"
+        for severity in ("informational", "low", "medium", "high", "critical")
+    ),
+)
+
+FILTERS: Final[Mapping[str, Condition]] = {
+    **_DEVICES,
+    **dict.fromkeys(_ABSENT, _nothing),
+    "architecture": filters.column(C.architecture),
+    "boot-mode": filters.column(C.boot_mode),
+    "creation-date": filters.instant(C.created_at),
+    "description": filters.column(C.description),
+    "ena-support": filters.boolean(C.ena_support),
+    "free-tier-eligible": _always("false"),
+    "hypervisor": _always("xen"),
+    "image-id": filters.column(C.id),
+    "image-type": _always("machine"),
+    "is-public": filters.boolean(and_(C.public)),
+    "kernel-id": filters.column(C.kernel_id),
+    "manifest-location": filters.column(C.location),
+    "name": filters.column(C.name),
+    "owner-id": filters.column(C.owner),
+    "platform": filters.column(C.platform),
+    "ramdisk-id": filters.column(C.ramdisk_id),
+    "root-device-name": filters.column(C.root_device_name),
+    "root-device-type": filters.column(case((_ROOT_IS_EBS, "ebs"), else_="instance-store")),
+    "source-image-id": filters.column(C.source_image_id),
+    "source-image-region": filters.column(C.source_image_region),
+    "source-instance-id": filters.column(C.source_instance_id),
+    "sriov-net-support": filters.column(C.sriov_net_support),
+    "state": filters.column(C.state),
+    "state-reason-code": filters.column(filters.json_text(C.state_reason, "code")),
+    "state-reason-message": filters.column(filters.json_text(C.state_reason, "message")),
+    "virtualization-type": filters.column(C.virtualization_type),
+}

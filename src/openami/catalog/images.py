@@ -1,0 +1,230 @@
+"""Images in SQL, with their launch permissions and the searchable shadow of their devices."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, delete, exists, insert, or_, select
+from sqlalchemy import update as sql_update
+
+from openami.catalog import filters
+from openami.catalog.catalog import Transaction
+from openami.catalog.image_filters import FILTERS
+from openami.catalog.schema import image_devices as devices
+from openami.catalog.schema import image_launch_permissions as permissions
+from openami.catalog.schema import images
+from openami.domain.caller import Caller
+from openami.domain.errors import AuthFailure, ImageNotFound, ImageUnavailable
+from openami.domain.filter import Filter, Page
+from openami.domain.ids import AccountId, ImageId, Region, SnapshotId
+from openami.domain.image import Image, ImageState
+
+S = ImageState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Which of the visible images DescribeImages is asked for; empty tuples ask for all.
+
+    `executable_by` holds account ids and the group "all".
+    """
+
+    ids: tuple[ImageId, ...] = ()
+    owners: tuple[AccountId, ...] | None = None
+    executable_by: tuple[str, ...] = ()
+    include_disabled: bool = False
+
+
+def _row(image: Image) -> dict[str, Any]:
+    return {column.name: getattr(image, column.name) for column in images.columns}
+
+
+def _found(tx: Transaction, query: Select[Any]) -> list[Image]:
+    rows = [dict(row) for row in tx.execute(query).mappings()]
+    shares: dict[str, set[AccountId]] = {}
+    wanted = [str(row["id"]) for row in rows]
+    for start in range(0, len(wanted), 500):  # SQL engines limit the values of one IN
+        part = wanted[start : start + 500]
+        for image_id, account in tx.execute(
+            select(permissions).where(permissions.c.image_id.in_(part))
+        ):
+            shares.setdefault(image_id, set()).add(account)
+    return [
+        Image(**_named(row), shared_with=frozenset(shares.get(str(row["id"]), ()))) for row in rows
+    ]
+
+
+def _named(row: dict[Any, Any]) -> dict[str, Any]:
+    return {str(name): value for name, value in row.items()}
+
+
+def add(tx: Transaction, image: Image) -> None:
+    tx.execute(insert(images).values(_row(image)))
+    _write_permissions(tx, image)
+    for mapping in image.block_device_mappings:
+        ebs = mapping.ebs
+        tx.execute(
+            insert(devices).values(
+                image_id=image.id,
+                device_name=mapping.device_name,
+                snapshot_id=ebs and ebs.snapshot_id,
+                volume_size_gib=ebs and ebs.volume_size_gib,
+                volume_type=ebs and ebs.volume_type,
+                delete_on_termination=ebs and bool(ebs.delete_on_termination),
+            )
+        )
+
+
+def save(tx: Transaction, image: Image) -> None:
+    """Write a changed image. Its devices never change."""
+    tx.execute(sql_update(images).where(images.c.id == image.id).values(_row(image)))
+    tx.execute(delete(permissions).where(permissions.c.image_id == image.id))
+    _write_permissions(tx, image)
+
+
+def _write_permissions(tx: Transaction, image: Image) -> None:
+    for account in sorted(image.shared_with):
+        tx.execute(insert(permissions).values(image_id=image.id, account=account))
+
+
+def remove(tx: Transaction, image_id: ImageId) -> None:
+    tx.execute(delete(permissions).where(permissions.c.image_id == image_id))
+    tx.execute(delete(devices).where(devices.c.image_id == image_id))
+    tx.execute(delete(images).where(images.c.id == image_id))
+
+
+def visible_to(account: AccountId) -> ColumnElement[bool]:
+    """The rule of `Image.visible_to`, in SQL. A property test keeps the two equal."""
+    return or_(
+        images.c.owner == account,
+        and_(images.c.state != S.DISABLED, or_(images.c.public, _shared_with(account))),
+    )
+
+
+def _shared_with(account: str) -> ColumnElement[bool]:
+    return exists(
+        select(1).where(permissions.c.image_id == images.c.id, permissions.c.account == account)
+    )
+
+
+def fetch_visible(tx: Transaction, image_id: ImageId, account: AccountId, region: Region) -> Image:
+    """Raises ImageNotFound, also for one that `account` may not see; ImageUnavailable."""
+    query = select(images).where(
+        images.c.id == image_id, images.c.region == region, visible_to(account)
+    )
+    found = _found(tx, query)
+    if not found:
+        raise ImageNotFound(image_id)
+    if found[0].state is S.DEREGISTERED:
+        raise ImageUnavailable(image_id)
+    return found[0]
+
+
+def fetch_owned(tx: Transaction, image_id: ImageId, account: AccountId, region: Region) -> Image:
+    """Raises as `fetch_visible`, and AuthFailure for one that is only visible."""
+    image = fetch_visible(tx, image_id, account, region)
+    if image.owner != account:
+        raise AuthFailure(f"image: {image_id}")
+    return image
+
+
+def fetch_launchable(
+    tx: Transaction, image_id: ImageId, account: AccountId, region: Region
+) -> Image:
+    """Raises as `fetch_visible`, and ImageUnavailable for one that is not available."""
+    image = fetch_visible(tx, image_id, account, region)
+    if image.state is not S.AVAILABLE:
+        raise ImageUnavailable(image_id)
+    return image
+
+
+def fetch_any(tx: Transaction, image_id: ImageId) -> Image | None:
+    """For workflows and the operator: whoever owns it; None if it is gone."""
+    found = _found(tx, select(images).where(images.c.id == image_id))
+    return found[0] if found else None
+
+
+def pending(tx: Transaction) -> list[Image]:
+    return _found(tx, select(images).where(images.c.state == S.PENDING).order_by(images.c.id))
+
+
+def id_by_name(tx: Transaction, name: str, account: AccountId, region: Region) -> ImageId | None:
+    """The image of the account that has the name now."""
+    query = select(images.c.id).where(
+        images.c.owner == account,
+        images.c.region == region,
+        images.c.name == name,
+        images.c.state != S.DEREGISTERED,
+    )
+    return tx.scalar(query)
+
+
+def users_of_snapshot(tx: Transaction, snapshot_id: SnapshotId) -> list[ImageId]:
+    """The images that are registered and have a device of this snapshot."""
+    query = (
+        select(images.c.id)
+        .join(devices, devices.c.image_id == images.c.id)
+        .where(devices.c.snapshot_id == snapshot_id, images.c.state != S.DEREGISTERED)
+    )
+    return list(dict.fromkeys(tx.scalars(query.order_by(images.c.id))))
+
+
+def deregistered_before(tx: Transaction, moment: datetime) -> list[ImageId]:
+    query = select(images.c.id).where(
+        images.c.state == S.DEREGISTERED, images.c.deregistered_at < moment
+    )
+    return list(tx.scalars(query))
+
+
+def launched(tx: Transaction, image_id: ImageId, at: datetime) -> None:
+    """Remember the image's last launch."""
+    tx.execute(sql_update(images).where(images.c.id == image_id).values(last_launched_at=at))
+
+
+def describe(
+    tx: Transaction, caller: Caller, scope: Scope, conditions: Sequence[Filter], page: Page
+) -> list[Image]:
+    """What the caller sees in the region, by id. Raises ImageNotFound for ids not seen."""
+    seen = and_(images.c.region == caller.region, visible_to(caller.account))
+    query = select(images).where(
+        seen,
+        images.c.state != S.DEREGISTERED,
+        filters.where(conditions, FILTERS, images.c.id, caller.account),
+    )
+    if scope.ids:
+        _check_seen(tx, scope.ids, seen)
+        query = query.where(images.c.id.in_(scope.ids))
+    if scope.owners is not None:
+        query = query.where(images.c.owner.in_(scope.owners))
+    if scope.executable_by:
+        query = query.where(_executable_by(scope.executable_by, caller.account))
+    if not scope.include_disabled:
+        query = query.where(images.c.state != S.DISABLED)
+    if page.after is not None:
+        query = query.where(images.c.id > page.after)
+    return _found(tx, query.order_by(images.c.id).limit(page.limit))
+
+
+def _check_seen(tx: Transaction, ids: Iterable[ImageId], seen: ColumnElement[bool]) -> None:
+    wanted = list(dict.fromkeys(ids))
+    found = set(tx.scalars(select(images.c.id).where(seen, images.c.id.in_(wanted))))
+    missing = [each for each in wanted if each not in found]
+    if missing:
+        raise ImageNotFound(*missing)
+
+
+def _executable_by(users: Sequence[str], account: AccountId) -> ColumnElement[bool]:
+    """Images with an explicit permission for one of `users`.
+
+    With whom else an image is shared is its owner's to know.
+    """
+    conditions: list[ColumnElement[bool]] = []
+    for user in users:
+        if user == "all":
+            conditions.append(and_(images.c.public))
+        elif user == account:
+            conditions.append(_shared_with(user))
+        else:
+            conditions.append(and_(images.c.owner == account, _shared_with(user)))
+    return or_(*conditions)

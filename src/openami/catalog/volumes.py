@@ -1,0 +1,191 @@
+"""Volumes in SQL, each with its attachment: the two are read and written together."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import (
+    ColumnElement,
+    RowMapping,
+    Select,
+    case,
+    delete,
+    false,
+    insert,
+    literal,
+    select,
+)
+from sqlalchemy import update as sql_update
+
+from openami.catalog import filters
+from openami.catalog.catalog import Transaction
+from openami.catalog.filters import Condition
+from openami.catalog.schema import attachments, volumes
+from openami.domain.caller import Caller
+from openami.domain.errors import VolumeNotFound
+from openami.domain.filter import Filter, Page
+from openami.domain.ids import AccountId, InstanceId, Region, VolumeId
+from openami.domain.volume import Attachment, AttachmentState, Volume, VolumeState
+
+C: Final = volumes.c
+_LINK: Final = attachments.c.volume_id == C.id
+_PREFIX: Final = "attachment_"
+
+FILTERS: Final[Mapping[str, Condition]] = {
+    "attachment.attach-time": filters.child(_LINK, filters.iso_instant(attachments.c.attached_at)),
+    "attachment.delete-on-termination": filters.child(
+        _LINK, case((attachments.c.delete_on_termination, "true"), else_="false")
+    ),
+    "attachment.device": filters.child(_LINK, attachments.c.device_name),
+    "attachment.instance-id": filters.child(_LINK, attachments.c.instance_id),
+    "attachment.status": filters.child(_LINK, attachments.c.state),
+    "availability-zone": filters.column(C.availability_zone),
+    "create-time": filters.instant(C.created_at),
+    "encrypted": filters.column(literal("false")),
+    "fast-restored": filters.column(literal("false")),
+    "multi-attach-enabled": filters.column(literal("false")),
+    "operator.managed": filters.column(literal("false")),
+    "operator.principal": lambda _values: false(),
+    "size": filters.column(C.size_gib),
+    "snapshot-id": filters.column(C.snapshot_id),
+    "status": filters.column(C.state),
+    "volume-id": filters.column(C.id),
+    "volume-type": filters.column(C.volume_type),
+}
+"""https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeVolumes.html"""
+
+_WHOLE: Final = (
+    *volumes.columns,
+    *(
+        column.label(f"{_PREFIX}{column.name}")
+        for column in attachments.columns
+        if column is not attachments.c.volume_id
+    ),
+)
+
+
+def _query(*conditions: ColumnElement[bool]) -> Select[Any]:
+    return select(*_WHOLE).join(attachments, _LINK, isouter=True).where(*conditions)
+
+
+def _volume(row: RowMapping) -> Volume:
+    own: dict[str, Any] = {}
+    its: dict[str, Any] = {}
+    for name, value in row.items():
+        if str(name).startswith(_PREFIX):
+            its[str(name).removeprefix(_PREFIX)] = value
+        else:
+            own[str(name)] = value
+    attachment = None if its["instance_id"] is None else Attachment(**its)
+    return Volume(**own, attachment=attachment)
+
+
+def _found(tx: Transaction, query: Select[Any]) -> list[Volume]:
+    return [_volume(row) for row in tx.execute(query).mappings()]
+
+
+def _row(volume: Volume) -> dict[str, Any]:
+    return {column.name: getattr(volume, column.name) for column in volumes.columns}
+
+
+def _of(account: AccountId, region: Region) -> ColumnElement[bool]:
+    return (C.owner == account) & (C.region == region)
+
+
+def add(tx: Transaction, volume: Volume) -> None:
+    tx.execute(insert(volumes).values(_row(volume)))
+    _write_attachment(tx, volume)
+
+
+def save(tx: Transaction, volume: Volume) -> None:
+    """Write a changed volume, with the attachment it has now or has no more."""
+    tx.execute(sql_update(volumes).where(C.id == volume.id).values(_row(volume)))
+    tx.execute(delete(attachments).where(attachments.c.volume_id == volume.id))
+    _write_attachment(tx, volume)
+
+
+def _write_attachment(tx: Transaction, volume: Volume) -> None:
+    its = volume.attachment
+    if its is None:
+        return
+    tx.execute(
+        insert(attachments).values(
+            volume_id=volume.id,
+            instance_id=its.instance_id,
+            device_name=its.device_name,
+            state=its.state,
+            attached_at=its.attached_at,
+            delete_on_termination=its.delete_on_termination,
+        )
+    )
+
+
+def remove(tx: Transaction, volume_id: VolumeId) -> None:
+    tx.execute(delete(attachments).where(attachments.c.volume_id == volume_id))
+    tx.execute(delete(volumes).where(C.id == volume_id))
+
+
+def fetch_owned(tx: Transaction, volume_id: VolumeId, account: AccountId, region: Region) -> Volume:
+    """Raises VolumeNotFound."""
+    found = _found(tx, _query(_of(account, region), C.id == volume_id))
+    if not found:
+        raise VolumeNotFound(volume_id)
+    return found[0]
+
+
+def fetch_any(tx: Transaction, volume_id: VolumeId) -> Volume | None:
+    """For workflows: whoever owns it; None if it is gone."""
+    found = _found(tx, _query(C.id == volume_id))
+    return found[0] if found else None
+
+
+def in_state(tx: Transaction, *states: VolumeState) -> list[Volume]:
+    """For sweeps: every volume of the host in one of the states."""
+    return _found(tx, _query(C.state.in_(states)).order_by(C.id))
+
+
+def with_attachment(tx: Transaction, state: AttachmentState) -> list[Volume]:
+    """For sweeps: every volume of the host whose attachment is in the state."""
+    return _found(tx, _query(attachments.c.state == state).order_by(C.id))
+
+
+def of_instance(tx: Transaction, instance_id: InstanceId) -> list[Volume]:
+    """The instance's volumes by device name, whatever the state of their attachment."""
+    return of_instances(tx, [instance_id]).get(instance_id, [])
+
+
+def of_instances(
+    tx: Transaction, instance_ids: Iterable[InstanceId]
+) -> dict[InstanceId, list[Volume]]:
+    """Instance id → its volumes by device name; instances without any are absent."""
+    found: dict[InstanceId, list[Volume]] = {}
+    wanted = list(instance_ids)
+    for start in range(0, len(wanted), 500):  # SQL engines limit the values of one IN
+        part = wanted[start : start + 500]
+        query = _query(attachments.c.instance_id.in_(part))
+        for volume in _found(tx, query.order_by(attachments.c.device_name)):
+            if volume.attachment is not None:
+                found.setdefault(volume.attachment.instance_id, []).append(volume)
+    return found
+
+
+def describe(
+    tx: Transaction,
+    caller: Caller,
+    volume_ids: Sequence[VolumeId],
+    conditions: Sequence[Filter],
+    page: Page,
+    known: Mapping[str, Condition] = FILTERS,
+) -> list[Volume]:
+    """The caller's volumes in the region, by id. Raises VolumeNotFound for ids not theirs."""
+    mine = _of(caller.account, caller.region)
+    query = _query(mine, filters.where(conditions, known, C.id, caller.account))
+    if volume_ids:
+        wanted = list(dict.fromkeys(volume_ids))
+        found = set(tx.scalars(select(C.id).where(mine, C.id.in_(wanted))))
+        missing = [each for each in wanted if each not in found]
+        if missing:
+            raise VolumeNotFound(*missing)
+        query = query.where(C.id.in_(wanted))
+    if page.after is not None:
+        query = query.where(C.id > page.after)
+    return _found(tx, query.order_by(C.id).limit(page.limit))
