@@ -40,6 +40,11 @@ linux /vmlinuz root=LABEL={LABEL} ro console=tty0 console=ttyS0,115200 consolebl
 initrd /initrd.img
 boot
 """
+_INTERFACES: Final = """\
+auto lo
+iface lo inet loopback
+source /etc/network/interfaces.d/*
+"""
 _FILES: Final = {
     "etc/fstab": f"LABEL={LABEL} / ext4 defaults,discard,errors=remount-ro 0 1\n",
     "etc/hostname": "debian\n",
@@ -47,17 +52,18 @@ _FILES: Final = {
     "etc/machine-id": "",
     "etc/resolv.conf": "",  # the build machine's would cost each first boot 40 s
     "etc/apt/sources.list": apt_sources.PUBLIC,
-    "etc/network/interfaces": "auto lo\niface lo inet loopback\nsource interfaces.d/*\n",
+    "etc/network/interfaces": _INTERFACES,
     "boot/grub/grub.cfg": _GRUB_CFG,
 }
-# What the build leaves behind, and what would tell of it or of its time.
+# What the build leaves behind, and what would tell of it or of its time: whole, then files only.
 _LEFTOVERS: Final = (
-    *("dev/*", "run/*", "tmp/*", "var/tmp/*", "var/log/**/*", "root/.*", _INITRD_CONF),
-    *("var/cache/apt/**/*", "var/lib/apt/lists/**/*", "var/cache/ldconfig/aux-cache"),
-    *("var/cache/debconf/*-old", "var/lib/dpkg/*-old", "etc/*-", "etc/.pwd.lock"),
-    *("etc/ssh/ssh_host_*", "var/lib/dbus/machine-id", "var/lib/systemd/random-seed"),
-    *("etc/apt/sources.list.d/*", "etc/apt/apt.conf.d/99mmdebstrap", "etc/apt/auth.conf.d/*"),
+    *("dev/*", "run/*", "tmp/*", "var/tmp/*", "root/.ssh", "var/lib/dbus/machine-id"),
+    *("var/cache/ldconfig/aux-cache", "var/cache/debconf/*-old", "var/lib/dpkg/*-old"),
+    *("etc/*-", "etc/.pwd.lock", _INITRD_CONF, "etc/ssh/ssh_host_*"),
+    *("var/lib/systemd/random-seed", "etc/apt/sources.list.d/*", "etc/apt/auth.conf.d/*"),
+    "etc/apt/apt.conf.d/99mmdebstrap",
 )
+_LEFTOVER_FILES: Final = ("var/log/**/*", "var/cache/apt/**/*", "var/lib/apt/lists/**/*")
 
 
 def build_debian_12(out: Path, work: Path, progress: Progress, include: Sequence[str]) -> None:
@@ -133,12 +139,14 @@ def _configure(tree: Path) -> None:
 
 
 def _clean(tree: Path) -> None:
-    for pattern in _LEFTOVERS:
-        for path in sorted(tree.glob(pattern), reverse=True):
-            if path.is_symlink() or not path.is_dir():
-                path.unlink()
-            elif pattern.startswith(("dev/", "run/", "tmp/", "var/tmp/")):
-                shutil.rmtree(path)
+    for path in [path for pattern in _LEFTOVERS for path in tree.glob(pattern)]:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    for path in [path for pattern in _LEFTOVER_FILES for path in tree.glob(pattern)]:
+        if not path.is_dir():
+            path.unlink()
 
 
 def _cap_times(tree: Path, epoch_s: int) -> None:

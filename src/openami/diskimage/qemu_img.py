@@ -1,0 +1,264 @@
+"""qemu-img on disks that we do not trust: alone, poor, without network, for one file only.
+
+The process gets no path: it opens descriptors of ours by number, as an unprivileged user
+when we are root, with limits on memory, processor time and what it may write, in a network
+namespace of its own. The driver is always named, so QEMU never probes, and a file that
+names another is refused before QEMU sees it (formats.py). Source: qemu-img(1); QEMU manual,
+"Disk images".
+"""
+
+import fcntl
+import json
+import os
+import re
+import stat
+import struct
+import subprocess
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final, cast
+
+from openami.diskimage import formats
+from openami.diskimage.errors import DiskImageError, DiskRejected
+from openami.diskimage.formats import DiskFormat
+from openami.diskimage.tools import find
+
+_DRIVERS: Final = {
+    DiskFormat.RAW: "raw",
+    DiskFormat.QCOW2: "qcow2",
+    DiskFormat.VMDK: "vmdk",
+    DiskFormat.VHD: "vpc",
+    DiskFormat.VHDX: "vhdx",
+}
+_WITH_BACKING: Final = (DiskFormat.QCOW2, DiskFormat.VMDK)
+_CHECKABLE: Final = (DiskFormat.QCOW2, DiskFormat.VMDK, DiskFormat.VHDX)
+_CHECK_CORRUPT: Final = 2  # qemu-img check's exit status; 3 is leaked clusters, which lose nothing
+_ENVIRONMENT: Final = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
+_ACL: Final = "system.posix_acl_access"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one run of qemu-img may use. `uid` is who it runs as when we are root."""
+
+    memory_bytes: int = 1 << 30
+    cpu_s: int = 3600
+    wall_s: float = 7200.0
+    virtual_size_bytes_max: int = formats.SIZE_BYTES_MAX
+    uid: int = 65534
+
+
+DEFAULT_LIMITS: Final = Limits()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskInfo:
+    format: DiskFormat
+    virtual_size_bytes: int
+    file_size_bytes: int
+
+
+def inspect(
+    path: Path, disk_format: DiskFormat | None = None, limits: Limits = DEFAULT_LIMITS
+) -> DiskInfo:
+    """What the disk is. With `disk_format` it is read as that, else by its own mark.
+
+    Raises DiskRejected with a sentence for its sender, DiskImageError for the host's faults.
+    """
+    with _readable(path, limits.uid) as file:
+        return _inspect(file, disk_format or formats.detect(file), limits)
+
+
+def convert_to_raw(
+    path: Path, disk_format: DiskFormat, out: Path, limits: Limits = DEFAULT_LIMITS
+) -> DiskInfo:
+    """Write the disk's content to the new sparse file `out`, which is whole or not there.
+
+    Raises DiskRejected with a sentence for its sender, DiskImageError for the host's faults.
+    """
+    with _readable(path, limits.uid) as file:
+        info = _inspect(file, disk_format, limits)
+        try:
+            with out.open("xb+") as target:
+                _fill(file, info, target, limits)
+        except BaseException as failure:
+            if not isinstance(failure, FileExistsError):
+                out.unlink(missing_ok=True)
+            raise
+    return info
+
+
+def _inspect(file: BinaryIO, disk_format: DiskFormat, limits: Limits) -> DiskInfo:
+    formats.check(file, disk_format)
+    file_size = os.fstat(file.fileno()).st_size
+    size = file_size
+    if disk_format is not DiskFormat.RAW:
+        told = _qemu_img(
+            ["info", "--output=json", _source(file, disk_format)], (file,), 0, limits, disk_format
+        )
+        size = int(cast("dict[str, Any]", json.loads(told))["virtual-size"])
+    formats.check_size(size)
+    if size > limits.virtual_size_bytes_max:
+        raise DiskRejected(
+            f"The disk has {size} bytes; at most {limits.virtual_size_bytes_max} are taken."
+        )
+    if disk_format in _CHECKABLE:
+        command = ["check", "-q", "--output=human", _source(file, disk_format)]
+        _qemu_img(command, (file,), 0, limits, disk_format)
+    return DiskInfo(format=disk_format, virtual_size_bytes=size, file_size_bytes=file_size)
+
+
+def _fill(file: BinaryIO, info: DiskInfo, target: BinaryIO, limits: Limits) -> None:
+    descriptor = target.fileno()
+    os.ftruncate(descriptor, info.virtual_size_bytes)
+    if os.geteuid() == 0:
+        os.fchown(descriptor, limits.uid, -1)
+    # The target exists and is zero, so only data is written and the rest stays a hole.
+    command = ["convert", "-n", "--target-is-zero", "-S", "4k", "-O", "raw"]
+    command += [_source(file, info.format), f"/proc/self/fd/{descriptor}"]
+    _qemu_img(command, (file, target), info.virtual_size_bytes, limits, info.format)
+    if os.geteuid() == 0:
+        os.fchown(descriptor, 0, -1)
+    os.fsync(descriptor)
+
+
+def _source(file: BinaryIO, disk_format: DiskFormat) -> str:
+    """The block device as QEMU's JSON, all of it ours: nothing of it comes from the sender."""
+    protocol = {"driver": "file", "filename": f"/proc/self/fd/{file.fileno()}"}
+    node: dict[str, object] = {"driver": _DRIVERS[disk_format], "file": protocol}
+    if disk_format in _WITH_BACKING:
+        node["backing"] = None
+    return f"json:{json.dumps(node)}"
+
+
+def _qemu_img(
+    arguments: Sequence[str],
+    files: Sequence[BinaryIO],
+    write_bytes: int,
+    limits: Limits,
+    disk_format: DiskFormat,
+) -> str:
+    command = [*_confinement(limits, write_bytes), find("qemu-img"), *arguments]
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=_ENVIRONMENT,
+            cwd="/",
+            pass_fds=[file.fileno() for file in files],
+            timeout=limits.wall_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise DiskRejected(f"The {disk_format} disk takes too long to read.") from None
+    said = (done.stderr or done.stdout).decode(errors="replace").strip()
+    leaks_only = arguments[0] == "check" and done.returncode == 3
+    if done.returncode != 0 and not leaks_only:
+        raise _failure(arguments[0], done.returncode, said, disk_format)
+    return done.stdout.decode(errors="replace")
+
+
+def _failure(verb: str, status: int, said: str, disk_format: DiskFormat) -> Exception:
+    if status in (126, 127) or re.match(r"(env|unshare|setpriv|prlimit):", said):
+        return DiskImageError(f"qemu-img cannot be started confined: {said[-500:]}")
+    for of_the_host in ("No space left on device", "Input/output error", "Permission denied"):
+        if of_the_host in said:
+            return DiskImageError(f"qemu-img {verb}: {said[-500:]}")
+    if status < 0 or "llocat" in said:
+        return DiskRejected(
+            f"The {disk_format} disk is not valid: reading it takes more than is allowed."
+        )
+    if verb == "check" and status == _CHECK_CORRUPT:
+        return DiskRejected(f"The {disk_format} disk is corrupt or truncated.")
+    return DiskRejected(f"The {disk_format} disk cannot be read: {_reason(said)}.")
+
+
+def _reason(said: str) -> str:
+    """QEMU's last words without the names of our files."""
+    line = said.splitlines()[-1] if said else "no reason told"
+    line = re.sub(
+        r"'(json:\{.*\}|/proc/self/fd/\d+)'|json:\{.*\}|/proc/self/fd/\d+", "the file", line
+    )
+    return line.removeprefix("qemu-img: ").strip(". ")[:200]
+
+
+def _confinement(limits: Limits, write_bytes: int) -> list[str]:
+    # The address space also holds what is mapped and not used, such as threads' stacks.
+    caps = [f"--as={limits.memory_bytes}", f"--cpu={limits.cpu_s}", "--core=0", "--nofile=64"]
+    limited = [find("prlimit"), *caps, f"--fsize={write_bytes}", "--"]
+    if os.geteuid() != 0:
+        return [find("setpriv"), "--no-new-privs", *limited]
+    user = [f"--reuid={limits.uid}", f"--regid={limits.uid}", "--clear-groups"]
+    powers = ["--no-new-privs", "--inh-caps=-all", "--bounding-set=-all"]
+    return [find("unshare"), "--net", "--ipc", find("setpriv"), *user, *powers, *limited]
+
+
+@contextmanager
+def _readable(path: Path, uid: int) -> Generator[BinaryIO]:
+    """The file, open, and for this long readable by `uid`.
+
+    Opening a descriptor by its number asks the file's own permissions again.
+    """
+    with _opened(path) as file:
+        descriptor = file.fileno()
+        mode = os.fstat(descriptor).st_mode
+        if os.geteuid() != 0 or mode & stat.S_IROTH:
+            yield file
+            return
+        # One at a time: who ends first would take the permission away from the other.
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        before = _access_list(descriptor)
+        try:
+            os.setxattr(descriptor, _ACL, _readable_by(uid, mode))
+        except OSError as failure:
+            raise DiskImageError(f"{path} takes no access list: {failure.strerror}") from failure
+        try:
+            yield file
+        finally:
+            _restore(descriptor, before, mode)
+
+
+@contextmanager
+def _opened(path: Path) -> Generator[BinaryIO]:
+    """The regular file at `path`; no link is followed and no pipe is waited for."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as failure:
+        raise DiskImageError(f"{path} cannot be read: {failure.strerror}") from failure
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise DiskImageError(f"{path} is not a regular file")
+    with os.fdopen(descriptor, "rb") as file:
+        yield file
+
+
+def _access_list(descriptor: int) -> bytes | None:
+    with suppress(OSError):
+        return os.getxattr(descriptor, _ACL)
+    return None
+
+
+def _restore(descriptor: int, before: bytes | None, mode: int) -> None:
+    if before is not None:
+        os.setxattr(descriptor, _ACL, before)
+        return
+    os.removexattr(descriptor, _ACL)
+    os.fchmod(descriptor, stat.S_IMODE(mode))
+
+
+def _readable_by(uid: int, mode: int) -> bytes:
+    """An access list (acl(5)) that is the mode and `uid` reading; in the kernel's xattr form."""
+    nobody = 0xFFFFFFFF
+    owner, group, other = (mode >> 6) & 7, (mode >> 3) & 7, mode & 7
+    user_obj, user, group_obj, mask, others = 0x01, 0x02, 0x04, 0x10, 0x20
+    entries = (
+        (user_obj, owner, nobody),
+        (user, 4, uid),
+        (group_obj, group, nobody),
+        (mask, group | 4, nobody),
+        (others, other, nobody),
+    )
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
