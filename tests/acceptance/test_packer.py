@@ -1,4 +1,4 @@
-"""Packer's amazon-ebs builder, unchanged: it launches, logs in, provisions, stops, images, cleans up."""
+"""Packer's amazon-ebs builder, unchanged: launch, log in, provision, stop, image, clean up."""
 
 import json
 import shutil
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from support.guest import Guest
 from support.server import Server
 

@@ -35,7 +35,7 @@ class Guest:
     def several(
         server: Server, image_id: str, count: int, account: str = "default", **more: Any
     ) -> Generator[Sequence["Guest"]]:
-        """`count` guests of one reservation, all of which answer SSH; `more` is for RunInstances."""
+        """`count` guests that all answer SSH; `more` is for RunInstances."""
         ec2 = server.client(account=account)
         with tempfile.TemporaryDirectory() as directory:
             key = Path(directory) / "key.pem"
