@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from openami.domain.ids import Clock, Ids, InstanceId
@@ -136,7 +137,7 @@ class MetadataService:
             return
         task = self._loop.create_task(self._serve_one(served, connection))
         served.connections.add(task)
-        task.add_done_callback(served.connections.discard)
+        task.add_done_callback(partial(_finished, served))
 
     def _accept_again(self, served: _Served, listening: socket.socket) -> None:
         if served.listening is listening:
@@ -213,6 +214,12 @@ def _limit_hops(writer: asyncio.StreamWriter, hops: int) -> None:
     connection = writer.get_extra_info("socket")
     if connection is not None:
         connection.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, min(max(hops, 1), 64))
+
+
+def _finished(served: _Served, connection: asyncio.Task[None]) -> None:
+    served.connections.discard(connection)
+    if not connection.cancelled() and (failed := connection.exception()):
+        _log.error("metadata of %s cannot be told", served.instance_id, exc_info=failed)
 
 
 async def _ended(served: _Served) -> None:

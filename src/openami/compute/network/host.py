@@ -18,6 +18,7 @@ from openami.compute.driver import MachineFailed, Port
 from openami.compute.network import firewall, leftover, namespace, routes, service, shell
 from openami.compute.network.plan import (
     METADATA_ADDRESS,
+    NOWHERE,
     ROUTER_MAC,
     TAP_PREFIX,
     UPLINK,
@@ -176,7 +177,11 @@ class HostNetwork:
         plan = planned(port)
         with self._lock:
             if plan.vpc_id not in self._made or not namespace.exists(plan.namespace):
-                _make_vpc(plan, self._settings)
+                try:
+                    _make_vpc(plan, self._settings)
+                except MachineFailed:
+                    self._remove_namespace(plan.vpc_id)
+                    raise
                 self._made.add(plan.vpc_id)
         return plan
 
@@ -253,12 +258,17 @@ def _make_vpc(plan: VpcPlan, settings: Settings) -> None:
 def _furnish(plan: VpcPlan, settings: Settings) -> None:
     """A new namespace forwards nothing until its rules are in place."""
     shell.nft(firewall.vpc_rules(plan, settings.vpc_pool, settings.egress))
+    if NOWHERE not in namespace.interfaces():
+        shell.run(*f"ip link add {NOWHERE} type veth peer name nobody".split())
     shell.ip_batch(
         "link set lo up",
+        f"link set {NOWHERE} up",
         f"addr replace {METADATA_ADDRESS}/32 dev lo",
-        "route replace unreachable 169.254.0.0/16",
-        # Last by its metric, so that a way out (egress = "nat") comes before it.
-        "route replace unreachable default metric 4000000000",
+        # What has no other route goes here, so that the firewall refuses it. The kernel's own
+        # refusal of an unreachable route is told five times, then once a second.
+        f"route replace default dev {NOWHERE} metric 4000000000",
+        "route replace prohibit default metric 4100000000",
+        f"route replace 169.254.0.0/16 dev {NOWHERE}",
     )
     namespace.write_settings(_NAMESPACE_SETTINGS)
 

@@ -15,6 +15,7 @@ from openami.domain.ids import VpcId, is_id
 TAP_PREFIX: Final = "oa"
 VETH_PREFIX: Final = "oav"
 UPLINK: Final = "up0"  # the namespace's end of the veth
+NOWHERE: Final = "nowhere"  # a link to nobody: what has no other route goes there to be refused
 ROUTER_MAC: Final = "02:00:00:00:00:01"  # of every tap: a guest that moves keeps its neighbour
 METADATA_ADDRESS: Final = "169.254.169.254"
 ROUTE_PROTOCOL: Final = 197  # marks the host's routes as ours; unassigned in rt_protos
