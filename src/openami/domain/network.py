@@ -2,10 +2,10 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from typing import Final
 
-from openami.domain.errors import EC2Error
+from openami.domain.errors import EC2Error, InvalidParameterValue
 from openami.domain.ids import (
     AccountId,
     NetworkInterfaceId,
@@ -99,6 +99,23 @@ def next_private_ip(subnet: Subnet, used: Collection[str]) -> str:
         f"There are not enough free addresses in subnet '{subnet.id}' to satisfy the"
         " requested number of instances.",
     )
+
+
+def checked_private_ip(subnet: Subnet, used: Collection[str], address: str) -> str:
+    """`address`, if an instance can have it: InvalidParameterValue or InvalidIPAddress.InUse."""
+    try:
+        offset = int(IPv4Address(address)) - int(IPv4Network(subnet.cidr).network_address)
+    except ValueError as wrong:
+        raise InvalidParameterValue(
+            f"Value ({address}) for parameter address is invalid. Invalid IPv4 address."
+        ) from wrong
+    if not RESERVED_FIRST <= offset < IPv4Network(subnet.cidr).num_addresses - 1:
+        raise InvalidParameterValue(
+            f"Address {address} does not fall within the subnet's address range or is reserved."
+        )
+    if address in used:
+        raise EC2Error.of("InvalidIPAddress.InUse", f"Address {address} is in use.")
+    return address
 
 
 def usable_address_count(subnet: Subnet) -> int:

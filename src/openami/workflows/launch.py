@@ -1,0 +1,97 @@
+"""The launch of a reservation: its volumes, then its machines, each for itself.
+
+An instance that cannot be started is terminated with a reason; the others go on.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from openami.blockstore.store import ChunkCorrupt, ChunkLost, StoreFull
+from openami.catalog import instances, volumes
+from openami.compute.driver import MachineFailed
+from openami.domain.ids import InstanceId, ReservationId
+from openami.domain.instance import Instance, InstanceEvent, InstanceState
+from openami.domain.manifest import Root
+from openami.domain.state_reason import StateReason
+from openami.domain.volume import Volume, VolumeState
+from openami.jobs.engine import Args, Job
+from openami.services import Services
+from openami.workflows import machines, terminate_instance
+
+NAME: Final = "launch"
+
+_log = logging.getLogger(__name__)
+
+
+def start(svc: Services, reservation_id: ReservationId) -> str:
+    """Begin the launch, once per reservation. The id of the job."""
+    job_id = f"{NAME}:{reservation_id}"
+    svc.jobs.start(NAME, job_id, {"reservation_id": reservation_id})
+    return job_id
+
+
+def resume(svc: Services) -> None:
+    """Give every instance that waits for its first start its workflow."""
+    with svc.catalog.read() as tx:
+        waiting = instances.in_state(tx, InstanceState.PENDING)
+    for reservation_id in dict.fromkeys(
+        instance.reservation_id for instance in waiting if instance.transitions == 0
+    ):
+        start(svc, reservation_id)
+
+
+def job(svc: Services) -> Job:
+    return Job(
+        name=NAME,
+        steps=(
+            ("create the volumes", lambda args: _each(svc, args, _create_volumes)),
+            ("start the machines", lambda args: _each(svc, args, machines.bring_up)),
+        ),
+        give_up=lambda args, reason: give_up(svc, args, reason),
+    )
+
+
+def _pending(svc: Services, args: Args) -> list[Instance]:
+    with svc.catalog.read() as tx:
+        found = instances.of_reservation(tx, ReservationId(str(args["reservation_id"])))
+    return [
+        instance
+        for instance in found
+        if instance.state is InstanceState.PENDING and instance.transitions == 0
+    ]
+
+
+def _each(svc: Services, args: Args, act: Callable[[Services, InstanceId], None]) -> None:
+    for instance in _pending(svc, args):
+        try:
+            act(svc, instance.id)
+        except (MachineFailed, ChunkLost, ChunkCorrupt, StoreFull) as failure:
+            _log.warning("%s cannot be launched: %s", instance.id, failure)
+            _fail(svc, instance.id, str(failure))
+
+
+def _create_volumes(svc: Services, instance_id: InstanceId) -> None:
+    with svc.locks(instance_id):
+        with svc.catalog.read() as tx:
+            instance = instances.fetch_any(tx, instance_id)
+            wanted = volumes.of_instance(tx, instance_id)
+        if instance is None or instance.state is not InstanceState.PENDING:
+            return
+        for volume in wanted:
+            if volume.state is VolumeState.CREATING:
+                svc.volumes.create(volume.id, _root(volume), volume.size_gib)
+
+
+def _root(volume: Volume) -> Root | None:
+    return None if volume.root is None else Root.from_text(volume.root)
+
+
+def give_up(svc: Services, args: Args, reason: str) -> None:
+    for instance in _pending(svc, args):
+        _fail(svc, instance.id, reason)
+
+
+def _fail(svc: Services, instance_id: InstanceId, why: str) -> None:
+    reason = StateReason(code="Server.InternalError", message=f"Server.InternalError: {why}")
+    terminate_instance.release(svc, instance_id, InstanceEvent.LAUNCH_FAILED, reason)

@@ -1,0 +1,236 @@
+"""From an instance in the catalog to its machine on the host, and back.
+
+What a machine should be is always made anew from the catalog: nothing of it is kept.
+Whoever starts or ends a machine holds `svc.locks(instance_id)`.
+"""
+
+import shutil
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from openami.catalog import instances, security_groups, volumes, vpcs
+from openami.catalog.catalog import Transaction
+from openami.compute.driver import Disk, Firmware, Machine, MachineState, Port, Rule
+from openami.diskimage.qcow2 import create_overlay
+from openami.domain.ids import InstanceId
+from openami.domain.instance import EphemeralDisk, Instance, InstanceEvent, InstanceState
+from openami.domain.instance_type import known_type
+from openami.domain.network import SecurityGroupRule
+from openami.domain.volume import AttachmentState, Volume, VolumeState
+from openami.services import Services
+
+PRESS_EVERY_S: Final = 5.0
+"""A guest that boots still does not hear the power button: it is pressed again."""
+
+_FIREWALL_PROTOCOLS: Final = ("tcp", "udp", "icmp", "-1")  # the network is IPv4 only
+
+
+def port_of(tx: Transaction, instance: Instance) -> Port:
+    """The instance's place in the network, its security groups resolved to addresses."""
+    assert instance.port_number is not None, f"{instance.id} has no place on the host"
+    return Port(
+        number=instance.port_number,
+        instance_id=instance.id,
+        vpc_id=instance.vpc_id,
+        vpc_cidr=vpcs.fetch_any(tx, instance.vpc_id).cidr,
+        subnet_cidr=vpcs.fetch_any_subnet(tx, instance.subnet_id).cidr,
+        mac=instance.mac,
+        private_ip=instance.private_ip,
+        hostname=instance.private_dns_name,
+        public_ip=instance.public_ip,
+        ingress=_ingress(tx, instance.security_group_ids),
+    )
+
+
+def _ingress(tx: Transaction, group_ids: Sequence[str]) -> tuple[Rule, ...]:
+    rules = [
+        rule
+        for rule in security_groups.rules_of(tx, group_ids)
+        if not rule.is_egress and rule.protocol in _FIREWALL_PROTOCOLS
+    ]
+    named = {rule.source_group_id for rule in rules if rule.source_group_id is not None}
+    members = security_groups.addresses_of(tx, named)
+    resolved = [
+        Rule(
+            protocol=rule.protocol,
+            from_port=rule.from_port,
+            to_port=rule.to_port,
+            sources=_sources(rule, members.get(rule.source_group_id or "", [])),
+        )
+        for rule in rules
+    ]
+    return tuple(rule for rule in resolved if rule.sources)
+
+
+def _sources(rule: SecurityGroupRule, members: Sequence[str]) -> tuple[str, ...]:
+    if rule.cidr_ipv4 is not None:
+        return (rule.cidr_ipv4,)
+    return tuple(f"{address}/32" for address in members)
+
+
+def machine_of(svc: Services, instance: Instance) -> Machine:
+    """The whole machine. Makes the bases of its volumes again where they were evicted."""
+    with svc.catalog.read() as tx:
+        port = port_of(tx, instance)
+        attached = volumes.of_instance(tx, instance.id)
+    kind = known_type(instance.instance_type)
+    return Machine(
+        instance_id=instance.id,
+        instance_type=kind.name,
+        vcpus=kind.vcpus,
+        memory_mib=kind.memory_mib,
+        firmware=Firmware(instance.current_boot_mode),
+        disks=(
+            *(_disk_of(svc, volume) for volume in _root_first(instance, attached)),
+            *(_ephemeral(svc, instance.id, disk) for disk in instance.ephemeral_disks),
+        ),
+        port=port,
+    )
+
+
+def _root_first(instance: Instance, attached: Iterable[Volume]) -> list[Volume]:
+    placed = [(volume.attachment.device_name, volume) for volume in attached if volume.attachment]
+    placed.sort(key=lambda each: (each[0] != instance.root_device_name, each[0]))
+    return [volume for _, volume in placed]
+
+
+def _disk_of(svc: Services, volume: Volume) -> Disk:
+    assert volume.attachment is not None
+    overlay, base = svc.volumes.paths(volume.id)
+    return Disk(
+        device_name=volume.attachment.device_name,
+        serial=volume.id.replace("-", ""),
+        overlay=overlay,
+        base=base,
+        volume_id=volume.id,
+    )
+
+
+def _ephemeral(svc: Services, instance_id: InstanceId, disk: EphemeralDisk) -> Disk:
+    return Disk(
+        device_name=disk.device_name,
+        serial=disk.virtual_name,
+        overlay=_ephemeral_home(svc, instance_id) / f"{disk.virtual_name}.qcow2",
+        base=None,
+    )
+
+
+def _ephemeral_home(svc: Services, instance_id: InstanceId) -> Path:
+    return svc.settings.state_dir / "ephemeral" / instance_id
+
+
+def make_ephemeral_disks(svc: Services, instance: Instance) -> None:
+    """Blank instance-store disks, for a machine that does not run."""
+    drop_ephemeral_disks(svc, instance.id)
+    if not instance.ephemeral_disks:
+        return
+    home = _ephemeral_home(svc, instance.id)
+    home.mkdir(parents=True)
+    for directory in (home.parent, home):
+        directory.chmod(0o711)  # the machine's own user passes through, and reads no names
+    for disk in instance.ephemeral_disks:
+        create_overlay(home / f"{disk.virtual_name}.qcow2", disk.size_gib * 2**30, None)
+
+
+def drop_ephemeral_disks(svc: Services, instance_id: InstanceId) -> None:
+    home = _ephemeral_home(svc, instance_id)
+    if home.exists():
+        shutil.rmtree(home)
+
+
+def bring_up(svc: Services, instance_id: InstanceId) -> None:
+    """Start the machine of a pending instance and commit that it runs.
+
+    Does nothing for one that is not pending. Raises MachineFailed.
+    """
+    with svc.locks(instance_id):
+        with svc.catalog.read() as tx:
+            instance = instances.fetch_any(tx, instance_id)
+        if instance is None or instance.state is not InstanceState.PENDING:
+            return
+        if svc.compute.state(instance_id) is MachineState.ABSENT:
+            make_ephemeral_disks(svc, instance)
+        machine = machine_of(svc, instance)
+        svc.compute.start(machine)
+        _commit_running(svc, instance_id, machine.port)
+    refresh_peers(svc, instance.security_group_ids, instance_id)
+
+
+def _commit_running(svc: Services, instance_id: InstanceId, port: Port) -> None:
+    with svc.catalog.begin() as tx:
+        instance = instances.fetch_any(tx, instance_id)
+        if instance is None or instance.state is not InstanceState.PENDING:
+            return  # TerminateInstances came meanwhile; its workflow waits for our lock
+        instances.save(tx, instance.after(InstanceEvent.STARTED))
+        for volume in volumes.of_instance(tx, instance_id):
+            volumes.save(tx, _attached(volume))
+        now_due = port_of(tx, instance)
+    if now_due != port:  # a rule was changed while the machine was on its way
+        svc.compute.update_port(now_due)
+
+
+def _attached(volume: Volume) -> Volume:
+    attachment = volume.attachment
+    if attachment is None or attachment.state is not AttachmentState.ATTACHING:
+        return volume
+    done = replace(attachment, state=AttachmentState.ATTACHED)
+    if volume.state is VolumeState.CREATING:
+        return volume.attached(done)
+    return replace(volume, attachment=done)
+
+
+def run_again(svc: Services, instance_id: InstanceId) -> None:
+    """Start the machine of a running instance that was shut down on purpose, and say it is back.
+
+    Its instance-store disks keep their content, as over any reboot. Raises MachineFailed.
+    """
+    with svc.locks(instance_id):
+        with svc.catalog.read() as tx:
+            instance = instances.fetch_any(tx, instance_id)
+        if (
+            instance is None
+            or instance.state is not InstanceState.RUNNING
+            or instance.rebooting_for is None
+        ):
+            return
+        svc.compute.start(machine_of(svc, instance))
+        with svc.catalog.begin() as tx:
+            instance = instances.fetch_any(tx, instance_id)
+            if instance is not None:
+                instances.save(tx, replace(instance, rebooting_for=None))
+
+
+def shut_down(svc: Services, instance_id: InstanceId, timeout_s: float) -> None:
+    """Press the power button until the machine is gone, at most for a time; then end it."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
+            break
+        svc.compute.power_button(instance_id)
+        if svc.compute.wait_absent(instance_id, min(left_s, PRESS_EVERY_S)):
+            return
+    svc.compute.kill(instance_id)
+
+
+def refresh(svc: Services, instance_ids: Iterable[InstanceId]) -> None:
+    """Make the firewalls of running machines what the catalog says now."""
+    for instance_id in instance_ids:
+        with svc.locks(instance_id):
+            with svc.catalog.read() as tx:
+                instance = instances.fetch_any(tx, instance_id)
+                if instance is None or instance.state is not InstanceState.RUNNING:
+                    continue
+                port = port_of(tx, instance)
+            svc.compute.update_port(port)
+
+
+def refresh_peers(svc: Services, group_ids: Iterable[str], but: InstanceId | None = None) -> None:
+    """After the membership of groups changed: the machines whose rules name those groups."""
+    with svc.catalog.read() as tx:
+        naming = security_groups.groups_that_name(tx, group_ids)
+        peers = security_groups.running_members(tx, naming)
+    refresh(svc, [peer for peer in peers if peer != but])
