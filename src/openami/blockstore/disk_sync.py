@@ -40,13 +40,15 @@ def syncfs(directory: Path) -> None:
         os.close(descriptor)
 
 
-def start_writeback(descriptor: int) -> None:
-    """Let the disk begin with the file now, so that a later syncfs finds little to do.
+def start_writeback(descriptor: int, offset: int = 0, length: int = 0) -> None:
+    """Let the disk begin with a range of the file now (length 0: to its end), so that a later
+    sync finds little to do: sync_file_range(2).
 
     Only a hint: whether it worked is told by the sync, so its result is not looked at.
     """
     _libc.sync_file_range(
-        descriptor, ctypes.c_int64(0), ctypes.c_int64(0), ctypes.c_uint(_SYNC_FILE_RANGE_WRITE)
+        *(descriptor, ctypes.c_int64(offset), ctypes.c_int64(length)),
+        ctypes.c_uint(_SYNC_FILE_RANGE_WRITE),
     )
 
 

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from openami.blockstore.disk_sync import full_disk_is_told, sync_directory
+from openami.blockstore.disk_sync import full_disk_is_told, start_writeback, sync_directory
 from openami.blockstore.manifest import Manifests
 from openami.blockstore.parallel import Progress, Tally, for_each, no_progress
 from openami.blockstore.store import ChunkStore
@@ -71,6 +71,8 @@ def write_disk(
         for index, digest in batch:
             offset = index * BLOCK_BYTES
             _write_at(descriptor, _clipped(store.get(digest), size - offset), offset)
+        first, last = batch[0][0], batch[-1][0]
+        start_writeback(descriptor, first * BLOCK_BYTES, (last + 1 - first) * BLOCK_BYTES)
         tally.add(len(batch) * BLOCK_BYTES)
 
     for_each(_batches(iter(blocks)), write, threads)

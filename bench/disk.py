@@ -1,0 +1,32 @@
+"""The disk that is measured with: 1.2 GiB of this machine's own programs, as ext4 in 2 GiB."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+SOURCES = ("bin", "share")
+
+
+def realistic_disk(scratch: Path) -> Path:
+    """Made once, without a mount, with fixed ids and times; kept for later runs."""
+    disk = scratch / "disk.raw"
+    if disk.exists():
+        return disk
+    print("making a disk of /usr/bin and /usr/share", flush=True)
+    tree, draft = scratch / "tree", scratch / "disk.draft"
+    shutil.rmtree(tree, ignore_errors=True)
+    tree.mkdir(parents=True)
+    for name in SOURCES:
+        subprocess.run(["cp", "-a", f"/usr/{name}", tree / name], check=True)
+    draft.unlink(missing_ok=True)
+    with draft.open("wb") as file:
+        file.truncate(2 << 30)
+    seed = "00000000-0000-0000-0000-000000000001"
+    subprocess.run(
+        ["mke2fs", "-q", "-t", "ext4", "-U", seed, "-E", f"hash_seed={seed}", "-d", tree, draft],
+        check=True,
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "E2FSPROGS_FAKE_TIME": "1700000000"},
+    )
+    shutil.rmtree(tree)
+    draft.rename(disk)
+    return disk

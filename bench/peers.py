@@ -1,0 +1,39 @@
+"""The tools we are measured beside, from the distribution."""
+
+import shutil
+import subprocess
+
+PACKAGES = {
+    "restic": "restic",
+    "borg": "borgbackup",
+    "casync": "casync",
+    "qemu-img": "qemu-utils",
+    "mke2fs": "e2fsprogs",
+}
+VERSION = {
+    "restic": ["restic", "version"],
+    "borg": ["borg", "--version"],
+    "casync": ["casync", "--version"],
+    "qemu-img": ["qemu-img", "--version"],
+}
+
+
+def install(*tools: str) -> None:
+    """Install what is missing, and say so. Raises CalledProcessError where apt-get cannot."""
+    missing = [PACKAGES[tool] for tool in tools if shutil.which(tool) is None]
+    if missing:
+        print(f"installing {' '.join(missing)} to be measured beside", flush=True)
+        subprocess.run(
+            ["apt-get", "install", "-y", "-q", "--no-install-recommends", *missing],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+
+
+def versions() -> dict[str, str]:
+    told: dict[str, str] = {}
+    for tool, command in VERSION.items():
+        if shutil.which(tool):
+            text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            told[tool] = next(word for word in text.split() if word[0].isdigit())
+    return told
