@@ -1,0 +1,169 @@
+"""An image of an instance: its volumes copied at one moment, then stored, then the image.
+
+Without NoReboot the guest shuts down first and its machine starts again as soon as the
+copies are made; the instance counts as running all the while, as EC2 has it.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from openami.catalog import images, instances, snapshots
+from openami.compute.driver import MachineFailed
+from openami.domain.ids import ImageId, InstanceId, SnapshotId, VolumeId
+from openami.domain.image import Image, ImageEvent, ImageState
+from openami.domain.instance import Instance, InstanceEvent, InstanceState
+from openami.domain.snapshot import Snapshot
+from openami.domain.state_reason import StateReason
+from openami.jobs.engine import Args, GiveUp, Job
+from openami.services import Services
+from openami.workflows import machines, scratch, stop_instance
+
+NAME: Final = "create_image"
+
+_GOING: Final = (InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED)
+
+
+def start(svc: Services, image: Image, filled: dict[SnapshotId, VolumeId]) -> str:
+    """Begin to fill a pending image's snapshots from their volumes, once. The id of the job."""
+    job_id = f"{NAME}:{image.id}"
+    args = {
+        "image_id": image.id,
+        "instance_id": image.source_instance_id,
+        "snapshot_ids": list(filled),
+        "volume_ids": list(filled.values()),
+    }
+    svc.jobs.start(NAME, job_id, args)
+    return job_id
+
+
+def resume(svc: Services) -> None:
+    with svc.catalog.read() as tx:
+        waiting = [
+            (image, _pending_snapshots_of(image, snapshots.pending(tx)))
+            for image in images.pending(tx)
+            if image.source_instance_id is not None
+        ]
+    for image, unfilled in waiting:
+        start(svc, image, {snapshot.id: snapshot.volume_id for snapshot in unfilled})
+
+
+def _pending_snapshots_of(image: Image, pending: list[Snapshot]) -> list[Snapshot]:
+    named = {mapping.ebs.snapshot_id for mapping in image.block_device_mappings if mapping.ebs}
+    return [snapshot for snapshot in pending if snapshot.id in named]
+
+
+def job(svc: Services) -> Job:
+    return Job(
+        name=NAME,
+        steps=(
+            ("shut down the guest", lambda args: _shut_down(svc, args)),
+            ("copy the volumes", lambda args: _copy(svc, args)),
+            ("start the machine", lambda args: _start_again(svc, args)),
+            ("store the blocks", lambda args: _store(svc, args)),
+            ("complete the image", lambda args: _complete(svc, args)),
+        ),
+        give_up=lambda args, reason: give_up(svc, args, reason),
+    )
+
+
+def _image_id(args: Args) -> ImageId:
+    return ImageId(str(args["image_id"]))
+
+
+def _wanted(args: Args) -> dict[SnapshotId, VolumeId]:
+    snapshot_ids, volume_ids = args["snapshot_ids"], args["volume_ids"]
+    assert isinstance(snapshot_ids, list)
+    assert isinstance(volume_ids, list)
+    return {
+        SnapshotId(str(snapshot_id)): VolumeId(str(volume_id))
+        for snapshot_id, volume_id in zip(snapshot_ids, volume_ids, strict=True)
+    }
+
+
+def _instance(svc: Services, args: Args) -> Instance | None:
+    with svc.catalog.read() as tx:
+        return instances.fetch_any(tx, InstanceId(str(args["instance_id"])))
+
+
+def _shut_down(svc: Services, args: Args) -> None:
+    """Without the instance's lock: it may take minutes, and TerminateInstances may not wait."""
+    instance = _instance(svc, args)
+    if instance is not None and instance.rebooting_for == _image_id(args):
+        machines.shut_down(svc, instance.id, svc.settings.stop_timeout_s)
+
+
+def _copy(svc: Services, args: Args) -> None:
+    instance = _instance(svc, args)
+    if instance is None or instance.state in _GOING:
+        raise GiveUp("the instance was terminated")
+    if _wanted(args):
+        scratch.take(svc, _image_id(args), _wanted(args))
+
+
+def _start_again(svc: Services, args: Args) -> None:
+    instance = _instance(svc, args)
+    if instance is None or instance.rebooting_for != _image_id(args):
+        return
+    try:
+        machines.run_again(svc, instance.id)
+    except MachineFailed as failure:
+        _leave_stopped(svc, instance.id, _image_id(args), str(failure))
+        return
+    _end_reboot(svc, instance.id, _image_id(args))
+
+
+def _end_reboot(svc: Services, instance_id: InstanceId, image_id: ImageId) -> None:
+    """For an instance that was stopped meanwhile: nobody waits for its machine."""
+    with svc.catalog.begin() as tx:
+        instance = instances.fetch_any(tx, instance_id)
+        if instance is not None and instance.rebooting_for == image_id:
+            instances.save(tx, replace(instance, rebooting_for=None))
+
+
+def _leave_stopped(svc: Services, instance_id: InstanceId, image_id: ImageId, why: str) -> None:
+    """The machine does not come back: the instance is stopped, with the reason."""
+    reason = StateReason(code="Server.InternalError", message=f"Server.InternalError: {why}")
+    with svc.catalog.begin() as tx:
+        instance = instances.fetch_any(tx, instance_id)
+        if instance is None or instance.rebooting_for != image_id:
+            return
+        if instance.state is InstanceState.RUNNING:
+            instance = instance.after(InstanceEvent.STOP, reason)
+        instance = replace(instance, rebooting_for=None)
+        instances.save(tx, instance)
+    if instance.state is InstanceState.STOPPING:
+        stop_instance.start(svc, instance, force=True)
+
+
+def _store(svc: Services, args: Args) -> None:
+    for snapshot_id in _wanted(args):
+        scratch.store(svc, _image_id(args), snapshot_id)
+
+
+def _complete(svc: Services, args: Args) -> None:
+    with svc.catalog.begin() as tx:
+        image = images.fetch_any(tx, _image_id(args))
+        # Only a snapshot that somebody deleted is not complete here; none may while it is pending.
+        if image is not None and image.state is ImageState.PENDING:
+            images.save(tx, image.after(ImageEvent.SNAPSHOTS_COMPLETED))
+    scratch.drop(svc, _image_id(args))
+
+
+def give_up(svc: Services, args: Args, why: str) -> None:
+    """The image fails with a reason; the guest is brought back if it was shut down for it."""
+    _start_again(svc, args)
+    reason = _reason(_instance(svc, args), why)
+    with svc.catalog.begin() as tx:
+        image = images.fetch_any(tx, _image_id(args))
+        if image is not None and image.state is ImageState.PENDING:
+            images.save(tx, image.after(ImageEvent.SNAPSHOT_FAILED, reason))
+    for snapshot_id in _wanted(args):
+        scratch.fail(svc, snapshot_id, reason.message)
+    scratch.drop(svc, _image_id(args))
+
+
+def _reason(instance: Instance | None, why: str) -> StateReason:
+    if instance is None or instance.state in _GOING:
+        code = "Client.InstanceTerminated"
+        return StateReason(code=code, message=f"{code}: Instance is terminated")
+    return StateReason(code="Server.InternalError", message=f"Server.InternalError: {why}")

@@ -1,0 +1,68 @@
+"""A snapshot of one volume: its copy at the moment of the request, then the copy's blocks.
+
+The lease is taken with the row, so no collector touches what the copy relies on.
+"""
+
+from typing import Final
+
+from openami.catalog import images, snapshots
+from openami.domain.ids import SnapshotId, VolumeId
+from openami.domain.snapshot import Snapshot, SnapshotState
+from openami.jobs.engine import Args, Job
+from openami.services import Services
+from openami.workflows import scratch
+
+NAME: Final = "create_snapshot"
+
+
+def start(svc: Services, snapshot: Snapshot) -> str:
+    """Begin to fill a pending snapshot, once. The id of the job."""
+    job_id = f"{NAME}:{snapshot.id}"
+    args = {"snapshot_id": snapshot.id, "volume_id": snapshot.volume_id}
+    svc.jobs.start(NAME, job_id, args)
+    return job_id
+
+
+def resume(svc: Services) -> None:
+    """Those that belong to an image are filled by the image's own workflow."""
+    with svc.catalog.read() as tx:
+        waiting = [
+            snapshot
+            for snapshot in snapshots.pending(tx)
+            if not images.users_of_snapshot(tx, snapshot.id)
+        ]
+    for snapshot in waiting:
+        start(svc, snapshot)
+
+
+def job(svc: Services) -> Job:
+    return Job(
+        name=NAME,
+        steps=(
+            ("copy the volume", lambda args: _copy(svc, args)),
+            ("store the blocks", lambda args: scratch.store(svc, _id(args), _id(args))),
+            ("drop the copy", lambda args: scratch.drop(svc, _id(args))),
+        ),
+        give_up=lambda args, reason: give_up(svc, args, reason),
+    )
+
+
+def _id(args: Args) -> SnapshotId:
+    return SnapshotId(str(args["snapshot_id"]))
+
+
+def _copy(svc: Services, args: Args) -> None:
+    copy(svc, _id(args), VolumeId(str(args["volume_id"])))
+
+
+def copy(svc: Services, snapshot_id: SnapshotId, volume_id: VolumeId) -> None:
+    """Keep the volume's content for the snapshot, if that is still wanted and not kept yet."""
+    with svc.catalog.read() as tx:
+        snapshot = snapshots.fetch_any(tx, snapshot_id)
+    if snapshot is not None and snapshot.state is SnapshotState.PENDING:
+        scratch.take(svc, snapshot_id, {snapshot_id: volume_id})
+
+
+def give_up(svc: Services, args: Args, reason: str) -> None:
+    scratch.fail(svc, _id(args), reason)
+    scratch.drop(svc, _id(args))

@@ -1,0 +1,66 @@
+"""The end of a volume: what snapshots still need of it is kept first, then its bytes go."""
+
+from typing import Final
+
+from openami.catalog import images, snapshots, tags, volumes
+from openami.domain.ids import VolumeId
+from openami.domain.volume import VolumeState
+from openami.jobs.engine import Args, Job
+from openami.services import Services
+from openami.workflows import create_snapshot
+
+NAME: Final = "delete_volume"
+
+
+def start(svc: Services, volume_id: VolumeId) -> str:
+    """Begin to remove a volume that is deleting, once. The id of the job."""
+    job_id = f"{NAME}:{volume_id}"
+    svc.jobs.start(NAME, job_id, {"volume_id": volume_id})
+    return job_id
+
+
+def resume(svc: Services) -> None:
+    with svc.catalog.read() as tx:
+        waiting = volumes.in_state(tx, VolumeState.DELETING)
+    for volume in waiting:
+        start(svc, volume.id)
+
+
+def job(svc: Services) -> Job:
+    return Job(
+        name=NAME,
+        steps=(
+            ("keep what snapshots need", lambda args: _keep(svc, args)),
+            ("remove the disk", lambda args: _remove(svc, args)),
+        ),
+        # Nothing can refuse a removal for good: what failed is tried again at the next launch.
+        give_up=lambda args, _: _remove(svc, args),
+    )
+
+
+def _id(args: Args) -> VolumeId:
+    return VolumeId(str(args["volume_id"]))
+
+
+def _keep(svc: Services, args: Args) -> None:
+    with svc.catalog.read() as tx:
+        waiting = [
+            snapshot
+            for snapshot in snapshots.pending_of_volume(tx, _id(args))
+            if not images.users_of_snapshot(tx, snapshot.id)
+        ]
+    for snapshot in waiting:
+        create_snapshot.copy(svc, snapshot.id, _id(args))
+
+
+def _remove(svc: Services, args: Args) -> None:
+    volume_id = _id(args)
+    with svc.locks(volume_id):
+        with svc.catalog.read() as tx:
+            volume = volumes.fetch_any(tx, volume_id)
+        if volume is None or volume.state is not VolumeState.DELETING:
+            return
+        svc.volumes.delete(volume_id)
+        with svc.catalog.begin() as tx:
+            volumes.remove(tx, volume_id)
+            tags.remove_all(tx, volume_id)

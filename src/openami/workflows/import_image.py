@@ -1,0 +1,153 @@
+"""A disk file of the operator becomes the snapshot of an image."""
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from openami.blockstore.ingest import SourceChanged, ingest_file
+from openami.blockstore.store import StoreFull
+from openami.catalog import images, snapshots
+from openami.diskimage import qemu_img
+from openami.diskimage.errors import DiskImageError
+from openami.diskimage.formats import DiskFormat
+from openami.domain.ids import ImageId, SnapshotId
+from openami.domain.image import Image, ImageEvent, ImageState
+from openami.domain.snapshot import SnapshotState
+from openami.domain.state_reason import StateReason
+from openami.jobs.engine import Args, GiveUp, Job
+from openami.services import Services
+from openami.workflows import scratch
+
+NAME: Final = "import_image"
+UNSTARTED_AFTER: Final = timedelta(minutes=1)
+"""A pending import without a job is given up when it is this old: which file it was is lost."""
+
+
+def start(
+    svc: Services, image_id: ImageId, snapshot_id: SnapshotId, path: Path, disk_format: DiskFormat
+) -> str:
+    """Begin to bring the disk in, once per image. The id of the job."""
+    job_id = f"{NAME}:{image_id}"
+    args = {
+        "image_id": image_id,
+        "snapshot_id": snapshot_id,
+        "path": str(path),
+        "format": str(disk_format),
+    }
+    svc.jobs.start(NAME, job_id, args)
+    return job_id
+
+
+def resume(svc: Services) -> None:
+    """Fail the imports that a crash cut off between their commit and the start of their job."""
+    with svc.catalog.read() as tx:
+        waiting = [image for image in images.pending(tx) if image.source_instance_id is None]
+    for image in waiting:
+        old = svc.clock.now() - image.created_at > UNSTARTED_AFTER
+        if old and not svc.jobs.known(f"{NAME}:{image.id}"):
+            _fail(svc, image.id, "the server stopped before the import began")
+
+
+def job(svc: Services) -> Job:
+    return Job(
+        name=NAME,
+        steps=(
+            ("convert", lambda args: _convert(svc, args)),
+            ("store the blocks", lambda args: _store(svc, args)),
+            ("complete the image", lambda args: _complete(svc, args)),
+        ),
+        give_up=lambda args, reason: _fail(svc, _image_id(args), reason),
+    )
+
+
+def _image_id(args: Args) -> ImageId:
+    return ImageId(str(args["image_id"]))
+
+
+def _snapshot_id(args: Args) -> SnapshotId:
+    return SnapshotId(str(args["snapshot_id"]))
+
+
+def _raw(svc: Services, args: Args) -> Path:
+    """Where the disk is as raw bytes: a raw file is read where it lies."""
+    if args["format"] == DiskFormat.RAW:
+        return Path(str(args["path"]))
+    return scratch.home(svc, _image_id(args)) / "disk.raw"
+
+
+def _convert(svc: Services, args: Args) -> None:
+    raw = _raw(svc, args)
+    if args["format"] == DiskFormat.RAW or raw.exists():
+        return
+    raw.parent.mkdir(parents=True, exist_ok=True)
+    draft = raw.with_name(".disk.raw")
+    draft.unlink(missing_ok=True)  # of an attempt that died
+    try:
+        qemu_img.convert_to_raw(Path(str(args["path"])), DiskFormat(str(args["format"])), draft)
+    except DiskImageError as failure:
+        raise GiveUp(str(failure)) from failure
+    draft.rename(raw)
+
+
+def _store(svc: Services, args: Args) -> None:
+    with svc.catalog.read() as tx:
+        snapshot = snapshots.fetch_any(tx, _snapshot_id(args))
+    if snapshot is None or snapshot.state is not SnapshotState.PENDING:
+        return
+    raw = _raw(svc, args)
+    try:
+        root = ingest_file(svc.chunks, raw, progress=_progress(svc, snapshot.id))
+    except (OSError, ValueError, SourceChanged, StoreFull) as failure:
+        raise GiveUp(_said(failure)) from failure
+    if root.size_bytes > snapshot.volume_size_gib << 30:
+        raise GiveUp(f"{raw} grew while it was read")
+    scratch.complete(svc, snapshot.id, root)
+
+
+def _said(failure: Exception) -> str:
+    if isinstance(failure, OSError) and failure.errno is not None:
+        return f"the disk cannot be read: {os.strerror(failure.errno)}"
+    return str(failure)
+
+
+def _progress(svc: Services, snapshot_id: SnapshotId) -> Callable[[int, int], None]:
+    """Tells the catalog each whole percent, up to 99: the last one is the completion's."""
+    told = 0
+
+    def tell(done_bytes: int, total_bytes: int) -> None:
+        nonlocal told
+        percent = min(99, done_bytes * 100 // max(1, total_bytes))
+        if percent > told:
+            told = percent
+            with svc.catalog.begin() as tx:
+                snapshots.save_progress(tx, snapshot_id, percent)
+
+    return tell
+
+
+def _complete(svc: Services, args: Args) -> None:
+    with svc.catalog.begin() as tx:
+        image = _pending(images.fetch_any(tx, _image_id(args)))
+        if image is not None:
+            images.save(tx, image.after(ImageEvent.SNAPSHOTS_COMPLETED))
+    scratch.drop(svc, _image_id(args))
+
+
+def _pending(image: Image | None) -> Image | None:
+    return image if image is not None and image.state is ImageState.PENDING else None
+
+
+def _fail(svc: Services, image_id: ImageId, why: str) -> None:
+    reason = StateReason(code="Client.ImportFailed", message=why)
+    with svc.catalog.begin() as tx:
+        image = images.fetch_any(tx, image_id)
+        if image is None:
+            return
+        if image.state is ImageState.PENDING:
+            images.save(tx, image.after(ImageEvent.SNAPSHOT_FAILED, reason))
+    for mapping in image.block_device_mappings:
+        if mapping.ebs is not None and mapping.ebs.snapshot_id is not None:
+            scratch.fail(svc, mapping.ebs.snapshot_id, why)
+    scratch.drop(svc, image_id)

@@ -1,0 +1,235 @@
+"""Copies of volumes at one moment, kept until their blocks are in the store.
+
+`<state_dir>/scratch/<owner>/` holds one overlay per snapshot; `copies.json` is written when
+the last of them is durable, so a set is there whole or not at all. The owner is the snapshot
+or the image that they are for.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from openami.blockstore.disk_sync import full_disk_is_told, sync_directory, write_all
+from openami.blockstore.ingest import SourceChanged, data_ranges
+from openami.blockstore.volumes import Origin
+from openami.catalog import ingests, snapshots, volumes
+from openami.catalog.catalog import Transaction
+from openami.compute.driver import MachineState
+from openami.domain.block import BLOCK_BYTES
+from openami.domain.ids import InstanceId, SnapshotId, VolumeId
+from openami.domain.manifest import Root
+from openami.domain.snapshot import SnapshotState
+from openami.domain.volume import Volume, VolumeState
+from openami.jobs.engine import GiveUp
+from openami.services import Services
+
+_DONE: Final = "copies.json"
+_FICLONE: Final = 0x40049409  # linux/fs.h: share the other file's extents
+_CANNOT_CLONE: Final = (errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS)
+_COPY_BYTES: Final = 64 << 20
+_UNREADABLE: Final = (VolumeState.CREATING, VolumeState.ERROR)
+
+
+class Moved(Exception):
+    """A volume was attached or detached between the look and the lock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """A quiescent overlay and the disk it lies on."""
+
+    overlay: Path
+    root: Root | None
+    size_gib: int
+
+
+def home(svc: Services, owner: str) -> Path:
+    return svc.settings.state_dir / "scratch" / owner
+
+
+def found(svc: Services, owner: str) -> Mapping[str, Copy] | None:
+    """Snapshot id → its copy, if the set is complete."""
+    directory = home(svc, owner)
+    try:
+        told = json.loads((directory / _DONE).read_text())
+    except FileNotFoundError:
+        return None
+    return {
+        snapshot_id: Copy(
+            overlay=directory / f"{snapshot_id}.qcow2",
+            root=None if each["root"] is None else Root.from_text(each["root"]),
+            size_gib=each["size_gib"],
+        )
+        for snapshot_id, each in told.items()
+    }
+
+
+def take(svc: Services, owner: str, wanted: Mapping[SnapshotId, VolumeId]) -> None:
+    """Copy the volumes, all as they are at one moment. A complete set is left as it is.
+
+    A set that a crash left incomplete is taken anew: its moment is then the second one.
+    All volumes are of one instance, or the only one is of none. Raises GiveUp when a volume
+    or its instance is gone, MachineFailed, StoreFull.
+    """
+    directory = home(svc, owner)
+    with _held(svc, wanted) as (its_volumes, instance_id):
+        if found(svc, owner) is not None:
+            return
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
+        targets = {
+            volume_id: directory / f"{snapshot_id}.qcow2"
+            for snapshot_id, volume_id in wanted.items()
+        }
+        with full_disk_is_told(directory):
+            if instance_id is None or svc.compute.state(instance_id) is MachineState.ABSENT:
+                for volume in its_volumes:
+                    _copy(svc.volumes.paths(volume.id)[0], targets[volume.id])
+            else:
+                svc.compute.copy_disks(instance_id, targets)
+            _finish(directory, {each: svc.volumes.origin(wanted[each]) for each in wanted})
+
+
+def store(svc: Services, owner: str, snapshot_id: SnapshotId) -> None:
+    """Bring the blocks of one copy into the store and complete its snapshot, if it is pending.
+
+    Raises StoreFull, and GiveUp when the copies are gone.
+    """
+    with svc.catalog.read() as tx:
+        snapshot = snapshots.fetch_any(tx, snapshot_id)
+    if snapshot is None or snapshot.state is not SnapshotState.PENDING:
+        return
+    copy = (found(svc, owner) or {}).get(snapshot_id)
+    if copy is None:
+        raise GiveUp("Server.InternalError: the copy of the volume is gone")
+    root = svc.volumes.snapshot_from(copy.overlay, copy.root, copy.size_gib)
+    complete(svc, snapshot_id, root)
+
+
+def complete(svc: Services, snapshot_id: SnapshotId, root: Root) -> None:
+    """Commit the content of a pending snapshot and give its lease back."""
+    with svc.catalog.begin() as tx:
+        snapshot = snapshots.fetch_any(tx, snapshot_id)
+        if snapshot is None or snapshot.state is not SnapshotState.PENDING:
+            return  # deleted meanwhile; whoever did gave the lease back
+        if not ingests.is_active(tx, snapshot_id):
+            raise GiveUp("Server.InternalError: the lease of the snapshot is lost")
+        snapshots.save(tx, snapshot.completed(root.to_text(), svc.clock.now()))
+        ingests.end(tx, snapshot_id)
+
+
+def fail(svc: Services, snapshot_id: SnapshotId, reason: str) -> None:
+    """Record that a snapshot is not to be, and give its lease back."""
+    with svc.catalog.begin() as tx:
+        current = snapshots.fetch_any(tx, snapshot_id)
+        if current is not None and current.state is SnapshotState.PENDING:
+            snapshots.save(tx, current.given_up(reason))
+        ingests.end(tx, snapshot_id)
+
+
+def drop(svc: Services, owner: str) -> None:
+    directory = home(svc, owner)
+    if directory.exists():
+        shutil.rmtree(directory)
+
+
+def sweep(svc: Services) -> None:
+    """Remove the copies that no job works on."""
+    parent = svc.settings.state_dir / "scratch"
+    if not parent.exists():
+        return
+    owners = [directory.name for directory in parent.iterdir()]  # before the look at the jobs
+    working = {job_id.split(":")[1] for job_id in svc.jobs.active()}
+    for owner in owners:
+        if owner not in working:
+            drop(svc, owner)
+
+
+@contextmanager
+def _held(
+    svc: Services, wanted: Mapping[SnapshotId, VolumeId]
+) -> Generator[tuple[Sequence[Volume], InstanceId | None]]:
+    """The volumes and their instance, which neither starts nor stops nor changes them meanwhile."""
+    with svc.catalog.read() as tx:
+        instance_id = _instance_of(_fetched(tx, wanted.values()))
+    with svc.locks(instance_id or next(iter(wanted.values()))):
+        with svc.catalog.read() as tx:
+            its_volumes = _fetched(tx, wanted.values())
+        if _instance_of(its_volumes) != instance_id:
+            raise Moved(f"{', '.join(wanted.values())} moved between instances; look again")
+        yield its_volumes, instance_id
+
+
+def _fetched(tx: Transaction, volume_ids: Iterable[VolumeId]) -> list[Volume]:
+    rows = [volumes.fetch_any(tx, volume_id) for volume_id in volume_ids]
+    present = [volume for volume in rows if volume is not None]
+    if len(present) < len(rows) or any(volume.state in _UNREADABLE for volume in present):
+        raise GiveUp("Client.VolumeDeleted: the volume was deleted before it was copied")
+    return present
+
+
+def _instance_of(its_volumes: Sequence[Volume]) -> InstanceId | None:
+    attached = {volume.attachment.instance_id for volume in its_volumes if volume.attachment}
+    return attached.pop() if attached else None
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Sparse, and sharing the source's extents where the filesystem can."""
+    with source.open("rb") as reader, target.open("xb") as writer:
+        size_bytes = os.fstat(reader.fileno()).st_size
+        os.ftruncate(writer.fileno(), size_bytes)
+        try:
+            fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
+        except OSError as error:
+            if error.errno not in _CANNOT_CLONE:
+                raise
+            for span in data_ranges(reader.fileno(), size_bytes):
+                _copy_range(reader.fileno(), writer.fileno(), span, size_bytes)
+
+
+def _copy_range(source: int, target: int, blocks: range, size_bytes: int) -> None:
+    position, end = blocks.start * BLOCK_BYTES, min(blocks.stop * BLOCK_BYTES, size_bytes)
+    while position < end:
+        data = os.pread(source, min(_COPY_BYTES, end - position), position)
+        if not data:
+            raise SourceChanged(f"the overlay ended at byte {position} of {size_bytes}")
+        os.lseek(target, position, os.SEEK_SET)
+        write_all(target, data)
+        position += len(data)
+
+
+def _finish(directory: Path, copies: Mapping[str, Origin]) -> None:
+    """Make the copies durable, then say that they are all there."""
+    for snapshot_id in copies:
+        _sync(directory / f"{snapshot_id}.qcow2")
+    draft = directory / f".{_DONE}"
+    draft.write_text(
+        json.dumps(
+            {
+                snapshot_id: {
+                    "root": None if origin.root is None else origin.root.to_text(),
+                    "size_gib": origin.size_gib,
+                }
+                for snapshot_id, origin in copies.items()
+            }
+        )
+    )
+    _sync(draft)
+    draft.rename(directory / _DONE)
+    sync_directory(directory)
+    sync_directory(directory.parent)
+
+
+def _sync(file: Path) -> None:
+    descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

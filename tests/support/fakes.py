@@ -1,0 +1,79 @@
+"""Services for tests: real catalog, store and engine in memory, a clock that is set by hand."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from itertools import count
+from pathlib import Path
+
+from openami.blockstore.cache import BaseCache
+from openami.blockstore.memory import MemoryChunkStore
+from openami.blockstore.volumes import VolumeHost
+from openami.catalog.catalog import Catalog
+from openami.compute.driver import ComputeDriver
+from openami.compute.record.driver import RecordDriver
+from openami.jobs.engine import Job
+from openami.jobs.inline import InlineEngine
+from openami.jobs.locks import KeyedLocks
+from openami.services import Services
+from openami.settings import Settings
+from openami.workflows import registry
+from support.builders import EPOCH
+
+
+class StoppedClock:
+    """Stands at EPOCH until it is told to go on."""
+
+    def __init__(self, start: datetime = EPOCH) -> None:
+        self._now = start
+
+    def now(self) -> datetime:
+        return self._now
+
+    def advance(self, by: timedelta) -> None:
+        self._now += by
+
+
+class CountingIds:
+    """Ids that count up, so that a test can foresee their order."""
+
+    def __init__(self) -> None:
+        self._count = count(0x1000)
+
+    def new(self, prefix: str) -> str:
+        return f"{prefix}-{next(self._count):017x}"
+
+    def request_id(self) -> str:
+        return f"00000000-0000-4000-8000-{next(self._count):012x}"
+
+    def token(self, byte_count: int) -> str:
+        return f"{next(self._count):0{byte_count}x}"
+
+
+Jobs = Callable[[Services], Sequence[Job]]
+
+
+def services(
+    tmp_path: Path,
+    *,
+    settings: Settings | None = None,
+    compute: ComputeDriver | None = None,
+    jobs: Jobs = registry.jobs,
+) -> Services:
+    """Everything works and nothing lasts; every known job runs to its end when it is started."""
+    chunks = MemoryChunkStore()
+    clock = StoppedClock()
+    svc = Services(
+        settings=settings or Settings(state_dir=tmp_path, compute_driver="record"),
+        catalog=Catalog.in_memory(),
+        chunks=chunks,
+        volumes=VolumeHost(tmp_path / "volumes", BaseCache(tmp_path / "cache", chunks), chunks),
+        compute=compute or RecordDriver(tmp_path / "instances"),
+        jobs=InlineEngine(clock=clock),
+        locks=KeyedLocks(),
+        clock=clock,
+        ids=CountingIds(),
+    )
+    for job in jobs(svc):
+        svc.jobs.register(job)
+    svc.jobs.launch()
+    return svc
