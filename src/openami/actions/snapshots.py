@@ -1,0 +1,91 @@
+"""Snapshots: taken of a volume, listed, deleted."""
+
+from collections.abc import Mapping, Sequence
+
+from openami.catalog import images, ingests, snapshots, tags, volumes
+from openami.catalog.catalog import Transaction
+from openami.domain.caller import Caller
+from openami.domain.errors import EC2Error
+from openami.domain.filter import Filter, Page
+from openami.domain.ids import AccountId, SnapshotId, VolumeId
+from openami.domain.snapshot import Snapshot, SnapshotState
+from openami.domain.volume import Volume, VolumeState
+from openami.services import Services
+from openami.workflows import create_snapshot as workflow
+
+_READABLE = (VolumeState.AVAILABLE, VolumeState.IN_USE)
+
+
+def create_snapshot(
+    svc: Services,
+    caller: Caller,
+    volume_id: VolumeId,
+    description: str,
+    given_tags: Mapping[str, str],
+) -> Snapshot:
+    """The volume as it is now. The answer is pending; its moment is within this call."""
+    with svc.catalog.begin() as tx:
+        volume = volumes.fetch_owned(tx, volume_id, caller.account, caller.region)
+        if volume.state not in _READABLE:
+            raise EC2Error.of("IncorrectState", f"Volume '{volume_id}' is '{volume.state}'.")
+        snapshot = begin(svc, tx, volume, description, given_tags)
+    svc.jobs.wait(workflow.start(svc, snapshot), svc.settings.settle_timeout_s)
+    return snapshot
+
+
+def begin(
+    svc: Services,
+    tx: Transaction,
+    volume: Volume,
+    description: str,
+    given_tags: Mapping[str, str],
+) -> Snapshot:
+    """A pending snapshot of the volume, with its lease: the workflow is the caller's to start."""
+    snapshot = Snapshot(
+        id=SnapshotId(svc.ids.new("snap")),
+        region=volume.region,
+        owner=volume.owner,
+        volume_id=volume.id,
+        volume_size_gib=volume.size_gib,
+        state=SnapshotState.PENDING,
+        started_at=svc.clock.now(),
+        description=description,
+    )
+    snapshots.add(tx, snapshot)
+    ingests.begin(tx, snapshot.id, snapshot.started_at)
+    tags.put(tx, volume.owner, volume.region, ("snapshot", snapshot.id), given_tags)
+    return snapshot
+
+
+def describe_snapshots(
+    svc: Services,
+    caller: Caller,
+    snapshot_ids: Sequence[SnapshotId],
+    owners: Sequence[AccountId] | None,
+    conditions: Sequence[Filter],
+    page: Page,
+) -> tuple[Sequence[Snapshot], Mapping[str, Mapping[str, str]]]:
+    """The caller's snapshots, by id, and their tags. `owners` None asks for all."""
+    with svc.catalog.read() as tx:
+        found = snapshots.describe(tx, caller, snapshot_ids, owners, conditions, page)
+        return found, tags.of_many(tx, caller.account, [each.id for each in found])
+
+
+def delete_snapshot(svc: Services, caller: Caller, snapshot_id: SnapshotId) -> None:
+    """Forget it, pending or not. Volumes made from it and snapshots after it are unharmed."""
+    with svc.catalog.begin() as tx:
+        snapshots.fetch_owned(tx, snapshot_id, caller.account, caller.region)
+        users = images.users_of_snapshot(tx, snapshot_id)
+        if users:
+            raise EC2Error.of(
+                "InvalidSnapshot.InUse",
+                f"The snapshot {snapshot_id} is currently in use by {', '.join(users)}",
+            )
+        remove(tx, snapshot_id)
+
+
+def remove(tx: Transaction, snapshot_id: SnapshotId) -> None:
+    """Its row, its tags and its lease; who writes it finds it gone and stops."""
+    snapshots.remove(tx, snapshot_id)
+    tags.remove_all(tx, snapshot_id)
+    ingests.end(tx, snapshot_id)
