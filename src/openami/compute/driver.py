@@ -199,7 +199,11 @@ class Network(Protocol):
         ...
 
     def adopt(self, port: Port) -> None:
-        """Serve a port whose tap is already there, held by a machine that still runs."""
+        """Serve a port whose tap is already there, held by a machine that still runs.
+
+        Such a guest has its address already: it is reachable as soon as it answers. Raises
+        MachineFailed if there is no such tap.
+        """
         ...
 
     def update(self, port: Port) -> None:
@@ -207,7 +211,10 @@ class Network(Protocol):
         ...
 
     def unplug(self, instance_id: InstanceId) -> None:
-        """Stop serving the instance's port and remove its rules."""
+        """Stop serving the instance's port and remove its rules; first end its machine.
+
+        The last port of a VPC takes the VPC's namespace along, unless a tap is still in it.
+        """
         ...
 
     def reachable(self, instance_id: InstanceId) -> bool:
