@@ -1,0 +1,268 @@
+"""Disks of a running machine, over QMP: plug, unplug, and copy at one point in time.
+
+Nothing is remembered here: QEMU is asked what it has. Block nodes, devices and descriptors are
+named after the disk's serial, so each call finds what an earlier, interrupted one left.
+"""
+
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any, Final, cast
+
+from openami.compute.driver import Disk, MachineFailed
+from openami.compute.qemu.command_line import (
+    device_name,
+    disk_device,
+    disk_serial,
+    fdset,
+    node_name,
+    overlay_node,
+)
+from openami.compute.qemu.qmp import Monitor
+from openami.domain.block import BLOCK_BYTES
+from openami.domain.ids import VolumeId
+
+UNPLUG_TIMEOUT_S: Final = 5.0
+_COPY_TIMEOUT_S: Final = 24 * 3600.0
+_CREATE_TIMEOUT_S: Final = 30.0
+_ENDED_JOB: Final = "concluded"
+
+
+def open_disk(disk: Disk, opened: ExitStack) -> tuple[int, int | None]:
+    """Descriptors of overlay and base, closed by the stack. Raises MachineFailed."""
+    # No links: the paths are the catalog's, and nothing else may decide what a guest writes to.
+    overlay = _open(disk.overlay, os.O_RDWR | os.O_NOFOLLOW, opened)
+    base = None if disk.base is None else _open(disk.base, os.O_RDONLY, opened)
+    return overlay, base
+
+
+def attach(monitor: Monitor, disk: Disk) -> None:
+    """Plug the disk in; plugged in already is fine. Raises MachineFailed."""
+    top = node_name(disk.serial)
+    if top in _nodes(monitor):
+        if device_name(disk.serial) in _devices(monitor):
+            return
+        _close(monitor, disk.serial)
+    with ExitStack() as opened:
+        overlay, base = open_disk(disk, opened)
+        try:
+            overlay_set = monitor.give(overlay, top)
+            base_set = None if base is None else monitor.give(base, top)
+            monitor.ask("blockdev-add", overlay_node(disk, overlay_set, base_set))
+            monitor.ask("device_add", disk_device(disk.serial))
+        except MachineFailed:
+            with suppress(MachineFailed):
+                _close(monitor, disk.serial)
+            raise
+
+
+def detach(monitor: Monitor, volume_id: VolumeId, *, force: bool) -> bool:
+    """Unplug the disk and close it; True when both are done. Raises MachineFailed."""
+    serial = disk_serial(volume_id)
+    if not _unplugged(monitor, serial):
+        if not force:
+            return False
+        _take_away(monitor, serial)
+    _close(monitor, serial)
+    return True
+
+
+def copy(monitor: Monitor, targets: Mapping[VolumeId, Path]) -> None:
+    """Copy the overlays as they are at this moment. See ComputeDriver.copy_disks."""
+    sizes = _virtual_sizes(monitor)
+    serials = {disk_serial(volume_id): path for volume_id, path in targets.items()}
+    for serial in serials:
+        if node_name(serial) not in sizes:
+            raise MachineFailed(f"no disk {serial} is attached")
+        _drop_copy(monitor, serial)  # of an earlier, interrupted call
+    with ExitStack() as opened:
+        files: dict[str, int] = {}
+        try:
+            for serial, path in serials.items():
+                path.unlink(missing_ok=True)
+                files[serial] = _open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, opened)
+                _add_target(monitor, serial, files[serial], sizes[node_name(serial)])
+            _back_up(monitor, list(serials))
+            _drop_copies(monitor, list(serials))
+            for descriptor in files.values():
+                os.fsync(descriptor)
+        except BaseException:
+            with suppress(MachineFailed):
+                _drop_copies(monitor, list(serials))
+            for serial in files:
+                serials[serial].unlink(missing_ok=True)
+            raise
+
+
+def abandon_copies(monitor: Monitor) -> None:
+    """End the copies that a server which is no more had begun."""
+    prefix = _target_file("")
+    for name in _nodes(monitor):
+        if name.startswith(prefix):
+            _drop_copy(monitor, name.removeprefix(prefix))
+
+
+def _open(path: Path, flags: int, opened: ExitStack) -> int:
+    try:
+        descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
+    except OSError as wrong:
+        raise MachineFailed(f"{path} cannot be opened: {wrong.strerror}") from wrong
+    opened.callback(os.close, descriptor)
+    return descriptor
+
+
+def _nodes(monitor: Monitor) -> dict[str, dict[str, Any]]:
+    found = cast("list[dict[str, Any]]", monitor.ask("query-named-block-nodes", {"flat": True}))
+    return {str(one["node-name"]): one for one in found}
+
+
+def _virtual_sizes(monitor: Monitor) -> dict[str, int]:
+    return {name: int(one["image"]["virtual-size"]) for name, one in _nodes(monitor).items()}
+
+
+def _devices(monitor: Monitor) -> set[str]:
+    found = cast("list[dict[str, str]]", monitor.ask("qom-list", {"path": "/machine/peripheral"}))
+    return {one["name"] for one in found}
+
+
+def _unplugged(monitor: Monitor, serial: str) -> bool:
+    """Ask the guest to let go of the device and wait for it a little."""
+    device = device_name(serial)
+    gone = monitor.expect(
+        lambda name, data: (name, data.get("device")) == ("DEVICE_DELETED", device)
+    )
+    if device not in _devices(monitor):
+        return True
+    # Refused when the guest has been asked before and not answered yet: then it is waited for.
+    with suppress(MachineFailed):
+        monitor.ask("device_del", {"id": device})
+    return gone.wait(UNPLUG_TIMEOUT_S) or device not in _devices(monitor)
+
+
+def _take_away(monitor: Monitor, serial: str) -> None:
+    """Put nothing in the disk's place: the guest reads zeros from it and writes into the void.
+
+    Errors would be more like EC2, but the device pauses the machine at an error.
+    """
+    void, top = f"void-{serial}", node_name(serial)
+    nodes = _nodes(monitor)
+    if top not in nodes:
+        return
+    if void not in nodes:
+        size = int(nodes[top]["image"]["virtual-size"])
+        node = {"driver": "null-co", "node-name": void, "size": size, "read-zeroes": True}
+        monitor.ask("blockdev-add", node)
+    path = f"/machine/peripheral/{device_name(serial)}"
+    monitor.ask("qom-set", {"path": path, "property": "drive", "value": void})
+
+
+def _close(monitor: Monitor, serial: str) -> None:
+    top, void = node_name(serial), f"void-{serial}"
+    nodes = _nodes(monitor)
+    if top in nodes:
+        monitor.ask("blockdev-del", {"node-name": top})
+    monitor.take_back(top)
+    if void in nodes and device_name(serial) not in _devices(monitor):
+        monitor.ask("blockdev-del", {"node-name": void})
+
+
+def _target(serial: str) -> str:
+    return f"copy-{serial}"
+
+
+def _target_file(serial: str) -> str:
+    return f"copy-file-{serial}"
+
+
+def _add_target(monitor: Monitor, serial: str, descriptor: int, size_bytes: int) -> None:
+    """A new qcow2 in an empty file: clusters of a block each, as our overlays have."""
+    file = monitor.give(descriptor, _target(serial))
+    node = {"driver": "file", "node-name": _target_file(serial), "filename": fdset(file)}
+    monitor.ask("blockdev-add", node | {"discard": "unmap"})
+    job = f"create-{serial}"
+    created = monitor.expect(_job_ended(job))
+    layout = {"cluster-size": BLOCK_BYTES, "extended-l2": True, "size": size_bytes}
+    options = {"driver": "qcow2", "file": _target_file(serial), **layout}
+    monitor.ask("blockdev-create", {"job-id": job, "options": options})
+    if not created.wait(_CREATE_TIMEOUT_S):
+        raise MachineFailed(f"no qcow2 could be made for {serial} in time")
+    _require_success(monitor, [job])
+    monitor.ask(
+        "blockdev-add",
+        {
+            "driver": "qcow2",
+            "node-name": _target(serial),
+            "file": _target_file(serial),
+            "discard": "unmap",
+            "backing": None,
+        },
+    )
+
+
+def _back_up(monitor: Monitor, serials: list[str]) -> None:
+    """One transaction is one point in time; then the jobs copy, ahead of the guest's writes."""
+    jobs = [_target(serial) for serial in serials]
+    ended = [monitor.expect(_job_ended(job)) for job in jobs]
+    actions = [
+        {
+            "type": "blockdev-backup",
+            "data": {
+                "device": node_name(serial),
+                "target": _target(serial),
+                "job-id": _target(serial),
+                "sync": "top",
+                "auto-dismiss": False,
+            },
+        }
+        for serial in serials
+    ]
+    grouped = {"completion-mode": "grouped"}  # one that fails ends the others
+    monitor.ask("transaction", {"actions": actions, "properties": grouped})
+    for one in ended:
+        if not one.wait(_COPY_TIMEOUT_S):
+            raise MachineFailed("a copy of a disk does not end")
+    _require_success(monitor, jobs)
+
+
+def _job_ended(job: str) -> Any:  # pyright: ignore[reportExplicitAny]
+    def matches(name: str, data: Mapping[str, Any]) -> bool:
+        told = (data.get("id"), data.get("status"))
+        return name == "JOB_STATUS_CHANGE" and told == (job, _ENDED_JOB)
+
+    return matches
+
+
+def _require_success(monitor: Monitor, jobs: list[str]) -> None:
+    told = {one["id"]: one for one in monitor.ask("query-jobs")}
+    for job in jobs:
+        monitor.ask("job-dismiss", {"id": job})
+    for job in jobs:
+        if error := told[job].get("error"):
+            raise MachineFailed(f"{job}: {str(error)[:1000]}")
+
+
+def _drop_copies(monitor: Monitor, serials: list[str]) -> None:
+    for serial in serials:
+        _drop_copy(monitor, serial)
+
+
+def _drop_copy(monitor: Monitor, serial: str) -> None:
+    """Cancel and remove whatever there is of a copy, so that its file is closed."""
+    for one in monitor.ask("query-jobs"):
+        if one["id"] in (_target(serial), f"create-{serial}"):
+            _end_job(monitor, one["id"], one["status"])
+    nodes = _nodes(monitor)
+    for name in (_target(serial), _target_file(serial)):
+        if name in nodes:
+            monitor.ask("blockdev-del", {"node-name": name})
+    monitor.take_back(_target(serial))
+
+
+def _end_job(monitor: Monitor, job: str, status: str) -> None:
+    ended = monitor.expect(_job_ended(job))
+    if status != _ENDED_JOB:
+        with suppress(MachineFailed):  # it may end by itself just now
+            monitor.ask("job-cancel", {"id": job})
+        ended.wait(_CREATE_TIMEOUT_S)
+    monitor.ask("job-dismiss", {"id": job})

@@ -1,0 +1,339 @@
+"""The `qemu` compute driver: one QEMU process per instance, which outlives the server.
+
+What runs is asked of the host: a machine's directory says which process it is, and its monitor
+says how it is. In memory there is only the connection to each.
+"""
+
+import asyncio
+import logging
+import os
+import shutil
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Final
+
+from openami.compute.driver import (
+    Disk,
+    Firmware,
+    Machine,
+    MachineFailed,
+    MachineState,
+    Network,
+    OnExit,
+    OnReset,
+    Port,
+)
+from openami.compute.qemu import accelerator, console, disks, process
+from openami.compute.qemu.command_line import Descriptors, DiskDescriptors, command_line
+from openami.compute.qemu.files import MachineFiles
+from openami.compute.qemu.qmp import EventLoop
+from openami.compute.qemu.running import RunningMachine
+from openami.domain.ids import InstanceId, VolumeId
+from openami.settings import Settings
+
+_START_TIMEOUT_S: Final = 30.0
+_TEND_EVERY_S: Final = 1.0
+_RECONNECT_TIMEOUT_S: Final = 1.0
+_log = logging.getLogger(__name__)
+
+
+class QemuDriver:
+    """Implements openami.compute.driver.ComputeDriver. Needs root, for taps and users.
+
+    `directory` gets a folder per machine. Machine n runs as the user first_machine_uid + n.
+    """
+
+    kind = "qemu"
+
+    def __init__(self, directory: Path, network: Network, settings: Settings) -> None:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._directory, self._network, self._settings = directory, network, settings
+        self._machines: dict[InstanceId, RunningMachine] = {}
+        self._locks: dict[InstanceId, threading.RLock] = {}
+        self._guard = threading.Lock()
+        self._on_exit: OnExit | None = None
+        self._on_reset: OnReset | None = None
+        self._loop = EventLoop()
+        self._callbacks = ThreadPoolExecutor(max_workers=1, thread_name_prefix="machines")
+        self._closing = False
+        self._tending = self._loop.submit(self._tend())
+
+    def start(self, machine: Machine) -> None:
+        """See ComputeDriver.start."""
+        instance_id = machine.port.instance_id
+        with self._lock(instance_id):
+            if self._alive(instance_id) is not None:
+                return
+            self._end_stray(instance_id)
+            files = self._files(instance_id)
+            known = files.directory.exists()
+            files.directory.mkdir(mode=0o700, exist_ok=True)
+            try:
+                self._started(machine, files).tell_end = True
+            except (MachineFailed, OSError) as wrong:
+                said = files.said()
+                self._undo(instance_id, files, known=known)
+                raise MachineFailed(
+                    f"{instance_id} cannot be started: {wrong} {said}".strip()
+                ) from wrong
+
+    def state(self, instance_id: InstanceId) -> MachineState:
+        running = self._machines.get(instance_id)
+        return MachineState.ABSENT if running is None else running.state()
+
+    def power_button(self, instance_id: InstanceId) -> None:
+        running = self._machines.get(instance_id)
+        if running is not None:
+            with suppress(MachineFailed):  # gone, or deaf: the caller waits and then kills
+                running.monitor.ask("system_powerdown")
+
+    def wait_absent(self, instance_id: InstanceId, timeout_s: float) -> bool:
+        running = self._machines.get(instance_id)
+        return running is None or running.exited.wait(timeout_s)
+
+    def kill(self, instance_id: InstanceId) -> None:
+        with self._lock(instance_id):
+            if running := self._machines.get(instance_id):
+                running.kill()
+                self._clean_up(running)
+            else:
+                self._end_stray(instance_id)
+                self._network.unplug(instance_id)
+
+    def reset(self, instance_id: InstanceId) -> None:
+        self._running(instance_id).monitor.ask("system_reset")
+
+    def forget(self, instance_id: InstanceId) -> None:
+        with self._lock(instance_id):
+            self.kill(instance_id)
+            shutil.rmtree(self._files(instance_id).directory, ignore_errors=True)
+        with self._guard:
+            self._locks.pop(instance_id, None)
+
+    def attach(self, instance_id: InstanceId, disk: Disk) -> None:
+        with self._lock(instance_id):
+            disks.attach(self._running(instance_id).monitor, disk)
+
+    def detach(self, instance_id: InstanceId, volume_id: VolumeId, force: bool) -> bool:
+        with self._lock(instance_id):
+            running = self._alive(instance_id)
+            return running is None or disks.detach(running.monitor, volume_id, force=force)
+
+    def copy_disks(self, instance_id: InstanceId, targets: Mapping[VolumeId, Path]) -> None:
+        # Not under the lock: it may take minutes, and the machine may be killed meanwhile.
+        disks.copy(self._running(instance_id).monitor, targets)
+
+    def update_port(self, port: Port) -> None:
+        self._network.update(port)
+
+    def reachable(self, instance_id: InstanceId) -> bool:
+        return self._alive(instance_id) is not None and self._network.reachable(instance_id)
+
+    def console_output(self, instance_id: InstanceId) -> bytes:
+        return console.last_output(self._files(instance_id).console)
+
+    def console_screenshot(self, instance_id: InstanceId) -> bytes:
+        return console.screenshot(self._running(instance_id).monitor)
+
+    def adopt(self, ports: Mapping[InstanceId, Port]) -> set[InstanceId]:
+        """See ComputeDriver.adopt. Also finds out the accelerator, so that no start has to."""
+        _log.info("machines run on %s", self._accelerator)
+        found = {InstanceId(path.name) for path in self._directory.iterdir() if path.is_dir()}
+        self._name_the_nameless(found)
+        for instance_id in found:
+            with self._lock(instance_id):
+                if instance_id not in ports:
+                    self.forget(instance_id)
+                elif instance_id not in self._machines:
+                    self._adopt(ports[instance_id])
+        return {one for one in ports if self._alive(one) is not None}
+
+    def watch(self, on_exit: OnExit, on_reset: OnReset) -> None:
+        self._on_exit, self._on_reset = on_exit, on_reset
+
+    def close(self) -> None:
+        if self._closing:
+            return
+        self._closing = True
+        self._tending.cancel()
+        for running in list(self._machines.values()):
+            self._loop.submit(running.let_go()).result()
+        self._loop.close()
+        self._callbacks.shutdown()
+        self._machines.clear()
+        self._network.close()
+
+    @cached_property
+    def _accelerator(self) -> str:
+        cache = self._directory / "accelerator.json"
+        return accelerator.accelerator(
+            self._settings.accelerator, cache, self._settings.first_machine_uid
+        )
+
+    def _files(self, instance_id: InstanceId) -> MachineFiles:
+        return MachineFiles(directory=self._directory / instance_id)
+
+    def _lock(self, instance_id: InstanceId) -> threading.RLock:
+        with self._guard:
+            return self._locks.setdefault(instance_id, threading.RLock())
+
+    def _alive(self, instance_id: InstanceId) -> RunningMachine | None:
+        running = self._machines.get(instance_id)
+        return None if running is None or running.exited.is_set() else running
+
+    def _running(self, instance_id: InstanceId) -> RunningMachine:
+        running = self._alive(instance_id)
+        if running is None:
+            raise MachineFailed(f"{instance_id} does not run")
+        return running
+
+    def _started(self, machine: Machine, files: MachineFiles) -> RunningMachine:
+        with ExitStack() as opened:
+            given = self._opened(machine, files, opened)
+            argv = command_line(machine, self._accelerator, given)
+            log = os.open(files.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            opened.callback(os.close, log)
+            groups = accelerator.kvm_groups() if self._accelerator == "kvm" else ()
+            uid = self._settings.first_machine_uid + machine.port.number
+            pid = process.spawn(argv, uid, groups, _numbers(given), log)
+        # Ours and not waited for yet, so the number cannot belong to another process.
+        pidfd = os.pidfd_open(pid)
+        running = self._watched(machine.port, files, pidfd)
+        process.Process.of(pid).save(files.pid)
+        running.connect(_START_TIMEOUT_S)
+        if running.state() is MachineState.ABSENT:
+            raise MachineFailed(f"its process {running.reason}")
+        return running
+
+    def _opened(self, machine: Machine, files: MachineFiles, opened: ExitStack) -> Descriptors:
+        """Everything that the process is given; closed here by the stack once it has it."""
+
+        def ours(descriptor: int) -> int:
+            opened.callback(os.close, descriptor)
+            return descriptor
+
+        pairs = [disks.open_disk(disk, opened) for disk in machine.disks]
+        uefi = machine.firmware is Firmware.UEFI
+        return Descriptors(
+            monitor=opened.enter_context(files.listen()).fileno(),
+            console=ours(console.open_console(files.console)),
+            disks=tuple(DiskDescriptors(overlay=overlay, base=base) for overlay, base in pairs),
+            firmware_variables=ours(files.open_firmware_variables()) if uefi else None,
+            tap=ours(self._network.plug(machine.port)),
+        )
+
+    def _watched(self, port: Port, files: MachineFiles, pidfd: int) -> RunningMachine:
+        running = RunningMachine(self._loop, port, files, pidfd, self._ended, self._was_reset)
+        self._machines[port.instance_id] = running
+        return running
+
+    def _undo(self, instance_id: InstanceId, files: MachineFiles, *, known: bool) -> None:
+        if running := self._machines.get(instance_id):
+            running.kill()
+            self._clean_up(running)
+        else:
+            files.process_is_gone()
+            self._network.unplug(instance_id)
+        if not known:
+            shutil.rmtree(files.directory, ignore_errors=True)
+
+    def _adopt(self, port: Port) -> None:
+        files = self._files(port.instance_id)
+        noted = process.Process.load(files.pid)
+        pidfd = None if noted is None else noted.open()
+        if pidfd is None:
+            files.process_is_gone()
+            self._network.unplug(port.instance_id)
+            return
+        running = self._watched(port, files, pidfd)
+        try:
+            running.connect(_START_TIMEOUT_S)
+            disks.abandon_copies(running.monitor)
+            self._network.adopt(port)
+            running.tell_end = True
+        except MachineFailed as wrong:
+            _log.warning("%s cannot be taken up and is ended: %s", port.instance_id, wrong)
+            running.kill()
+            self._clean_up(running)
+
+    def _name_the_nameless(self, found: set[InstanceId]) -> None:
+        """Note the processes whose server died before it could."""
+        nameless = {one for one in found if process.Process.load(self._files(one).pid) is None}
+        for instance_id, pid in process.named(nameless):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                process.Process.of(pid).save(self._files(instance_id).pid)
+
+    def _end_stray(self, instance_id: InstanceId) -> None:
+        """End a process of the machine's that this server has not taken up."""
+        files = self._files(instance_id)
+        if not files.directory.exists():
+            return
+        self._name_the_nameless({instance_id})
+        noted = process.Process.load(files.pid)
+        pidfd = None if noted is None else noted.open()
+        if pidfd is not None:
+            try:
+                process.kill(pidfd)
+                if not process.has_ended(pidfd, _START_TIMEOUT_S):
+                    raise MachineFailed(f"{instance_id} does not end, though it was killed")
+                process.exit_status(pidfd)
+            finally:
+                os.close(pidfd)
+        files.process_is_gone()
+
+    def _clean_up(self, running: RunningMachine) -> None:
+        """Of a machine whose process is gone; once."""
+        with self._lock(running.instance_id):
+            if self._machines.get(running.instance_id) is running:
+                running.files.process_is_gone()
+                self._network.unplug(running.instance_id)
+                del self._machines[running.instance_id]
+
+    def _ended(self, running: RunningMachine) -> None:
+        self._soon(lambda: self._tell_end(running))
+
+    def _tell_end(self, running: RunningMachine) -> None:
+        with self._lock(running.instance_id):
+            self._clean_up(running)
+            news = running.tell_end
+            running.tell_end = False
+        if news and self._on_exit is not None:
+            self._on_exit(running.instance_id, running.reason)
+
+    def _was_reset(self, running: RunningMachine) -> None:
+        self._soon(lambda: self._tell_reset(running))
+
+    def _tell_reset(self, running: RunningMachine) -> None:
+        self._network.restarted(running.instance_id)
+        if self._on_reset is not None:
+            self._on_reset(running.instance_id)
+
+    def _soon(self, work: Callable[[], None]) -> None:
+        """In the thread of our own that calls back, so that the loop never waits."""
+        if not self._closing:
+            self._callbacks.submit(work).add_done_callback(_log_failure)
+
+    async def _tend(self) -> None:
+        while True:
+            await asyncio.sleep(_TEND_EVERY_S)
+            for running in list(self._machines.values()):
+                if not running.exited.is_set():
+                    await running.tend()
+                if running.lost_monitor():
+                    self._soon(partial(running.connect, _RECONNECT_TIMEOUT_S))
+
+
+def _log_failure(work: "Future[None]") -> None:
+    if failure := work.exception():
+        _log.error("what follows from a machine's event failed", exc_info=failure)
+
+
+def _numbers(given: Descriptors) -> list[int]:
+    numbers = [given.monitor, given.console, given.tap]
+    for disk in given.disks:
+        numbers += [disk.overlay] if disk.base is None else [disk.overlay, disk.base]
+    return [*numbers, *([] if given.firmware_variables is None else [given.firmware_variables])]

@@ -1,0 +1,150 @@
+"""One running machine, watched: its process, its monitor and what they tell.
+
+The event loop's thread watches; it only ever notes and hands on. Whoever wants to know waits
+for `exited`.
+"""
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from openami.compute.driver import MachineFailed, MachineState, Port
+from openami.compute.qemu import console, process
+from openami.compute.qemu.files import MachineFiles
+from openami.compute.qemu.qmp import EventLoop, Monitor
+
+_KILL_TIMEOUT_S: Final = 30.0
+_LAST_WORDS_S: Final = 1.0
+_RESUME_EVERY_S: Final = 2.0
+_PAUSED: Final = ("paused", "io-error")
+_log = logging.getLogger(__name__)
+
+Told = Callable[["RunningMachine"], None]
+
+
+class RunningMachine:
+    """Made when the process runs. `on_end` and `on_reset` are called in the loop's thread."""
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        port: Port,
+        files: MachineFiles,
+        pidfd: int,
+        on_end: Told,
+        on_reset: Told,
+    ) -> None:
+        self.port, self.files = port, files
+        self.instance_id = port.instance_id
+        self.monitor = Monitor(loop, self.instance_id, self._on_event)
+        self.exited = threading.Event()
+        self.tell_end = False  # whether its end is news: not before it was started, nor if killed
+        self.reason = ""
+        self._loop, self._pidfd = loop, pidfd
+        self._pidfd_guard = threading.Lock()  # it is closed in the loop's thread
+        self._was_connected = False
+        self._on_end, self._on_reset = on_end, on_reset
+        self._waits_for_disk = False
+        self._next_resume = 0.0
+        self._punched_until = 0
+        loop.call(self._watch)
+
+    def connect(self, timeout_s: float) -> None:
+        """Speak with the machine. It has been listening since before it ran. MachineFailed."""
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            with self.files.short_name(self.files.monitor) as name:
+                connection.connect(name)
+            connection.setblocking(False)
+        except OSError as wrong:
+            connection.close()
+            raise MachineFailed(f"{self.instance_id} has no monitor: {wrong}") from wrong
+        self.monitor.connect(connection, timeout_s)
+        self._was_connected = True
+        self._waits_for_disk = self._status() == "io-error"
+
+    def state(self) -> MachineState:
+        if self.exited.is_set():
+            return MachineState.ABSENT
+        try:
+            paused = self._status() in _PAUSED
+        except MachineFailed:
+            # It may have ended just now; else it runs and only its monitor does not answer.
+            gone = self.exited.wait(_LAST_WORDS_S)
+            return MachineState.ABSENT if gone else MachineState.RUNNING
+        return MachineState.PAUSED if paused else MachineState.RUNNING
+
+    def kill(self) -> None:
+        """Gone when this returns. Raises MachineFailed if the kernel does not let go of it."""
+        self.tell_end = False
+        with self._pidfd_guard:
+            if self._pidfd >= 0:
+                process.kill(self._pidfd)
+        if not self.exited.wait(_KILL_TIMEOUT_S):
+            raise MachineFailed(f"{self.instance_id} does not end, though it was killed")
+
+    async def tend(self) -> None:
+        """Called every second in the loop's thread: bound the console, resume, reconnect."""
+        try:
+            self._punched_until = console.give_back_space(self.files.console, self._punched_until)
+        except OSError as wrong:
+            _log.warning("the console of %s grows without bounds: %s", self.instance_id, wrong)
+        if self._waits_for_disk and time.monotonic() >= self._next_resume:
+            self._next_resume = time.monotonic() + _RESUME_EVERY_S
+            await self.monitor.order("cont")
+
+    def lost_monitor(self) -> bool:
+        """Whether the monitor broke off, or said too much, while the machine goes on."""
+        return self._was_connected and not self.monitor.connected and not self.exited.is_set()
+
+    async def let_go(self) -> None:
+        """In the loop's thread: stop watching; the machine goes on."""
+        self._close_pidfd()
+        await self.monitor.disconnect()
+
+    def _close_pidfd(self) -> None:
+        with self._pidfd_guard:
+            if self._pidfd >= 0:
+                self._loop.loop.remove_reader(self._pidfd)
+                os.close(self._pidfd)
+                self._pidfd = -1
+
+    def _watch(self) -> None:
+        if self._pidfd >= 0:
+            self._loop.loop.add_reader(self._pidfd, self._ended)
+
+    def _status(self) -> str:
+        return str(self.monitor.ask("query-status")["status"])
+
+    def _on_event(self, name: str, data: Mapping[str, Any]) -> None:
+        if name == "SHUTDOWN":
+            self.reason = f"shutdown ({str(data.get('reason'))[:40]})"
+        elif name == "RESET":
+            self._on_reset(self)
+        elif name == "RESUME":
+            self._waits_for_disk = False
+        elif name == "BLOCK_IO_ERROR" and data.get("action") == "stop":
+            _log.warning(
+                "%s waits for its disk: %s", self.instance_id, str(data.get("reason"))[:200]
+            )
+            self._waits_for_disk = True
+            self._next_resume = time.monotonic() + _RESUME_EVERY_S
+
+    def _ended(self) -> None:
+        status = process.exit_status(self._pidfd)
+        self._close_pidfd()
+        # The monitor's last words may still be on their way to us.
+        self._loop.loop.create_task(self._finish(status))
+
+    async def _finish(self, status: str) -> None:
+        with suppress(TimeoutError):
+            await self.monitor.drained(_LAST_WORDS_S)
+        self.reason = self.reason or status
+        await self.monitor.disconnect()
+        self.exited.set()
+        self._on_end(self)

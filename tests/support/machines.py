@@ -1,0 +1,176 @@
+"""Machines for tests of compute drivers: builders, a network that is only a tap, tiny disks."""
+
+import ctypes
+import os
+import shutil
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import mkdtemp
+
+from openami.compute.driver import Disk, Firmware, Machine, Port
+from openami.compute.network import namespace
+from openami.diskimage.qcow2 import create_overlay
+from openami.domain.ids import InstanceId, VolumeId
+from support.net import a_port, an_id
+
+MIB = 1 << 20
+_CLONE_NEWNET = 0x40000000
+
+# xor ax,ax; mov ds,ax; mov si,0x7c20; mov dx,0x3f8; then each byte to COM1 until a zero.
+_PRINTER = bytes.fromhex("31c08ed8be207cbaf803ac84c07403eeebf8")
+_HALT = bytes.fromhex("f4ebfd")
+_REBOOT = bytes.fromhex("b0fee664f4ebfd")  # the keyboard controller's reset line
+_FOR_EVER = bytes.fromhex("be207cebee")  # mov si,0x7c20; back to the printing
+
+
+def a_boot_sector(text: bytes = b"hello\r\n", then: bytes = _HALT) -> bytes:
+    """A guest in 512 bytes: it prints `text` to the serial console, and halts."""
+    code = (_PRINTER + then).ljust(0x20, b"\0")
+    assert len(code) == 0x20
+    return (code + text + b"\0").ljust(510, b"\0") + b"\x55\xaa"
+
+
+def a_rebooting_sector() -> bytes:
+    return a_boot_sector(b"again\r\n", then=_REBOOT)
+
+
+def a_chattering_sector() -> bytes:
+    return a_boot_sector(b"blah " * 80 + b"\r\n", then=_FOR_EVER)
+
+
+def a_base(directory: Path, content: bytes, size_bytes: int = 4 * MIB) -> Path:
+    path = directory / f"base-{os.urandom(4).hex()}.raw"
+    with path.open("wb") as file:
+        file.write(content)
+        file.truncate(size_bytes)
+    return path
+
+
+def a_disk(directory: Path, base: Path | None = None, device: str = "/dev/sdf", **changes) -> Disk:
+    """A volume's overlay, as large as its base or 4 MiB."""
+    volume_id = VolumeId(an_id("vol"))
+    overlay = directory / f"{volume_id}.qcow2"
+    create_overlay(overlay, changes.pop("size_bytes", None) or _size(base), base)
+    given = {
+        "device_name": device,
+        "serial": volume_id.replace("-", ""),
+        "overlay": overlay,
+        "base": base,
+        "volume_id": volume_id,
+    }
+    return Disk(**(given | changes))
+
+
+def _size(base: Path | None) -> int:
+    return 4 * MIB if base is None else base.stat().st_size
+
+
+_numbers = iter(range(os.getpid() % 10_000 * 100, 1 << 30))
+
+
+def a_machine(*disks: Disk, **changes: object) -> Machine:
+    port = changes.pop("port", None) or a_port(an_id("vpc"), next(_numbers))
+    assert isinstance(port, Port)
+    given = {
+        "instance_id": port.instance_id,
+        "instance_type": "t3.micro",
+        "vcpus": 1,
+        "memory_mib": 128,
+        "firmware": Firmware.BIOS,
+        "disks": disks,
+        "port": port,
+    }
+    return Machine(**(given | changes))  # type: ignore[arg-type]
+
+
+@contextmanager
+def a_directory() -> Iterator[Path]:
+    """Deeper than a socket's name may be long, and closed to all but root."""
+    root = Path(mkdtemp(prefix="openami-machines-"))
+    deep = root / ("deep-" * 12) / ("deeper-" * 10)
+    deep.mkdir(parents=True)
+    try:
+        yield deep
+    finally:
+        shutil.rmtree(root)
+
+
+class TapNetwork:
+    """A Network whose ports are taps in a namespace that nobody else has: nothing answers."""
+
+    def __init__(self) -> None:
+        self.plugged: dict[InstanceId, Port] = {}
+        self.answering: set[InstanceId] = set()
+        self.restarts: list[InstanceId] = []
+        self.updates: list[Port] = []
+        self.closed = False
+
+    def plug(self, port: Port) -> int:
+        self.plugged[port.instance_id] = port
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            return thread.submit(_a_tap).result()
+
+    def adopt(self, port: Port) -> None:
+        self.plugged[port.instance_id] = port
+
+    def update(self, port: Port) -> None:
+        self.updates.append(port)
+
+    def unplug(self, instance_id: InstanceId) -> None:
+        self.plugged.pop(instance_id, None)
+        self.answering.discard(instance_id)
+
+    def reachable(self, instance_id: InstanceId) -> bool:
+        return instance_id in self.answering
+
+    def restarted(self, instance_id: InstanceId) -> None:
+        self.restarts.append(instance_id)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def _a_tap() -> int:
+    assert ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNET) == 0
+    return namespace.open_tap("guest")
+
+
+class Heard:
+    """What a driver called back."""
+
+    def __init__(self) -> None:
+        self.exits: list[tuple[InstanceId, str]] = []
+        self.resets: list[InstanceId] = []
+        self.threads: set[str] = set()
+
+    def on_exit(self, instance_id: InstanceId, reason: str) -> None:
+        self.threads.add(threading.current_thread().name)
+        self.exits.append((instance_id, reason))
+
+    def on_reset(self, instance_id: InstanceId) -> None:
+        self.threads.add(threading.current_thread().name)
+        self.resets.append(instance_id)
+
+
+def until(condition: Callable[[], object], timeout_s: float = 20.0) -> object:
+    """What the condition says as soon as it is true. Fails if it never is."""
+    deadline = time.monotonic() + timeout_s
+    pause = threading.Event()
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not come to be in time"
+        pause.wait(0.01)
+    return found
+
+
+def ports_of(*machines: Machine) -> Mapping[InstanceId, Port]:
+    return {one.instance_id: one.port for one in machines}
+
+
+def qcow2_backing_name_bytes(path: Path) -> int:
+    with path.open("rb") as file:
+        return struct.unpack_from(">I", file.read(32), 16)[0]
