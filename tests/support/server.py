@@ -17,8 +17,11 @@ import boto3
 from botocore.client import BaseClient
 from botocore.config import Config
 
+from support.model_check import watch
+
 BIN = Path(sys.executable).parent
 START_DEADLINE_S = 60.0
+SESSION = boto3.Session()  # one, since each reads EC2's model anew
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +49,7 @@ class Server:
     environment: Mapping[str, str]
     keys: dict[str, Keys] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
+    clients: dict[tuple[str, str, str, bool], BaseClient] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -73,6 +77,7 @@ class Server:
         self._await_answer()
 
     def stop(self, sign: signal.Signals = signal.SIGTERM) -> None:
+        self.close_connections()
         if self.process is not None:
             self.process.send_signal(sign)
             self.process.wait(60)
@@ -88,17 +93,39 @@ class Server:
         return self.keys[name]
 
     def client(
-        self, service: str = "ec2", account: str = "default", region: str = "us-east-1"
+        self,
+        service: str = "ec2",
+        account: str = "default",
+        region: str = "us-east-1",
+        *,
+        checked: bool = True,
     ) -> BaseClient:
-        keys = self.account(account)
-        return boto3.Session().client(
-            service,
-            region_name=region,
-            endpoint_url=self.url,
-            aws_access_key_id=keys.access_key_id,
-            aws_secret_access_key=keys.secret_access_key,
-            config=Config(retries={"max_attempts": 1}, read_timeout=120),
-        )
+        """boto3's client, the same one each time; its answers are held against the model.
+
+        One that is not `checked` sends any request, however wrong, as it is told to.
+        """
+        wanted = (service, account, region, checked)
+        if wanted not in self.clients:
+            keys = self.account(account)
+            client = SESSION.client(
+                service,
+                region_name=region,
+                endpoint_url=self.url,
+                aws_access_key_id=keys.access_key_id,
+                aws_secret_access_key=keys.secret_access_key,
+                config=Config(
+                    retries={"total_max_attempts": 1},
+                    read_timeout=120,
+                    parameter_validation=checked,
+                ),
+            )
+            self.clients[wanted] = watch(client)
+        return self.clients[wanted]
+
+    def close_connections(self) -> None:
+        """Drop what is kept open; a client opens anew what it needs."""
+        for client in self.clients.values():
+            client.close()
 
     def aws(
         self, *arguments: str, account: str = "default", region: str = "us-east-1"

@@ -1,0 +1,96 @@
+"""One server of each kind for the whole acceptance suite, and the images that tests launch.
+
+`record_server` answers without machines; `qemu_server` runs real ones. Tests share them and
+keep apart by accounts. State directories lie under /var/tmp, since machines run as users of
+their own who cannot walk into pytest's directories.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.disks import debian_disk, tiny_disk
+from support.server import Server, serving
+
+
+@contextmanager
+def _state_dir() -> Generator[Path]:
+    directory = Path(tempfile.mkdtemp(prefix="openami-acceptance-", dir="/var/tmp"))
+    directory.chmod(0o711)
+    try:
+        yield directory / "state"
+    finally:
+        shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def record_server() -> Generator[Server]:
+    """A server whose machines are only state."""
+    with _state_dir() as state_dir, serving(state_dir, "record") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def qemu_server() -> Generator[Server]:
+    """A server with real machines. Guests use less memory than their types promise."""
+    with _state_dir() as state_dir, serving(state_dir, "qemu", memory_overcommit="4") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few MiB that no machine could boot, for a server that boots none."""
+    file = tmp_path_factory.mktemp("disks") / "small.raw"
+    with file.open("wb") as disk:
+        for block in range(4):
+            disk.seek(block * 2 * 2**20)
+            disk.write(bytes((block + 1,)) * 4096)
+        disk.truncate(16 * 2**20)
+    return file
+
+
+@pytest.fixture(scope="session")
+def small_ami(record_server: Server, small_disk: Path) -> str:
+    """An image of everybody's on the record server; 1 GiB, root device as imported."""
+    return imported(record_server, small_disk, "small")
+
+
+@pytest.fixture(scope="session")
+def tiny_ami(qemu_server: Server) -> str:
+    """Everybody's image of the guest that boots in seconds and tells its console what it sees."""
+    return imported(qemu_server, tiny_disk(), "tiny")
+
+
+@pytest.fixture(scope="session")
+def debian_ami(qemu_server: Server) -> str:
+    """Everybody's image of Debian 12 with cloud-init; boots by BIOS and by UEFI."""
+    return imported(qemu_server, debian_disk(), "debian-12")
+
+
+def imported(server: Server, disk: Path, name: str, *options: str, account: str = "default") -> str:
+    """A public image of `disk`, owned by `account`."""
+    server.account(account)
+    done = server.openami(
+        *("image", "import", str(disk), "--name", name, "--account", account), *options
+    )
+    image_id = done.stdout.strip()
+    server.client(account=account).modify_image_attribute(
+        ImageId=image_id, LaunchPermission={"Add": [{"Group": "all"}]}
+    )
+    return image_id
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    """A failure shows the end of the server's log."""
+    report = yield
+    for name in ("record_server", "qemu_server"):
+        server = getattr(item, "funcargs", {}).get(name)
+        if report.failed and isinstance(server, Server):
+            report.sections.append((f"the log of the {name}", server.log_text()[-4000:]))
+    return report
