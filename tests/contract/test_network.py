@@ -555,6 +555,25 @@ def test_a_range_in_use_by_another_vpc_is_refused_and_nothing_is_left(host: Host
     assert host.other_vpc_id not in "\n".join(host.network.leftovers())
 
 
+def test_a_range_is_free_again_when_a_crash_left_nothing_running_in_it(host: Host) -> None:
+    os.close(host.network.plug(host.port(1)))
+    host.end()
+    host.begin()
+    guest = host.plug(a_port(host.other_vpc_id, 2))
+    assert asked(guest, "/latest/meta-data/instance-id").decode() == guest.port.instance_id
+    assert not namespace.exists(host.vpc_id)
+
+
+def test_a_range_is_not_free_while_a_machine_runs_in_it(host: Host) -> None:
+    guest = host.plug(host.port(1))
+    host.end()
+    host.begin()
+    with pytest.raises(MachineFailed, match="another VPC of openami"):
+        host.network.plug(a_port(host.other_vpc_id, 2))
+    assert namespace.exists(host.vpc_id)
+    host.network.adopt(guest.port)
+
+
 def test_a_rule_that_cannot_be_leaves_nothing_of_the_port(host: Host) -> None:
     with pytest.raises(MachineFailed, match="sctp"):
         host.network.plug(host.port(1, ingress=(a_rule("sctp"),)))

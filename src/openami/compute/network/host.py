@@ -29,7 +29,7 @@ from openami.compute.network.plan import (
     veth_name,
 )
 from openami.compute.network.relay import Relays
-from openami.domain.ids import InstanceId, VpcId
+from openami.domain.ids import InstanceId, VpcId, is_id
 from openami.settings import Settings
 
 ServeMetadata = Callable[[InstanceId, socket.socket], Callable[[], None]]
@@ -177,6 +177,7 @@ class HostNetwork:
         plan = planned(port)
         with self._lock:
             if plan.vpc_id not in self._made or not namespace.exists(plan.namespace):
+                self._clear_abandoned(plan)
                 try:
                     _make_vpc(plan, self._settings)
                 except MachineFailed:
@@ -184,6 +185,14 @@ class HostNetwork:
                     raise
                 self._made.add(plan.vpc_id)
         return plan
+
+    def _clear_abandoned(self, plan: VpcPlan) -> None:
+        """Remove a VPC that a crash left in this range, if no machine runs in it any more."""
+        rivals = routes.rivals(plan)
+        for name in namespace.names() if rivals else []:
+            abandoned = is_id("vpc", name) and name not in self._made and veth_name(name) in rivals
+            if abandoned and self._remove_namespace(VpcId(name)):
+                _log.warning("%s was left over from a crash and is removed", name)
 
     def _serve(self, port: Port, plan: VpcPlan, *, leased: bool) -> None:
         tap = tap_name(port.number)

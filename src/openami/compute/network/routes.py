@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from openami.compute.driver import MachineFailed
 from openami.compute.network import shell
-from openami.compute.network.plan import ROUTE_PROTOCOL, VpcPlan
+from openami.compute.network.plan import ROUTE_PROTOCOL, VETH_PREFIX, VpcPlan
 
 _LAST_RESORT_METRIC: Final = 4_000_000_000
 
@@ -19,6 +19,16 @@ def guard(plan: VpcPlan) -> None:
     """Make the VPC's range unreachable but by our routes. Raises MachineFailed if it is taken."""
     claim(plan, shell.ip_json("route", "show", "table", "all"))
     shell.run("ip", *_unreachable("replace", plan.cidr).split())
+
+
+def rivals(plan: VpcPlan) -> set[str]:
+    """The host's ends of other VPCs, ours or of another openami, in the plan's range."""
+    found = {
+        str(route.get("dev", ""))
+        for route in shell.ip_json("route", "show", "table", "all")
+        if (block := _block(str(route.get("dst", "")))) and block.overlaps(plan.cidr)
+    }
+    return {device for device in found if device.startswith(VETH_PREFIX)} - {plan.veth}
 
 
 def claim(plan: VpcPlan, routes: list[dict[str, Any]]) -> None:
@@ -34,7 +44,8 @@ def claim(plan: VpcPlan, routes: list[dict[str, Any]]) -> None:
         ours = str(route.get("protocol")) == str(ROUTE_PROTOCOL)
         if device == plan.veth or (ours and not device) or route.get("type") == "unreachable":
             continue
-        holder = "another VPC of openami" if ours else "the host"
+        is_vpc = ours or device.startswith(VETH_PREFIX)
+        holder = "another VPC of openami" if is_vpc else "the host"
         raise MachineFailed(
             f"the range {plan.cidr} of {plan.vpc_id} overlaps {block}, which is a route or an"
             f" address of {holder} (on {device or 'no interface'}): set vpc_pool to a range"
