@@ -200,8 +200,8 @@ def _mapping(
             snapshot_id=snapshot_id,
             volume_size_gib=volume.size_gib,
             volume_type=volume.volume_type,
-            iops=volume.iops if volume.volume_type in ("io1", "io2", "gp3") else None,
-            throughput=volume.throughput,
+            iops=None if volume.volume_type == "gp2" else volume.effective_iops,
+            throughput=volume.effective_throughput,
             delete_on_termination=deleted,
         ),
     )

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import ColumnElement, and_, delete, insert, select
 
 from openami.catalog import filters
 from openami.catalog.catalog import Transaction
 from openami.catalog.schema import tags
-from openami.domain.filter import Filter, Page
+from openami.domain.filter import Filter, Page, unknown_filter
 from openami.domain.ids import AccountId, Region
 from openami.domain.tag import check_count
 
@@ -97,6 +97,16 @@ FILTERS = {
 }
 
 
+def _condition(each: Filter, account: AccountId) -> ColumnElement[bool]:
+    """Of a listing of tags, `tag:Owner` asks for the tag itself, not for tagged resources."""
+    if each.name.startswith("tag:"):
+        key = each.name.removeprefix("tag:")
+        return and_(tags.c.key == key, filters.matches(tags.c.value, each.values))
+    if each.name not in FILTERS:
+        raise unknown_filter(each.name)
+    return filters.where([each], FILTERS, tags.c.resource_id, account)
+
+
 def describe(
     tx: Transaction,
     account: AccountId,
@@ -108,7 +118,7 @@ def describe(
     query = select(tags).where(
         tags.c.account == account,
         tags.c.region == region,
-        filters.where(conditions, FILTERS, tags.c.resource_id, account),
+        *(_condition(each, account) for each in conditions),
     )
     if page.after is not None:
         resource_id, _, key = page.after.partition(" ")

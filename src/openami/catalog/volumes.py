@@ -53,6 +53,31 @@ FILTERS: Final[Mapping[str, Condition]] = {
 }
 """https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeVolumes.html"""
 
+# A volume of openami is well from its creation to its end: no status has any event or action.
+_STATUS: Final = case(
+    (C.state.in_((VolumeState.AVAILABLE, VolumeState.IN_USE)), "ok"),
+    (C.state == VolumeState.ERROR, "impaired"),
+    else_="insufficient-data",
+)
+STATUS_FILTERS: Final[Mapping[str, Condition]] = {
+    **{
+        name: lambda _values: false()
+        for name in (
+            *("action.code", "action.description", "action.event-id"),
+            *("attachment-status.io-performance", "event.description", "event.event-id"),
+            *("event.event-type", "event.not-after", "event.not-before"),
+        )
+    },
+    "attachment-status.instance-id": filters.child(_LINK, attachments.c.instance_id),
+    "availability-zone": filters.column(C.availability_zone),
+    "volume-status.details-name": filters.column(literal("io-enabled")),
+    "volume-status.details-status": filters.column(
+        case((_STATUS == "ok", "passed"), else_="failed")
+    ),
+    "volume-status.status": filters.column(_STATUS),
+}
+"""https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeVolumeStatus.html"""
+
 _WHOLE: Final = (
     *volumes.columns,
     *(

@@ -76,6 +76,21 @@ class Volume:
     root: str | None = None
     attachment: Attachment | None = None
 
+    @property
+    def effective_iops(self) -> int | None:
+        """As EC2 tells it: gp2 has 3 per GiB, gp3 has 3000 if nothing else was asked for.
+
+        https://docs.aws.amazon.com/ebs/latest/userguide/general-purpose.html
+        """
+        if self.volume_type == "gp2":
+            return min(16000, max(100, 3 * self.size_gib))
+        return self.iops or 3000 if self.volume_type == "gp3" else self.iops
+
+    @property
+    def effective_throughput(self) -> int | None:
+        """MiB/s, of gp3 only."""
+        return self.throughput or 125 if self.volume_type == "gp3" else None
+
     def after(self, event: VolumeEvent) -> "Volume":
         return replace(self, state=advance(TRANSITIONS, self.id, self.state, event))
 

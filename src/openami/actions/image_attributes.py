@@ -1,0 +1,72 @@
+"""What may change about an image: its description, who may launch it, and that it wants IMDSv2.
+
+Its content, its name and its devices never do.
+"""
+
+from dataclasses import dataclass, replace
+
+from openami.catalog import accounts, images
+from openami.domain.caller import Caller
+from openami.domain.errors import EC2Error, IncorrectState
+from openami.domain.ids import AccountId, ImageId
+from openami.domain.image import Image, ImageState
+from openami.services import Services
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PermissionChange:
+    """Launch permissions to give and to take; `public` is the group "all": give, take or leave."""
+
+    add: frozenset[AccountId] = frozenset()
+    remove: frozenset[AccountId] = frozenset()
+    public: bool | None = None
+
+
+def fetch_own_image(svc: Services, caller: Caller, image_id: ImageId) -> Image:
+    """The image with all its attributes, for its owner. Raises AuthFailure for others."""
+    with svc.catalog.read() as tx:
+        return images.fetch_owned(tx, image_id, caller.account, caller.region)
+
+
+def modify_description(svc: Services, caller: Caller, image_id: ImageId, description: str) -> None:
+    """Give the image another description."""
+    with svc.catalog.begin() as tx:
+        image = images.fetch_owned(tx, image_id, caller.account, caller.region)
+        images.save(tx, replace(image, description=description))
+
+
+def require_imds_v2(svc: Services, caller: Caller, image_id: ImageId) -> None:
+    """From now on its instances speak IMDSv2 only. There is no way back."""
+    with svc.catalog.begin() as tx:
+        image = images.fetch_owned(tx, image_id, caller.account, caller.region)
+        images.save(tx, replace(image, imds_support="v2.0"))
+
+
+def modify_launch_permission(
+    svc: Services, caller: Caller, image_id: ImageId, change: PermissionChange
+) -> None:
+    """Share it with accounts or with all, or stop that: all of the change, or nothing of it."""
+    with svc.catalog.begin() as tx:
+        image = images.fetch_owned(tx, image_id, caller.account, caller.region)
+        if image.state not in (ImageState.PENDING, ImageState.AVAILABLE):
+            raise IncorrectState(image_id, image.state, "ModifyImageAttribute")
+        for account in sorted(change.add):
+            if accounts.find(tx, account) is None:
+                raise bad_item(account, "userId")
+        public = image.public if change.public is None else change.public
+        shared = (image.shared_with | change.add) - change.remove
+        images.save(tx, replace(image, public=public, shared_with=shared))
+
+
+def reset_launch_permission(svc: Services, caller: Caller, image_id: ImageId) -> None:
+    """Nobody but the owner may see and launch it again."""
+    with svc.catalog.begin() as tx:
+        image = images.fetch_owned(tx, image_id, caller.account, caller.region)
+        images.save(tx, replace(image, public=False, shared_with=frozenset()))
+
+
+def bad_item(value: str, kind: str) -> EC2Error:
+    return EC2Error.of(
+        "InvalidAMIAttributeItemValue",
+        f'Invalid attribute item value "{value}" for {kind} item type.',
+    )

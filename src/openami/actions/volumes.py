@@ -1,0 +1,147 @@
+"""Volumes: made blank or of a snapshot, listed, deleted."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from openami.catalog import idempotency, snapshots, tags, volumes
+from openami.catalog.catalog import Transaction
+from openami.domain.block_device import EbsDevice, check_volume
+from openami.domain.caller import Caller
+from openami.domain.errors import (
+    EC2Error,
+    InvalidParameterValue,
+    MissingParameter,
+    UnsupportedOperation,
+)
+from openami.domain.filter import Filter, Page
+from openami.domain.idempotency import ClientToken
+from openami.domain.ids import VolumeId
+from openami.domain.snapshot import Snapshot, SnapshotState
+from openami.domain.volume import Volume, VolumeEvent, VolumeState
+from openami.domain.zone import checked_zone
+from openami.services import Services
+from openami.workflows import create_volume as create_workflow
+from openami.workflows import delete_volume as delete_workflow
+
+Tags = Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeRequest:
+    """What CreateVolume is told."""
+
+    availability_zone: str
+    ebs: EbsDevice
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    token: ClientToken | None = None
+
+
+def create_volume(
+    svc: Services, caller: Caller, asked: VolumeRequest
+) -> tuple[Volume, Mapping[str, str]]:
+    """A volume that is creating; it is available as soon as its disk is there."""
+    checked_zone(asked.availability_zone, caller.region)
+    with svc.catalog.begin() as tx:
+        earlier = idempotency.earlier(tx, caller, asked.token)
+        if earlier is not None:
+            volume = volumes.fetch_owned(tx, VolumeId(earlier), caller.account, caller.region)
+            return volume, tags.of_one(tx, caller.account, volume.id)
+        volume = _new_volume(svc, tx, caller, asked)
+        volumes.add(tx, volume)
+        tags.put(tx, caller.account, caller.region, ("volume", volume.id), asked.tags)
+        idempotency.remember(tx, caller, asked.token, volume.id, volume.created_at)
+    svc.jobs.wait(create_workflow.start(svc, volume.id), svc.settings.settle_timeout_s)
+    return volume, asked.tags
+
+
+def _new_volume(svc: Services, tx: Transaction, caller: Caller, asked: VolumeRequest) -> Volume:
+    ebs = asked.ebs
+    if ebs.encrypted:
+        raise UnsupportedOperation("openami does not encrypt volumes yet")
+    snapshot = _source(tx, caller, ebs)
+    if ebs.volume_size_gib is None and snapshot is None:
+        raise MissingParameter("size/snapshot")
+    least_gib = 1 if snapshot is None else snapshot.volume_size_gib
+    size_gib = least_gib if ebs.volume_size_gib is None else ebs.volume_size_gib
+    volume_type = ebs.volume_type or "gp2"
+    check_volume(
+        EbsDevice(
+            volume_size_gib=size_gib,
+            volume_type=volume_type,
+            iops=ebs.iops,
+            throughput=ebs.throughput,
+        )
+    )
+    if snapshot is not None and size_gib < least_gib:
+        raise InvalidParameterValue(
+            f"The volume size ({size_gib} GiB) is smaller than that of the snapshot"
+            f" {snapshot.id} ({least_gib} GiB)."
+        )
+    return Volume(
+        id=VolumeId(svc.ids.new("vol")),
+        region=caller.region,
+        availability_zone=asked.availability_zone,
+        owner=caller.account,
+        size_gib=size_gib,
+        state=VolumeState.CREATING,
+        created_at=svc.clock.now(),
+        volume_type=volume_type,
+        iops=ebs.iops,
+        throughput=ebs.throughput,
+        snapshot_id=ebs.snapshot_id,
+        root=None if snapshot is None else snapshot.root,
+    )
+
+
+def _source(tx: Transaction, caller: Caller, ebs: EbsDevice) -> Snapshot | None:
+    if ebs.snapshot_id is None:
+        return None
+    snapshot = snapshots.fetch_owned(tx, ebs.snapshot_id, caller.account, caller.region)
+    if snapshot.state is not SnapshotState.COMPLETED:
+        raise EC2Error.of("IncorrectState", f"Snapshot '{snapshot.id}' is not 'completed'.")
+    return snapshot
+
+
+def describe_volumes(
+    svc: Services,
+    caller: Caller,
+    volume_ids: Sequence[VolumeId],
+    conditions: Sequence[Filter],
+    page: Page,
+) -> tuple[Sequence[Volume], Tags]:
+    """The caller's volumes, by id, and their tags."""
+    with svc.catalog.read() as tx:
+        found = volumes.describe(tx, caller, volume_ids, conditions, page)
+        return found, tags.of_many(tx, caller.account, [volume.id for volume in found])
+
+
+def describe_volume_status(
+    svc: Services,
+    caller: Caller,
+    volume_ids: Sequence[VolumeId],
+    conditions: Sequence[Filter],
+    page: Page,
+) -> Sequence[Volume]:
+    """The caller's volumes, by id, searched by the names of DescribeVolumeStatus."""
+    with svc.catalog.read() as tx:
+        return volumes.describe(
+            tx, caller, volume_ids, conditions, page, known=volumes.STATUS_FILTERS
+        )
+
+
+def fetch_volume(svc: Services, caller: Caller, volume_id: VolumeId) -> Volume:
+    with svc.catalog.read() as tx:
+        return volumes.fetch_owned(tx, volume_id, caller.account, caller.region)
+
+
+def delete_volume(svc: Services, caller: Caller, volume_id: VolumeId) -> None:
+    """Its bytes go at once; snapshots of it stay."""
+    with svc.catalog.begin() as tx:
+        volume = volumes.fetch_owned(tx, volume_id, caller.account, caller.region)
+        if volume.attachment is not None:
+            raise EC2Error.of(
+                "VolumeInUse",
+                f"Volume {volume_id} is currently attached to {volume.attachment.instance_id}",
+            )
+        volumes.save(tx, volume.after(VolumeEvent.DELETE))
+    svc.jobs.wait(delete_workflow.start(svc, volume_id), svc.settings.settle_timeout_s)
