@@ -36,8 +36,6 @@ QUICK_S: Final = 0.5
 TERMINATED_SHOWN: Final = timedelta(hours=1)
 """How long a terminated instance can still be described, as at EC2."""
 
-GUEST_SHUT_DOWN: Final = "shutdown"
-"""The reason that a driver gives when the guest shut itself down."""
 
 S, E = InstanceState, InstanceEvent
 
@@ -271,7 +269,7 @@ def _commit_end(svc: Services, instance_id: InstanceId, reason: str) -> Instance
             or instance.rebooting_for is not None
         ):
             return None
-        if reason == GUEST_SHUT_DOWN:
+        if _by_guest(reason):
             code, sentence = "Client.InstanceInitiatedShutdown", "Instance initiated shutdown"
             ends = instance.shutdown_behavior == "terminate"
         else:
@@ -282,6 +280,11 @@ def _commit_end(svc: Services, instance_id: InstanceId, reason: str) -> Instance
         )
         instances.save(tx, moved)
         return moved
+
+
+def _by_guest(reason: str) -> bool:
+    """Whether the guest shut itself down. A host that shuts down tells QEMU to, by a signal."""
+    return reason.startswith("shutdown") and "host" not in reason
 
 
 def machine_reset(svc: Services, instance_id: InstanceId) -> None:
@@ -298,11 +301,14 @@ def adopt(svc: Services) -> None:
     Before the engine is launched; what this leaves to do, the first sweep does.
     """
     with svc.catalog.read() as tx:
-        held = instances.in_state(tx, S.PENDING, S.RUNNING, S.STOPPING, S.SHUTTING_DOWN)
+        # The stopped ones too: what is kept of their machines (the console) is still theirs.
+        held = instances.in_state(tx, *(state for state in S if state is not S.TERMINATED))
         ports = {each.id: machines.port_of(tx, each) for each in held}
     alive = svc.compute.adopt(ports)
     for each in held:
-        if each.state is S.RUNNING and each.id not in alive:
+        if each.state is S.STOPPED and each.id in alive:
+            svc.compute.kill(each.id)
+        elif each.state is S.RUNNING and each.id not in alive:
             machine_ended(svc, each.id, "the machine did not outlive a restart of the host")
 
 

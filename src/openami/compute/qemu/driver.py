@@ -62,6 +62,10 @@ class QemuDriver:
         self._closing = False
         self._tending = self._loop.submit(self._tend())
 
+    def capacity_mib(self) -> int:
+        """All the memory of the host."""
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+
     def start(self, machine: Machine) -> None:
         """See ComputeDriver.start."""
         instance_id = machine.port.instance_id

@@ -69,6 +69,9 @@ class RecordDriver:
             for path in directory.glob(f"*{_SUFFIX}")
         }
 
+    def capacity_mib(self) -> None:
+        """Records need no memory."""
+
     def start(self, machine: Machine) -> None:
         for disk in machine.disks:
             if not disk.overlay.exists():
