@@ -3,7 +3,6 @@
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
-from support.builders import ALICE, BOB, HERE, a_device, an_image
 
 from openami.catalog import images
 from openami.catalog.catalog import Catalog
@@ -11,6 +10,7 @@ from openami.catalog.schema import images as image_table
 from openami.domain.block_device import BlockDeviceMapping
 from openami.domain.image import Image, ImageState
 from openami.domain.state_reason import StateReason
+from support.builders import ALICE, BOB, HERE, a_device, an_image
 
 some_image = st.builds(
     an_image,
