@@ -39,7 +39,7 @@ def main() -> int:
     scratch: Path = given.scratch.absolute()
     lines: list[Line] = []
     for name in ids:
-        print(f"{name}: {importlib.import_module(known()[name]).__doc__}", flush=True)
+        print(importlib.import_module(known()[name]).__doc__, flush=True)
         try:
             lines += importlib.import_module(known()[name]).bench(scratch, given.rounds)
         finally:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench.measure import Sample, drop_from_page_cache, run
+from bench.measure import Sample, read_into_page_cache, run
 
 # Peers that do not sync what they wrote are made to: ours is on the disk when it returns.
 AND_SYNC = '"$@" && sync -f "$OUTPUT"'
@@ -51,7 +51,7 @@ class Scratch:
 
     def ours_ingest(self, name: str) -> Sample:
         store = self.directory / f"ours-{name}"
-        drop_from_page_cache(self.disk)
+        read_into_page_cache(self.disk)
         command = [sys.executable, "-m", "bench.ours", "ingest", store, self.disk]
         return run(command, env=self.env, output=store)
 
@@ -61,7 +61,7 @@ class Scratch:
         return repository
 
     def restic_backup(self, repository: Path) -> Sample:
-        drop_from_page_cache(self.disk)
+        read_into_page_cache(self.disk)
         # --force: read the disk, do not trust its time stamp. A disk to be ingested is new.
         command = ["restic", "backup", "-q", "--force", "-r", repository, self.disk]
         return self.synced(repository, *command)
@@ -69,13 +69,13 @@ class Scratch:
     def borg_create(self, name: str) -> Sample:
         repository = self.directory / f"borg-{name}"
         self.prepare("borg", "init", "-e", "none", repository)
-        drop_from_page_cache(self.disk)
+        read_into_page_cache(self.disk)
         command = ["borg", "create", "--compression", "zstd,1", f"{repository}::a", self.disk]
         return self.synced(repository, *command)
 
     def qemu_img_compress(self, name: str) -> Sample:
         output = self.directory / f"qemu-{name}.qcow2"
-        drop_from_page_cache(self.disk)
+        read_into_page_cache(self.disk)
         options = ["-O", "qcow2", "-o", "compression_type=zstd", "-m", "16", "-W"]
         command = ["qemu-img", "convert", "-c", "-f", "raw", *options, self.disk, output]
         return self.synced(output, *command)
@@ -83,6 +83,6 @@ class Scratch:
     def casync_make(self, name: str) -> Sample:
         store = self.directory / f"casync-{name}"
         store.mkdir()
-        drop_from_page_cache(self.disk)
+        read_into_page_cache(self.disk)
         index = store / "disk.caibx"
         return self.synced(store, "casync", "make", f"--store={store}/chunks", index, self.disk)

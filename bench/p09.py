@@ -16,7 +16,7 @@ def bench(scratch: Path, count: int) -> list[Line]:
     part.ours_ingest("known")
     samples = rounds(
         {
-            "openami, first time": lambda n: part.ours_ingest(str(n)),
+            "openami, first time": lambda n: part.ours_ingest(n),
             "openami": lambda _: part.ours_ingest("known"),
             "restic, again": lambda _: part.restic_backup(repository),
         },

@@ -45,6 +45,7 @@ def write(lines: Sequence[Line], versions: dict[str, str], target: Path) -> None
         )
     for note in dict.fromkeys(f"{line.id}: {line.note}" for line in lines if line.note):
         print(note)
+    print("*n: so many cores were used by others during the median sample; it says little")
     print(machine())
     print(", ".join(f"{tool} {version}" for tool, version in versions.items()))
     target.parent.mkdir(parents=True, exist_ok=True)
