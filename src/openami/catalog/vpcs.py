@@ -39,6 +39,11 @@ def cidrs(tx: Transaction) -> set[str]:
     return set(tx.scalars(select(vpcs.c.cidr)))
 
 
+def every(tx: Transaction) -> list[Vpc]:
+    """For the operator: all VPCs of the host."""
+    return [Vpc(**row) for row in tx.execute(select(vpcs)).mappings()]
+
+
 def add(tx: Transaction, vpc: Vpc, parts: Sequence[Subnet]) -> None:
     tx.execute(insert(vpcs).values(id=vpc.id, region=vpc.region, owner=vpc.owner, cidr=vpc.cidr))
     for subnet in parts:

@@ -14,14 +14,19 @@ class CommandFailed(Exception):
 
 def open_catalog(settings: Settings) -> Catalog:
     """The catalog of the state directory. Raises CommandFailed if `openami init` never ran."""
+    catalog = catalog_as_it_is(settings)
+    migrate.upgrade(catalog)
+    return catalog
+
+
+def catalog_as_it_is(settings: Settings) -> Catalog:
+    """The same without bringing its schema up to date."""
     file = settings.state_dir / "catalog.sqlite"
     if not file.exists():
         raise CommandFailed(
             f"{settings.state_dir} is not a state directory yet: run 'openami init' first"
         )
-    catalog = Catalog.open(file)
-    migrate.upgrade(catalog)
-    return catalog
+    return Catalog.open(file)
 
 
 def progress_to_stderr(what: str) -> Callable[[int, int], None]:

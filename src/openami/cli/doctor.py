@@ -2,25 +2,48 @@
 
 import argparse
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from openami.blockstore.volumes import OVERLAY_NAME
-from openami.catalog import images, ingests, instances, migrate, snapshots, volumes
+from openami.catalog import images, ingests, instances, migrate, snapshots, volumes, vpcs
 from openami.catalog.catalog import Catalog
-from openami.cli.command import open_catalog
-from openami.compute.qemu import process
-from openami.domain.image import ImageState
-from openami.domain.instance import InstanceState
-from openami.domain.snapshot import SnapshotState
-from openami.domain.volume import VolumeState
+from openami.cli import host
+from openami.cli.command import catalog_as_it_is
+from openami.compute.driver import MachineFailed, Port
+from openami.domain.ids import InstanceId, VolumeId
+from openami.domain.instance import Instance, InstanceState
+from openami.domain.network import Vpc
+from openami.domain.volume import Volume, VolumeState
 from openami.settings import Settings
+from openami.workflows import machines
 
 PROGRAMS: Final = ("qemu-system-x86_64", "qemu-img", "ip", "nft", "setpriv")
 
-Findings = Iterator[str]
-Check = Callable[[Settings, Catalog], Findings]
+S, V = InstanceState, VolumeState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """Everything of one moment that the checks compare: the catalog's rows, the host's things."""
+
+    settings: Settings
+    pending: Sequence[str]
+    leases: Sequence[str]
+    filling: frozenset[str]
+    instances: Mapping[InstanceId, Instance]
+    volumes: Mapping[VolumeId, Volume]
+    vpcs: Sequence[Vpc]
+    ports: Sequence[Port]
+    processes: Sequence[host.MachineProcess]
+
+    def of(self, *states: InstanceState) -> set[str]:
+        return {each.id for each in self.instances.values() if each.state in states}
+
+
+Check = Callable[[Seen], Iterator[str]]
 
 
 def add_to(verbs: Any) -> None:
@@ -34,115 +57,178 @@ def add_to(verbs: Any) -> None:
 
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:  # noqa: ARG001
-    """Print one line per check, and the findings below it."""
-    catalog = open_catalog(settings)
-    ill = 0
+    """Print one line per check, and the findings below it; 1 if there are any."""
+    with closing(catalog_as_it_is(settings)) as catalog:
+        ill = _told("the catalog's schema is this version's", _schema(catalog))
+        if ill:
+            print("the other checks need 'openami serve' to bring the catalog up to date first")
+            return 1
+        seen = look(settings, catalog)
     for title, check in CHECKS:
-        found = list(check(settings, catalog))
-        print(f"{'ok  ' if not found else 'ILL '} {title}")
-        for finding in found:
-            print(f"       {finding}")
-        ill += len(found)
-    print(f"{len(CHECKS)} checks, {ill} findings")
+        ill += _told(title, check(seen))
+    print(f"{len(CHECKS) + 1} checks, {ill} findings")
     return 1 if ill else 0
 
 
-def _programs(settings: Settings, catalog: Catalog) -> Findings:  # noqa: ARG001
-    for program in PROGRAMS if settings.compute_driver == "qemu" else ():
+def _told(title: str, findings: Iterator[str]) -> int:
+    found = list(findings)
+    print(f"{'ILL' if found else 'ok '} {title}")
+    for finding in found:
+        print(f"      {finding}")
+    return len(found)
+
+
+def look(settings: Settings, catalog: Catalog) -> Seen:
+    """The host first: what is made meanwhile has its row before its files and process."""
+    processes = tuple(host.processes(settings.state_dir))
+    with catalog.read() as tx:
+        its_instances = instances.in_state(tx, *S)
+        its_volumes = volumes.in_state(tx, *V)
+        filling = [*images.pending(tx), *snapshots.pending(tx)]
+        pending = [f"{each.id} is {each.state}" for each in filling]
+        return Seen(
+            settings=settings,
+            pending=[*pending, *_moving(its_instances, its_volumes)],
+            leases=ingests.all_active(tx),
+            filling=frozenset(str(each.id) for each in filling),
+            instances={each.id: each for each in its_instances},
+            volumes={each.id: each for each in its_volumes},
+            vpcs=vpcs.every(tx),
+            ports=[
+                machines.port_of(tx, each)
+                for each in its_instances
+                if each.driver == "qemu" and each.state in instances.LIVE
+            ],
+            processes=processes,
+        )
+
+
+def _moving(its_instances: Sequence[Instance], its_volumes: Sequence[Volume]) -> Iterator[str]:
+    for instance in its_instances:
+        if instance.state in (S.PENDING, S.STOPPING, S.SHUTTING_DOWN):
+            yield f"{instance.id} is {instance.state}"
+        if instance.rebooting_for is not None:
+            yield f"{instance.id} restarts for {instance.rebooting_for}"
+    for volume in its_volumes:
+        if volume.state in (V.CREATING, V.DELETING):
+            yield f"{volume.id} is {volume.state}"
+        elif volume.attachment is not None and volume.attachment.state != "attached":
+            yield f"{volume.id} is {volume.attachment.state} at {volume.attachment.instance_id}"
+
+
+def _schema(catalog: Catalog) -> Iterator[str]:
+    yield from (str(difference) for difference in migrate.differences(catalog))
+
+
+def _programs(seen: Seen) -> Iterator[str]:
+    for program in PROGRAMS if seen.settings.compute_driver == "qemu" else ():
         if shutil.which(program) is None:
             yield f"{program} is not on the PATH"
 
 
-def _schema(settings: Settings, catalog: Catalog) -> Findings:  # noqa: ARG001
-    yield from (str(difference) for difference in migrate.differences(catalog))
+def _pending(seen: Seen) -> Iterator[str]:
+    yield from seen.pending
 
 
-def _pending(settings: Settings, catalog: Catalog) -> Findings:  # noqa: ARG001
-    with catalog.read() as tx:
-        for image in images.in_state(tx, ImageState.PENDING):
-            yield f"{image.id} is pending"
-        for snapshot in snapshots.in_state(tx, SnapshotState.PENDING):
-            yield f"{snapshot.id} is pending"
-        for volume in volumes.in_states(tx, VolumeState.CREATING, VolumeState.DELETING):
-            yield f"{volume.id} is {volume.state}"
-        moving = (InstanceState.PENDING, InstanceState.STOPPING, InstanceState.SHUTTING_DOWN)
-        for instance in instances.in_states(tx, *moving):
-            yield f"{instance.id} is {instance.state}"
+def _leases(seen: Seen) -> Iterator[str]:
+    for resource_id in seen.leases:
+        if resource_id not in seen.filling:
+            yield f"{resource_id} holds a lease and is not being filled"
 
 
-def _leases(settings: Settings, catalog: Catalog) -> Findings:  # noqa: ARG001
-    with catalog.read() as tx:
-        for resource_id in ingests.all_active(tx):
-            yield f"the ingest of {resource_id} holds a lease"
+def _volumes(seen: Seen) -> Iterator[str]:
+    homes = _directories(seen.settings.state_dir / "volumes")
+    for volume in seen.volumes.values():
+        if volume.state in (V.AVAILABLE, V.IN_USE) and volume.id not in homes:
+            yield f"{volume.id} has no disk on this host"
+    for name, home in homes.items():
+        if name not in seen.volumes:
+            yield f"{home} belongs to no volume"
 
 
-def _volumes(settings: Settings, catalog: Catalog) -> Findings:
-    directory = settings.state_dir / "volumes"
-    there = {home.name for home in directory.iterdir() if home.is_dir()}
-    with catalog.read() as tx:
-        known = volumes.in_states(tx, VolumeState.AVAILABLE, VolumeState.IN_USE)
-        expected = {str(volume.id) for volume in known}
-        every = {str(volume.id) for volume in volumes.in_states(tx, *VolumeState)}
-    for name in sorted(expected):
-        if not (directory / name / OVERLAY_NAME).exists():
-            yield f"{name} has no disk in {directory}"
-    yield from (f"{directory / name} belongs to no volume" for name in sorted(there - every))
+def _attachments(seen: Seen) -> Iterator[str]:
+    there = seen.of(*S) - seen.of(S.TERMINATED)
+    for volume in seen.volumes.values():
+        its = volume.attachment
+        if its is not None and its.instance_id not in there:
+            yield f"{volume.id} is attached to {its.instance_id}, which is not there"
 
 
-def _instances(settings: Settings, catalog: Catalog) -> Findings:
-    with catalog.read() as tx:
-        live = {str(i.id): i for i in instances.in_states(tx, *InstanceState)}
-    for home in _directories(settings.state_dir / "instances"):
-        instance = live.get(home.name)
-        if instance is None or instance.state is InstanceState.TERMINATED:
+def _instances(seen: Seen) -> Iterator[str]:
+    there = seen.of(*S) - seen.of(S.TERMINATED)
+    for name, home in _directories(seen.settings.state_dir / "instances").items():
+        if name not in there:
             yield f"{home} belongs to no instance"
-    for instance_id, instance in live.items():
-        if instance.driver != "qemu":
-            continue
-        runs = process.is_running(settings.state_dir / "instances" / instance_id)
-        if instance.state is InstanceState.RUNNING and not runs:
-            yield f"{instance_id} is running but has no process"
-        if instance.state is InstanceState.STOPPED and runs:
-            yield f"{instance_id} is stopped but has a process"
+    run_now = {each.instance_id for each in seen.processes}
+    for instance in seen.instances.values():
+        if instance.driver == "qemu" and instance.id not in run_now and _should_run(instance):
+            yield f"{instance.id} is running and has no process"
 
 
-def _processes(settings: Settings, catalog: Catalog) -> Findings:
-    with catalog.read() as tx:
-        running = {str(i.id) for i in instances.in_states(tx, *InstanceState)}
-    for pid, instance_id in process.of_directory(settings.state_dir / "instances"):
-        if instance_id not in running:
-            yield f"process {pid} runs {instance_id}, which is not in the catalog"
+def _should_run(instance: Instance) -> bool:
+    return instance.state is S.RUNNING and instance.rebooting_for is None
 
 
-def _scratch(settings: Settings, catalog: Catalog) -> Findings:
-    with catalog.read() as tx:
-        pending = {str(s.id) for s in snapshots.in_state(tx, SnapshotState.PENDING)}
-        pending |= {str(i.id) for i in images.in_state(tx, ImageState.PENDING)}
-    for home in _directories(settings.state_dir / "scratch"):
-        if home.name not in pending:
-            yield f"{home} belongs to nothing that is pending"
+def _processes(seen: Seen) -> Iterator[str]:
+    wanted = seen.of(*instances.LIVE)
+    twice: set[str] = set()
+    for each in seen.processes:
+        if each.instance_id not in wanted:
+            state = seen.instances.get(InstanceId(each.instance_id))
+            what = f"is {state.state}" if state else "is not in the catalog"
+            yield f"process {each.pid} runs {each.instance_id}, which {what}"
+        elif each.instance_id in twice:
+            yield f"process {each.pid} is one more of {each.instance_id}"
+        twice.add(each.instance_id)
 
 
-def _ephemeral(settings: Settings, catalog: Catalog) -> Findings:
-    with catalog.read() as tx:
-        running = {str(i.id) for i in instances.in_states(tx, InstanceState.RUNNING)}
-    for home in _directories(settings.state_dir / "ephemeral"):
-        if home.name not in running:
-            yield f"{home} belongs to no running instance"
+def _network(seen: Seen) -> Iterator[str]:
+    if seen.settings.compute_driver != "qemu":
+        return  # machines that are only records have no network
+    try:
+        for command in host.network_leftovers(seen.vpcs, seen.ports):
+            yield f"to be removed: {command}"
+    except MachineFailed as failed:
+        yield f"cannot be looked at: {failed}"
 
 
-def _directories(directory: Path) -> Sequence[Path]:
-    return sorted(each for each in directory.iterdir() if each.is_dir())
+def _scratch(seen: Seen) -> Iterator[str]:
+    yield from _homeless(seen, "scratch", seen.filling, "nothing that is being filled")
+
+
+def _ephemeral(seen: Seen) -> Iterator[str]:
+    yield from _homeless(seen, "ephemeral", seen.of(*instances.LIVE), "no instance that runs")
+
+
+def _drafts(seen: Seen) -> Iterator[str]:
+    """What a killed writer left; the server's start removes it, so with no writer it is ill."""
+    stages = _directories(seen.settings.state_dir / "chunks" / "stage")
+    if not seen.leases:
+        yield from (f"{stage} is a draft that nobody writes" for stage in stages.values())
+
+
+def _homeless(seen: Seen, name: str, owners: set[str] | frozenset[str], none: str) -> Iterator[str]:
+    for owner, home in _directories(seen.settings.state_dir / name).items():
+        if owner not in owners:
+            yield f"{home} belongs to {none}"
+
+
+def _directories(directory: Path) -> Mapping[str, Path]:
+    if not directory.exists():
+        return {}
+    return {each.name: each for each in sorted(directory.iterdir()) if each.is_dir()}
 
 
 CHECKS: Final[Sequence[tuple[str, Check]]] = (
     ("the programs that machines need are installed", _programs),
-    ("the catalog's schema is this version's", _schema),
     ("nothing is on its way from one state to another", _pending),
-    ("no ingest of chunks is under way", _leases),
+    ("no lease outlives its ingest", _leases),
     ("volumes and their disks match", _volumes),
+    ("volumes are attached to instances that are there", _attachments),
     ("instances and their machines match", _instances),
     ("no machine's process is without an instance", _processes),
+    ("nothing is left in the host's network", _network),
     ("no scratch copy is left over", _scratch),
     ("no instance-store disk is left over", _ephemeral),
+    ("no draft of chunks is left over", _drafts),
 )

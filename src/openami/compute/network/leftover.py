@@ -1,6 +1,6 @@
 """What a host still has in our name after a crash, told as the commands that would remove it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network
 from typing import Any, Final
 
@@ -39,6 +39,35 @@ def found(served: Mapping[str, VpcPlan], addresses: set[str]) -> tuple[str, ...]
             kind = "unreachable " if route.get("type") == "unreachable" else ""
             device = f" dev {route['dev']}" if "dev" in route and not kind else ""
             commands.append(f"ip route delete {kind}{block}{device}")
+    return tuple(commands)
+
+
+def of_vpcs(
+    known: Iterable[VpcPlan], served: Mapping[str, VpcPlan], addresses: set[str]
+) -> tuple[str, ...]:
+    """The same of these VPCs alone: for a host that has another openami on it.
+
+    Their unreachable routes stay on purpose. Raises MachineFailed.
+    """
+    commands: list[str] = []
+    there = set(namespace.names())
+    links = namespace.interfaces()
+    tables = set(_names("tables", "table"))
+    wanted = {plan.vpc_id for plan in served.values()}
+    plans = {plan.veth: plan for plan in known}
+    for veth, plan in plans.items():
+        if plan.namespace in there:
+            taps = {tap for tap, its in served.items() if its.vpc_id == plan.vpc_id}
+            commands += _in_namespace(plan.namespace, taps, plan.vpc_id in wanted)
+        if plan.vpc_id in wanted:
+            continue
+        commands += [f"ip link delete {veth}"] if veth in links else []
+        commands += [f"nft delete table inet {veth}"] if veth in tables else []
+    commands += [
+        f"ip route delete {route['dst']} dev {route['dev']}"
+        for route in routes.ours()
+        if route.get("dev") in plans and str(route["dst"]).partition("/")[0] not in addresses
+    ]
     return tuple(commands)
 
 
