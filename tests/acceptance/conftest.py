@@ -7,8 +7,9 @@ their own who cannot walk into pytest's directories.
 
 import shutil
 import tempfile
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -55,34 +56,33 @@ def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_ami(record_server: Server, small_disk: Path) -> str:
-    """An image of everybody's on the record server; 1 GiB, root device as imported."""
-    return imported(record_server, small_disk, "small")
+def small_ami_of(record_server: Server, small_disk: Path) -> Callable[[str], str]:
+    """An account's own image of the small disk, by the account's name."""
+
+    @cache
+    def image_of(account: str) -> str:
+        return imported(record_server, small_disk, "small", account)
+
+    return image_of
 
 
 @pytest.fixture(scope="session")
 def tiny_ami(qemu_server: Server) -> str:
-    """Everybody's image of the guest that boots in seconds and tells its console what it sees."""
+    """The guest that boots in seconds and tells its console what it sees."""
     return imported(qemu_server, tiny_disk(), "tiny")
 
 
 @pytest.fixture(scope="session")
 def debian_ami(qemu_server: Server) -> str:
-    """Everybody's image of Debian 12 with cloud-init; boots by BIOS and by UEFI."""
+    """Debian 12 with cloud-init; boots by BIOS and by UEFI."""
     return imported(qemu_server, debian_disk(), "debian-12")
 
 
-def imported(server: Server, disk: Path, name: str, *options: str, account: str = "default") -> str:
-    """A public image of `disk`, owned by `account`."""
+def imported(server: Server, disk: Path, name: str, account: str = "default") -> str:
+    """An image of `disk`, owned by `account`."""
     server.account(account)
-    done = server.openami(
-        *("image", "import", str(disk), "--name", name, "--account", account), *options
-    )
-    image_id = done.stdout.strip()
-    server.client(account=account).modify_image_attribute(
-        ImageId=image_id, LaunchPermission={"Add": [{"Group": "all"}]}
-    )
-    return image_id
+    done = server.openami("image", "import", str(disk), "--name", name, "--account", account)
+    return done.stdout.strip()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,5 +1,6 @@
 """What an image is made of, and what it is not tied to (S-05, S-06, S-08 to S-11, S-13)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,6 +12,11 @@ from support.server import Server
 @pytest.fixture
 def ec2(record_server: Server) -> Any:
     return record_server.client(account="contents")
+
+
+@pytest.fixture
+def small_ami(small_ami_of: Callable[[str], str]) -> str:
+    return small_ami_of("contents")
 
 
 def test_s05_an_image_outlives_its_source(ec2: Any, small_ami: str) -> None:

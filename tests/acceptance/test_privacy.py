@@ -1,5 +1,6 @@
 """Who sees and launches an image, and where it is (S-31, S-46, S-48)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,6 +17,11 @@ def mine(record_server: Server) -> Any:
 @pytest.fixture
 def theirs(record_server: Server) -> Any:
     return record_server.client(account="private-b")
+
+
+@pytest.fixture
+def small_ami(small_ami_of: Callable[[str], str]) -> str:
+    return small_ami_of("private-a")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import hashlib
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,11 @@ ACCOUNT = "versions"
 @pytest.fixture
 def ec2(record_server: Server) -> Any:
     return record_server.client(account=ACCOUNT)
+
+
+@pytest.fixture
+def small_ami(small_ami_of: Callable[[str], str]) -> str:
+    return small_ami_of(ACCOUNT)
 
 
 def test_s16_one_request_launches_many_servers(record_server: Server, small_ami: str) -> None:
@@ -115,9 +121,9 @@ def test_s22_versions_are_found_by_tag_and_date(
 
 
 def test_s22_a_name_is_one_image_s_in_an_account_and_region(
-    record_server: Server, ec2: Any, small_ami: str
+    record_server: Server, ec2: Any, small_ami_of: Callable[[str], str]
 ) -> None:
-    source = api.launch(ec2, small_ami)
+    source = api.launch(ec2, small_ami_of(ACCOUNT))
     first = api.create_image(ec2, source["InstanceId"], "s22-name")
     with pytest.raises(ClientError) as refused:
         record_server.aws(
@@ -127,7 +133,7 @@ def test_s22_a_name_is_one_image_s_in_an_account_and_region(
     assert refused.value.code == "InvalidAMIName.Duplicate"
     assert first["ImageId"] in refused.value.text
     elsewhere = record_server.client(account="versions-too")
-    other = api.launch(elsewhere, small_ami)
+    other = api.launch(elsewhere, small_ami_of("versions-too"))
     api.create_image(elsewhere, other["InstanceId"], "s22-name")
     ec2.deregister_image(ImageId=first["ImageId"])
     api.create_image(ec2, source["InstanceId"], "s22-name")
