@@ -103,7 +103,7 @@ class App:
         )
         instances.adopt(svc)
         svc.jobs.launch()
-        registry.sweep(svc)
+        self._sweep_once()
         self._sweeper.start()
 
     def close(self) -> None:
@@ -134,10 +134,14 @@ class App:
     def _metadata_of(self, instance_id: InstanceId) -> Metadata | None:
         return metadata.metadata_of(self.services, instance_id)
 
+    def _sweep_once(self) -> None:
+        registry.sweep(self.services)
+        instances.purge(self.services)
+
     def _sweep(self) -> None:
         while not self._closing.wait(SWEEP_EVERY_S):
             try:
-                registry.sweep(self.services)
+                self._sweep_once()
             except Exception:  # noqa: BLE001, the sweep must outlive whatever one round meets
                 _log.exception("a sweep failed; the next one is in %s s", SWEEP_EVERY_S)
 

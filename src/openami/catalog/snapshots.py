@@ -82,6 +82,12 @@ def fetch_any(tx: Transaction, snapshot_id: SnapshotId) -> Snapshot | None:
     return found[0] if found else None
 
 
+def all_roots(tx: Transaction) -> set[str]:
+    """The contents that snapshots name: every one of them must be readable."""
+    query = select(snapshots.c.root).where(snapshots.c.root.is_not(None)).distinct()
+    return {str(root) for root in tx.scalars(query)}
+
+
 def pending(tx: Transaction) -> list[Snapshot]:
     return _found(tx, select(snapshots).where(C.state == SnapshotState.PENDING).order_by(C.id))
 

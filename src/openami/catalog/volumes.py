@@ -163,6 +163,12 @@ def fetch_any(tx: Transaction, volume_id: VolumeId) -> Volume | None:
     return found[0] if found else None
 
 
+def all_roots(tx: Transaction) -> set[str]:
+    """What volumes lie on: to be readable even where the snapshot is gone."""
+    query = select(volumes.c.root).where(volumes.c.root.is_not(None)).distinct()
+    return {str(root) for root in tx.scalars(query)}
+
+
 def in_state(tx: Transaction, *states: VolumeState) -> list[Volume]:
     """For sweeps: every volume of the host in one of the states."""
     return _found(tx, _query(C.state.in_(states)).order_by(C.id))

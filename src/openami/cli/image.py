@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from openami.catalog import images, snapshots
-from openami.catalog.catalog import Catalog
+from openami.catalog.catalog import Catalog, Transaction
 from openami.cli.command import CommandFailed, open_catalog, progress_to_stderr, say
 from openami.cli.operator_call import call
 from openami.diskimage import build_cache
 from openami.diskimage.errors import DiskImageError
 from openami.domain.ids import ImageId
-from openami.domain.image import ImageState
+from openami.domain.image import Image, ImageState
 from openami.settings import Settings
 
 POLL_S: Final = 0.1
@@ -96,17 +96,21 @@ def _await(catalog: Catalog, image_id: ImageId) -> None:
     while True:
         with catalog.read() as tx:
             image = images.fetch_any(tx, image_id)
-            devices = [each.ebs for each in image.block_device_mappings if each.ebs is not None]
-            parts = [
-                snapshots.fetch_any(tx, device.snapshot_id).progress_percent
-                for device in devices
-                if device.snapshot_id is not None
-            ]
+            if image is None:
+                raise CommandFailed(f"{image_id} was deregistered meanwhile")
+            show(_percent(tx, image), 100)
         if image.state is ImageState.AVAILABLE:
-            show(100, 100)
             return
         if image.state is not ImageState.PENDING:
             reason = image.state_reason.message if image.state_reason else image.state
             raise CommandFailed(f"the import failed: {reason}")
-        show(min(parts, default=0), 100)
         time.sleep(POLL_S)
+
+
+def _percent(tx: Transaction, image: Image) -> int:
+    """How much of the least complete snapshot of the image is stored."""
+    if image.state is ImageState.AVAILABLE:
+        return 100
+    ids = [each.ebs.snapshot_id for each in image.block_device_mappings if each.ebs is not None]
+    found = [snapshots.fetch_any(tx, each) for each in ids if each is not None]
+    return min((each.progress_percent for each in found if each is not None), default=0)

@@ -53,6 +53,8 @@ def run_export(settings: Settings, arguments: argparse.Namespace) -> int:
             snapshot = snapshots.fetch_any(tx, parse_snapshot_id(arguments.snapshot_id))
     except EC2Error as refused:
         raise CommandFailed(str(refused)) from refused
+    if snapshot is None:
+        raise CommandFailed(f"there is no snapshot {arguments.snapshot_id}")
     if snapshot.root is None:
         raise CommandFailed(f"{snapshot.id} is {snapshot.state}: it has no content to export")
     if arguments.file.exists():

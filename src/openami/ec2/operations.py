@@ -3,6 +3,37 @@
 from collections.abc import Mapping
 from typing import Final
 
+from openami.ec2 import (
+    console,
+    image_attributes,
+    images,
+    instance_attributes,
+    instance_types,
+    instances,
+    key_pairs,
+    network,
+    regions,
+    run_instances,
+    security_groups,
+    snapshots,
+    tags,
+    volumes,
+)
 from openami.ec2.operation import Operation
 
-OPERATIONS: Final[Mapping[str, Operation]] = {}
+OPERATIONS: Final[Mapping[str, Operation]] = {
+    **images.OPERATIONS,
+    **image_attributes.OPERATIONS,
+    **snapshots.OPERATIONS,
+    **volumes.OPERATIONS,
+    **tags.OPERATIONS,
+    **run_instances.OPERATIONS,
+    **instances.OPERATIONS,
+    **instance_attributes.OPERATIONS,
+    **instance_types.OPERATIONS,
+    **console.OPERATIONS,
+    **key_pairs.OPERATIONS,
+    **security_groups.OPERATIONS,
+    **network.OPERATIONS,
+    **regions.OPERATIONS,
+}

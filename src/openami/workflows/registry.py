@@ -14,6 +14,9 @@ from openami.workflows import (
     detach_volume,
     import_image,
     launch,
+    purge_images,
+    reboot_instance,
+    scratch,
     start_instance,
     stop_instance,
     terminate_instance,
@@ -23,6 +26,7 @@ _JOBS: Final[Sequence[Callable[[Services], Job]]] = (
     launch.job,
     start_instance.job,
     stop_instance.job,
+    reboot_instance.job,
     terminate_instance.job,
     create_volume.job,
     delete_volume.job,
@@ -38,6 +42,7 @@ _RESUMES: Final[Sequence[Callable[[Services], None]]] = (
     stop_instance.resume,
     launch.resume,
     start_instance.resume,
+    reboot_instance.resume,
     create_volume.resume,
     delete_volume.resume,
     attach_volume.resume,
@@ -45,6 +50,8 @@ _RESUMES: Final[Sequence[Callable[[Services], None]]] = (
     create_snapshot.resume,
     create_image.resume,
     import_image.resume,
+    purge_images.resume,
+    scratch.sweep,
 )
 
 

@@ -172,15 +172,19 @@ def upgrade() -> None:
         sa.Column("ebs_optimized", sa.Boolean(), nullable=False),
         sa.Column("monitoring", sa.Boolean(), nullable=False),
         sa.Column("source_dest_check", sa.Boolean(), nullable=False),
+        sa.Column("ena_support", sa.Boolean(), nullable=False),
+        sa.Column("associates_public_ip", sa.Boolean(), nullable=False),
+        sa.Column("cpu_credits", sa.String(length=16), nullable=True),
+        sa.Column("rebooting_for", sa.String(length=32), nullable=True),
         sa.Column("metadata_options", sa.Text(), nullable=False),
         sa.Column("ephemeral_disks", sa.Text(), nullable=False),
         sa.Column("state_reason", sa.Text(), nullable=True),
         sa.Column("state_transition_reason", sa.Text(), nullable=False),
         sa.Column("transitions", sa.Integer(), nullable=False),
         sa.Column("terminated_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("rebooting_for", sa.String(length=32), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_instance")),
         sa.UniqueConstraint("port_number", name=op.f("uq_instance_port_number")),
+        sa.UniqueConstraint("public_ip", name=op.f("uq_instance_public_ip")),
     )
     with op.batch_alter_table("instance", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_instance_image_id"), ["image_id"], unique=False)
