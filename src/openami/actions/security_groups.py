@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from openami.actions.network import default_network, ensure_default, everything
-from openami.catalog import security_groups, tags, vpcs
+from openami.catalog import security_groups, tags
 from openami.catalog.catalog import Transaction
 from openami.domain.caller import Caller
 from openami.domain.errors import EC2Error, SecurityGroupNotFound, VpcNotFound
@@ -79,7 +79,7 @@ def create_security_group(
 def delete_security_group(svc: Services, caller: Caller, named: GroupName) -> SecurityGroupId:
     """Raises DependencyViolation while an instance or another group's rule needs it."""
     with svc.catalog.begin() as tx:
-        group = _named(tx, caller, named)
+        group = _named(svc, tx, caller, named)
         if group.name == "default":
             raise EC2Error.of(
                 "CannotDelete",
@@ -104,7 +104,7 @@ def describe_security_groups(
     """By id; those in `asked` if there are any. Raises SecurityGroupNotFound."""
     default_network(svc, caller)  # its default group is there from the first look
     with svc.catalog.read() as tx:
-        wanted = {_named(tx, caller, each).id for each in asked}
+        wanted = {_named(svc, tx, caller, each).id for each in asked}
         if wanted:
             ids = Filter(name="group-id", values=tuple(wanted))
             conditions = (*conditions, ids)
@@ -165,7 +165,7 @@ def authorize(
 ) -> list[DescribedRule]:
     """Add rules, all or none. Raises InvalidPermission.Duplicate and what names a full group."""
     with svc.catalog.begin() as tx:
-        group = _named(tx, caller, named)
+        group = _named(svc, tx, caller, named)
         present = _of_direction(tx, group, egress=egress)
         made: list[SecurityGroupRule] = []
         for permission in _resolved(tx, caller, group, permissions):
@@ -229,7 +229,7 @@ def revoke(
 ) -> list[SecurityGroupRule]:
     """Remove the rules that say so. Raises InvalidPermission.NotFound if one is not there."""
     with svc.catalog.begin() as tx:
-        group = _named(tx, caller, named)
+        group = _named(svc, tx, caller, named)
         present = _of_direction(tx, group, egress=egress)
         gone: list[SecurityGroupRule] = []
         for permission in _resolved(tx, caller, group, permissions):
@@ -256,7 +256,7 @@ def revoke_by_id(
 ) -> list[SecurityGroupRule]:
     """Remove the rules of those ids. Raises InvalidSecurityGroupRuleId.NotFound."""
     with svc.catalog.begin() as tx:
-        group = _named(tx, caller, named)
+        group = _named(svc, tx, caller, named)
         gone = [rule for rule in _of_direction(tx, group, egress=egress) if rule.id in rule_ids]
         _check_all_found(rule_ids, gone)
         _remove(tx, gone)
@@ -278,11 +278,11 @@ def _of_direction(
     return [rule for rule in rules if rule.is_egress == egress]
 
 
-def _named(tx: Transaction, caller: Caller, named: GroupName) -> SecurityGroup:
+def _named(svc: Services, tx: Transaction, caller: Caller, named: GroupName) -> SecurityGroup:
     if named.id is not None:
         return security_groups.fetch_owned(tx, named.id, caller)
-    vpc = vpcs.find(tx, caller.account, caller.region)
-    found = None if vpc is None else security_groups.find_named(tx, vpc.id, named.name or "")
+    vpc, _ = ensure_default(svc, tx, caller)  # the group "default" is always there
+    found = security_groups.find_named(tx, vpc.id, named.name or "")
     if found is None:
         raise SecurityGroupNotFound(named.name or "")
     return found
