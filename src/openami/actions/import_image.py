@@ -44,15 +44,24 @@ def import_image(svc: Services, caller: Caller, asked: Import) -> ImageId:
         info = qemu_img.inspect(asked.path, asked.disk_format)
     except DiskImageError as failure:
         raise InvalidParameterValue(str(failure)) from failure
+    image_id = ImageId(svc.ids.new("ami"))
+    with svc.locks(image_id):  # the sweep takes a pending import without a job for a lost one
+        snapshot_id = _commit(svc, caller, asked, image_id, info.virtual_size_bytes)
+        workflow.start(svc, image_id, snapshot_id, asked.path, info.format)
+    return image_id
+
+
+def _commit(
+    svc: Services, caller: Caller, asked: Import, image_id: ImageId, size_bytes: int
+) -> SnapshotId:
     with svc.catalog.begin() as tx:
         check_name(tx, caller, asked.name)
-        image_id = ImageId(svc.ids.new("ami"))
         snapshot = Snapshot(
             id=SnapshotId(svc.ids.new("snap")),
             region=caller.region,
             owner=caller.account,
             volume_id=NO_VOLUME,
-            volume_size_gib=max(1, -(-info.virtual_size_bytes // GIB)),
+            volume_size_gib=max(1, -(-size_bytes // GIB)),
             state=SnapshotState.PENDING,
             started_at=svc.clock.now(),
             description=f"Created by openami image import for {image_id}",
@@ -60,8 +69,7 @@ def import_image(svc: Services, caller: Caller, asked: Import) -> ImageId:
         snapshots.add(tx, snapshot)
         ingests.begin(tx, snapshot.id, snapshot.started_at)
         images.add(tx, _image(caller, asked, image_id, snapshot))
-    workflow.start(svc, image_id, snapshot.id, asked.path, info.format)
-    return image_id
+    return snapshot.id
 
 
 def _image(caller: Caller, asked: Import, image_id: ImageId, snapshot: Snapshot) -> Image:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -21,8 +20,6 @@ from openami.services import Services
 from openami.workflows import scratch
 
 NAME: Final = "import_image"
-UNSTARTED_AFTER: Final = timedelta(minutes=1)
-"""A pending import without a job is given up when it is this old: which file it was is lost."""
 
 
 def start(
@@ -41,13 +38,16 @@ def start(
 
 
 def resume(svc: Services) -> None:
-    """Fail the imports that a crash cut off between their commit and the start of their job."""
+    """Fail the imports that a crash cut off between their commit and the start of their job.
+
+    Which file it was is lost. One that is beginning now holds the lock until its job is known.
+    """
     with svc.catalog.read() as tx:
         waiting = [image for image in images.pending(tx) if image.source_instance_id is None]
     for image in waiting:
-        old = svc.clock.now() - image.created_at > UNSTARTED_AFTER
-        if old and not svc.jobs.known(f"{NAME}:{image.id}"):
-            _fail(svc, image.id, "the server stopped before the import began")
+        with svc.locks(image.id):
+            if not svc.jobs.known(f"{NAME}:{image.id}"):
+                _fail(svc, image.id, "the server stopped before the import began")
 
 
 def job(svc: Services) -> Job:
