@@ -11,6 +11,7 @@ from openami.domain.ids import ImageId, SnapshotId
 from openami.domain.image import ImageState
 from openami.services import Services
 from openami.workflows import purge_images
+from support.asking import a_bootable_image, a_running_instance, ask, filtered, put, refused
 from support.builders import (
     ALICE,
     BOB,
@@ -23,7 +24,6 @@ from support.builders import (
     a_snapshot,
     an_image,
 )
-from support.calls import a_bootable_image, a_running_instance, ask, filtered, put, refused
 from support.fakes import StoppedClock, services
 
 OTHER = ImageId("ami-00000000000000002")

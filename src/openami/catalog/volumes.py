@@ -31,13 +31,18 @@ _LINK: Final = attachments.c.volume_id == C.id
 _PREFIX: Final = "attachment_"
 
 FILTERS: Final[Mapping[str, Condition]] = {
-    "attachment.attach-time": filters.child(_LINK, filters.iso_instant(attachments.c.attached_at)),
-    "attachment.delete-on-termination": filters.child(
-        _LINK, case((attachments.c.delete_on_termination, "true"), else_="false")
+    # A query for volumes joins their attachments, so these are columns of its rows.
+    "attachment.attach-time": filters.instant(attachments.c.attached_at),
+    "attachment.delete-on-termination": filters.column(
+        case(
+            (attachments.c.delete_on_termination.is_(None), None),
+            (attachments.c.delete_on_termination, "true"),
+            else_="false",
+        )
     ),
-    "attachment.device": filters.child(_LINK, attachments.c.device_name),
-    "attachment.instance-id": filters.child(_LINK, attachments.c.instance_id),
-    "attachment.status": filters.child(_LINK, attachments.c.state),
+    "attachment.device": filters.column(attachments.c.device_name),
+    "attachment.instance-id": filters.column(attachments.c.instance_id),
+    "attachment.status": filters.column(attachments.c.state),
     "availability-zone": filters.column(C.availability_zone),
     "create-time": filters.instant(C.created_at),
     "encrypted": filters.column(literal("false")),
@@ -68,7 +73,7 @@ STATUS_FILTERS: Final[Mapping[str, Condition]] = {
             *("event.event-type", "event.not-after", "event.not-before"),
         )
     },
-    "attachment-status.instance-id": filters.child(_LINK, attachments.c.instance_id),
+    "attachment-status.instance-id": filters.column(attachments.c.instance_id),
     "availability-zone": filters.column(C.availability_zone),
     "volume-status.details-name": filters.column(literal("io-enabled")),
     "volume-status.details-status": filters.column(

@@ -1,0 +1,32 @@
+"""What is on the disks of the tests' volumes and snapshots."""
+
+from openami.blockstore.manifest import Manifests
+from openami.catalog import snapshots
+from openami.domain.ids import SnapshotId, VolumeId
+from openami.domain.manifest import Root
+from openami.services import Services
+from support.blocks import qemu_io
+
+
+def write_volume(svc: Services, volume_id: str, block: int, sign: str) -> None:
+    """Fill one block of the volume with a sign, as its guest's QEMU would."""
+    overlay, _base = svc.volumes.paths(VolumeId(volume_id))
+    qemu_io(overlay, [f"write -P {ord(sign)} {block * 512}k 512k"])
+
+
+def snapshot_blocks(svc: Services, snapshot_id: str) -> dict[int, str]:
+    """Block index → the sign it is filled with, of a completed snapshot."""
+    with svc.catalog.read() as tx:
+        snapshot = snapshots.fetch_any(tx, SnapshotId(snapshot_id))
+    assert snapshot is not None
+    assert snapshot.root is not None, f"{snapshot_id} is {snapshot.state}: {snapshot.state_message}"
+    return blocks_of(svc, Root.from_text(snapshot.root))
+
+
+def blocks_of(svc: Services, root: Root) -> dict[int, str]:
+    found: dict[int, str] = {}
+    for index, digest in Manifests(svc.chunks).iterate(root):
+        block = svc.chunks.get(digest)
+        assert block == block[:1] * len(block)
+        found[index] = block[:1].decode()
+    return found
