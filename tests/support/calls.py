@@ -1,82 +1,54 @@
-"""Operations called as the pipeline calls them, without HTTP: wire names in, wire names out."""
+"""Call an EC2 operation as the front door does, without HTTP; every answer must serialise."""
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from openami.catalog import accounts, images, snapshots, volumes
-from openami.domain.account import Account
+from openami.catalog import images, snapshots
+from openami.domain.caller import Caller
 from openami.domain.errors import EC2Error
-from openami.domain.ids import AccountId, Region
-from openami.domain.image import Image
-from openami.domain.snapshot import Snapshot
-from openami.domain.volume import Volume
-from openami.ec2 import image_attributes
 from openami.ec2.operations import OPERATIONS
 from openami.services import Services
-from support.builders import ALICE, HERE, a_caller, a_snapshot, an_image
-
-_ALL = {**image_attributes.OPERATIONS, **OPERATIONS}
-
-
-def ask(
-    svc: Services, operation: str, account: AccountId = ALICE, region: Region = HERE, **request: Any
-) -> dict[str, Any]:
-    """The answer of an operation. Raises EC2Error."""
-    return dict(_ALL[operation](svc, a_caller(account, region), request))
+from openami.wire import xml
+from support.builders import IMAGE, a_caller, a_snapshot, an_image
 
 
-@contextmanager
-def refused(code: str, *words: str) -> Generator[None]:
-    """The block must be refused with this code and a sentence that has these words."""
+def call(svc: Services, operation: str, caller: Caller | None = None, **request: Any) -> Any:
+    answer = OPERATIONS[operation](svc, caller or a_caller(), request)
+    xml.serialize("ec2", operation, answer, "req-1")
+    return answer
+
+
+def refused(svc: Services, operation: str, caller: Caller | None = None, **request: Any) -> str:
+    """The code of the refusal."""
     with pytest.raises(EC2Error) as caught:
-        yield
-    assert caught.value.code == code, f"{caught.value.code}: {caught.value}"
-    for word in words:
-        assert word in str(caught.value)
+        call(svc, operation, caller, **request)
+    return caught.value.code
 
 
-def put(svc: Services, *nouns: Image | Snapshot | Volume) -> None:
-    """Write nouns into the catalog as they are."""
+def add_image(svc: Services, **but: Any) -> None:
+    """An image that anybody of the account can launch, with its snapshot."""
     with svc.catalog.begin() as tx:
-        for noun in nouns:
-            match noun:
-                case Image():
-                    images.add(tx, noun)
-                case Snapshot():
-                    snapshots.add(tx, noun)
-                case Volume():
-                    volumes.add(tx, noun)
+        if snapshots.fetch_any(tx, a_snapshot().id) is None:
+            snapshots.add(tx, a_snapshot())
+        images.add(tx, an_image(**but))
 
 
-def put_accounts(svc: Services, *ids: AccountId) -> None:
-    with svc.catalog.begin() as tx:
-        for each in ids:
-            accounts.add(tx, Account(id=each, name=f"account {each}", created_at=svc.clock.now()))
+def launch(svc: Services, caller: Caller | None = None, **more: Any) -> Any:
+    """RunInstances of IMAGE; the reservation."""
+    asked = {"ImageId": IMAGE, "InstanceType": "t3.micro", "MinCount": 1, "MaxCount": 1} | more
+    return call(svc, "RunInstances", caller, **asked)
 
 
-def filtered(name: str, *values: str) -> list[dict[str, Any]]:
-    return [{"Name": name, "Values": list(values)}]
+def launched(svc: Services, caller: Caller | None = None, **more: Any) -> str:
+    """The id of one new instance."""
+    return launch(svc, caller, **more)["Instances"][0]["InstanceId"]
 
 
-def a_bootable_image(svc: Services) -> Image:
-    """An image of the tests, with its snapshot, in the catalog."""
-    image = an_image(boot_mode="legacy-bios")
-    put(svc, a_snapshot(), image)
-    return image
+def instance(svc: Services, instance_id: str, caller: Caller | None = None) -> Any:
+    found = call(svc, "DescribeInstances", caller, InstanceIds=[instance_id])
+    return found["Reservations"][0]["Instances"][0]
 
 
-def a_running_instance(svc: Services, **request: Any) -> str:
-    """The id of an instance of the image, launched."""
-    answer = ask(
-        svc,
-        "RunInstances",
-        ImageId=an_image().id,
-        InstanceType="t3.micro",
-        MinCount=1,
-        MaxCount=1,
-        **request,
-    )
-    return str(answer["Instances"][0]["InstanceId"])
+def state(svc: Services, instance_id: str) -> str:
+    return str(instance(svc, instance_id)["State"]["Name"])
