@@ -174,3 +174,34 @@ def ports_of(*machines: Machine) -> Mapping[InstanceId, Port]:
 def qcow2_backing_name_bytes(path: Path) -> int:
     with path.open("rb") as file:
         return struct.unpack_from(">I", file.read(32), 16)[0]
+
+
+def a_counting_sector() -> bytes:
+    """A guest that writes a growing number to one disk, then to the other, for ever.
+
+    The number is a sector's first four bytes; number n goes to sector 1024 * (n % 8 + 1), so
+    to another 512 KiB block each time. A dot on the console is a round; "!" is an error.
+
+        again:  inc dword [0x8000]; mov ax,[0x8000]; and ax,7; inc ax; shl ax,10; mov [lba],ax
+                mov dl,0x80; call store; mov dl,0x81; call store
+                mov dx,0x3f8; mov al,'.'; out dx,al; jmp again
+        store:  mov ax,0x4300; mov si,packet; int 0x13; jc failed; ret      (BIOS: write)
+        failed: mov dx,0x3f8; mov al,'!'; out dx,al; hlt; jmp failed
+        packet: db 16,0; dw 1,0x8000,0; lba: dq 0
+    """
+    return (
+        bytes.fromhex(
+            "31c08ed88ec08ed0bc007c66ff060080a1008083e00740c1e00aa34b7cb280e80d00b281e80800baf803b02e"
+            "eeebdcb80043be437ccd137201c3baf803b021eef4ebf710000100008000000000000000000000"
+        ).ljust(510, b"\0")
+        + b"\x55\xaa"
+    )
+
+
+def the_newest_number(blocks: Mapping[int, bytes]) -> int:
+    """What a counting guest wrote last to a disk. Fails if an older number should be newer."""
+    written = {index: struct.unpack_from("<I", block)[0] for index, block in blocks.items()}
+    newest = max(written.values())
+    for number in range(max(1, newest - 7), newest + 1):
+        assert written[number % 8 + 1] == number, f"{number} is missing in {written}"
+    return newest

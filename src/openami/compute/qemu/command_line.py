@@ -59,7 +59,7 @@ def command_line(machine: Machine, accelerator: str, given: Descriptors) -> list
         *("-nodefaults", "-no-user-config", "-sandbox", _SANDBOX, "-display", "none"),
         *("-machine", _machine_type(machine), *_ACCELERATOR[accelerator]),
         *("-smp", str(machine.vcpus), "-m", f"{machine.memory_mib}M", "-rtc", "base=utc"),
-        *("-boot", "strict=on", *_smbios(machine)),
+        *_smbios(machine),
         *("-chardev", f"socket,id=monitor,fd={given.monitor},server=on,wait=off"),
         *("-mon", "chardev=monitor,mode=control"),
         *("-add-fd", f"fd={given.console},set={_CONSOLE_SET},opaque=console"),

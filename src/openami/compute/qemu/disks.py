@@ -40,9 +40,12 @@ def open_disk(disk: Disk, opened: ExitStack) -> tuple[int, int | None]:
 def attach(monitor: Monitor, disk: Disk) -> None:
     """Plug the disk in; plugged in already is fine. Raises MachineFailed."""
     top = node_name(disk.serial)
-    if top in _nodes(monitor):
-        if device_name(disk.serial) in _devices(monitor):
-            return
+    nodes, plugged = _nodes(monitor), device_name(disk.serial) in _devices(monitor)
+    if plugged and top in nodes:
+        return
+    if plugged:
+        raise MachineFailed(f"the guest still holds on to the device of {disk.serial}")
+    if top in nodes or _void(disk.serial) in nodes:
         _close(monitor, disk.serial)
     with ExitStack() as opened:
         overlay, base = open_disk(disk, opened)
@@ -60,7 +63,7 @@ def attach(monitor: Monitor, disk: Disk) -> None:
 def detach(monitor: Monitor, volume_id: VolumeId, *, force: bool) -> bool:
     """Unplug the disk and close it; True when both are done. Raises MachineFailed."""
     serial = disk_serial(volume_id)
-    if not _unplugged(monitor, serial):
+    if node_name(serial) in _nodes(monitor) and not _unplugged(monitor, serial):
         if not force:
             return False
         _take_away(monitor, serial)
@@ -145,7 +148,7 @@ def _take_away(monitor: Monitor, serial: str) -> None:
 
     Errors would be more like EC2, but the device pauses the machine at an error.
     """
-    void, top = f"void-{serial}", node_name(serial)
+    void, top = _void(serial), node_name(serial)
     nodes = _nodes(monitor)
     if top not in nodes:
         return
@@ -158,13 +161,17 @@ def _take_away(monitor: Monitor, serial: str) -> None:
 
 
 def _close(monitor: Monitor, serial: str) -> None:
-    top, void = node_name(serial), f"void-{serial}"
+    top, void = node_name(serial), _void(serial)
     nodes = _nodes(monitor)
     if top in nodes:
         monitor.ask("blockdev-del", {"node-name": top})
     monitor.take_back(top)
     if void in nodes and device_name(serial) not in _devices(monitor):
         monitor.ask("blockdev-del", {"node-name": void})
+
+
+def _void(serial: str) -> str:
+    return f"void-{serial}"
 
 
 def _target(serial: str) -> str:

@@ -136,7 +136,7 @@ def _groups(groups: Sequence[int]) -> str:
 def _leaking(keep: list[int]) -> list[int]:
     """Descriptors that the new process would get by an accident of whoever started us."""
     leaking: list[int] = []
-    for one in map(int, os.listdir("/proc/self/fd")):
+    for one in (int(path.name) for path in Path("/proc/self/fd").iterdir()):
         with suppress(OSError):  # the listing's own, or closed by another thread
             if one > 2 and one not in keep and os.get_inheritable(one):
                 leaking.append(one)

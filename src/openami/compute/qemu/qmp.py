@@ -88,6 +88,8 @@ class Monitor:
         self._expected: list[Expected] = []
         self._expected_guard = threading.Lock()
         self._one_descriptor_at_a_time = asyncio.Lock()
+        # The library breaks when it is told to disconnect twice at once, or while it connects.
+        self._one_change_at_a_time = asyncio.Lock()
 
     def connect(self, connection: socket.socket, timeout_s: float = _TIMEOUT_S) -> None:
         """Greet the machine on a connected socket, which is ours from here. MachineFailed."""
@@ -142,11 +144,8 @@ class Monitor:
 
     async def disconnect(self) -> None:
         """From the loop's own thread."""
-        if self._listening is not None:
-            self._listening.cancel()
-        # The connection may have broken in any way the machine liked; it is over now.
-        with suppress(QMPError, OSError, EOFError):
-            await self._client.disconnect()
+        async with self._one_change_at_a_time:
+            await self._disconnect()
 
     def _wait(self, what: str, work: Coroutine[Any, Any, T], timeout_s: float) -> T:
         pending = self._loop.submit(work)
@@ -163,9 +162,17 @@ class Monitor:
             ) from broken
 
     async def _connect(self, connection: socket.socket) -> None:
-        await self.disconnect()
-        await self._client.connect(connection)
-        self._listening = asyncio.create_task(self._listen())
+        async with self._one_change_at_a_time:
+            await self._disconnect()
+            await self._client.connect(connection)
+            self._listening = asyncio.create_task(self._listen())
+
+    async def _disconnect(self) -> None:
+        if self._listening is not None:
+            self._listening.cancel()
+        # The connection may have broken in any way the machine liked; it is over now.
+        with suppress(QMPError, OSError, EOFError):
+            await self._client.disconnect()
 
     async def _execute(self, command: str, arguments: Mapping[str, object] | None) -> object:
         return await self._client.execute(command, arguments)

@@ -52,6 +52,7 @@ class RunningMachine:
         self._waits_for_disk = False
         self._next_resume = 0.0
         self._punched_until = 0
+        self._console_is_loose = False
         loop.call(self._watch)
 
     def connect(self, timeout_s: float) -> None:
@@ -93,7 +94,9 @@ class RunningMachine:
         try:
             self._punched_until = console.give_back_space(self.files.console, self._punched_until)
         except OSError as wrong:
-            _log.warning("the console of %s grows without bounds: %s", self.instance_id, wrong)
+            if not self._console_is_loose:
+                _log.warning("the console of %s has no bounds: %s", self.instance_id, wrong)
+            self._console_is_loose = True
         if self._waits_for_disk and time.monotonic() >= self._next_resume:
             self._next_resume = time.monotonic() + _RESUME_EVERY_S
             await self.monitor.order("cont")
@@ -142,9 +145,11 @@ class RunningMachine:
         self._loop.loop.create_task(self._finish(status))
 
     async def _finish(self, status: str) -> None:
-        with suppress(TimeoutError):
-            await self.monitor.drained(_LAST_WORDS_S)
-        self.reason = self.reason or status
-        await self.monitor.disconnect()
-        self.exited.set()
-        self._on_end(self)
+        try:
+            with suppress(TimeoutError):
+                await self.monitor.drained(_LAST_WORDS_S)
+            await self.monitor.disconnect()
+        finally:
+            self.reason = self.reason or status
+            self.exited.set()
+            self._on_end(self)
