@@ -17,7 +17,7 @@ from openami.ec2 import image_attributes
 from openami.ec2.operations import OPERATIONS
 from openami.services import Services
 from openami.wire import xml
-from support.builders import ALICE, HERE, a_caller, a_snapshot, an_image
+from support.builders import ALICE, HERE, IMAGE, a_caller, a_snapshot, an_image
 
 _ALL = {**image_attributes.OPERATIONS, **OPERATIONS}
 
@@ -74,13 +74,6 @@ def a_bootable_image(svc: Services) -> Image:
 
 def a_running_instance(svc: Services, **request: Any) -> str:
     """The id of an instance of the image, launched."""
-    answer = ask(
-        svc,
-        "RunInstances",
-        ImageId=an_image().id,
-        InstanceType="t3.micro",
-        MinCount=1,
-        MaxCount=1,
-        **request,
-    )
+    given: dict[str, Any] = {"ImageId": IMAGE, "InstanceType": "t3.micro"}
+    answer = ask(svc, "RunInstances", **(given | request), MinCount=1, MaxCount=1)
     return str(answer["Instances"][0]["InstanceId"])

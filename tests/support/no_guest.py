@@ -1,5 +1,8 @@
 """Drivers for the moments in which a guest or a host does not do what it is asked."""
 
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
 from openami.compute.driver import Machine, MachineFailed
 from openami.compute.record.driver import RecordDriver
 from openami.domain.ids import InstanceId, VolumeId
@@ -21,3 +24,23 @@ class BrokenHost(RecordDriver):
         if self.broken:
             raise MachineFailed("the host is out of memory")
         super().start(machine)
+
+
+class WatchedDriver(RecordDriver):
+    """Tells what was asked of it; `on_press` happens when a guest is asked to shut down."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.presses = 0
+        self.copied: list[set[VolumeId]] = []
+        self.on_press: Callable[[], object] = lambda: None
+
+    def power_button(self, instance_id: InstanceId) -> None:
+        self.presses += 1
+        act, self.on_press = self.on_press, lambda: None
+        act()
+        super().power_button(instance_id)
+
+    def copy_disks(self, instance_id: InstanceId, targets: Mapping[VolumeId, Path]) -> None:
+        self.copied.append(set(targets))
+        super().copy_disks(instance_id, targets)

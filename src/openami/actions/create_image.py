@@ -129,17 +129,26 @@ def _planned(
         )
         filled[snapshot.id] = volume.id
         mappings.append(_mapping(device_name, volume, snapshot.id, override))
-    for disk in instance.ephemeral_disks:
-        if disk.device_name not in overrides:
-            mappings.append(
-                BlockDeviceMapping(device_name=disk.device_name, virtual_name=disk.virtual_name)
-            )
+    taken = {device_name for device_name, _ in attached} | set(overrides)
+    mappings += [each for each in _ephemeral(tx, instance) if each.device_name not in taken]
     mappings += [
         image_actions.resolved(tx, caller, override, instance.root_device_name)
         for override in overrides.values()
         if not override.no_device
     ]
     return _Plan(mappings=tuple(mappings), filled=filled)
+
+
+def _ephemeral(tx: Transaction, instance: Instance) -> list[BlockDeviceMapping]:
+    """The instance's instance-store disks; mapped for types that have some, also if it has none."""
+    source = images.fetch_any(tx, instance.image_id)
+    mapped = source.block_device_mappings if source is not None else ()
+    found = {each.device_name: each for each in mapped if each.virtual_name is not None}
+    for disk in instance.ephemeral_disks:
+        found[disk.device_name] = BlockDeviceMapping(
+            device_name=disk.device_name, virtual_name=disk.virtual_name
+        )
+    return list(found.values())
 
 
 def _root_first(instance: Instance, attached: Sequence[Volume]) -> list[tuple[str, Volume]]:

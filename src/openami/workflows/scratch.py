@@ -78,23 +78,33 @@ def take(svc: Services, owner: str, wanted: Mapping[SnapshotId, VolumeId]) -> No
     All volumes are of one instance, or the only one is of none. Raises GiveUp when a volume
     or its instance is gone, MachineFailed, StoreFull.
     """
-    directory = home(svc, owner)
+    targets = {
+        volume_id: home(svc, owner) / f"{snapshot_id}.qcow2"
+        for snapshot_id, volume_id in wanted.items()
+    }
     with _held(svc, wanted) as (its_volumes, instance_id):
         if found(svc, owner) is not None:
             return
-        shutil.rmtree(directory, ignore_errors=True)
-        directory.mkdir(parents=True)
-        targets = {
-            volume_id: directory / f"{snapshot_id}.qcow2"
-            for snapshot_id, volume_id in wanted.items()
-        }
-        with full_disk_is_told(directory):
-            if instance_id is None or svc.compute.state(instance_id) is MachineState.ABSENT:
+        origins = {each: svc.volumes.origin(volume_id) for each, volume_id in wanted.items()}
+        if instance_id is None or svc.compute.state(instance_id) is MachineState.ABSENT:
+            with _filling(svc, owner, origins):
                 for volume in its_volumes:
                     _copy(svc.volumes.paths(volume.id)[0], targets[volume.id])
-            else:
-                svc.compute.copy_disks(instance_id, targets)
-            _finish(directory, {each: svc.volumes.origin(wanted[each]) for each in wanted})
+            return
+    # A copy of a running machine may take minutes, and nobody has to wait for it but the next.
+    with svc.locks(f"copies of {instance_id}"), _filling(svc, owner, origins):
+        svc.compute.copy_disks(instance_id, targets)
+
+
+@contextmanager
+def _filling(svc: Services, owner: str, origins: Mapping[SnapshotId, Origin]) -> Generator[None]:
+    """An empty directory for the copies, which counts as complete when the block has ended."""
+    directory = home(svc, owner)
+    drop(svc, owner)
+    directory.mkdir(parents=True)
+    with full_disk_is_told(directory):
+        yield
+        _finish(directory, origins)
 
 
 def store(svc: Services, owner: str, snapshot_id: SnapshotId) -> None:
@@ -205,7 +215,7 @@ def _copy_range(source: int, target: int, blocks: range, size_bytes: int) -> Non
         position += len(data)
 
 
-def _finish(directory: Path, copies: Mapping[str, Origin]) -> None:
+def _finish(directory: Path, copies: Mapping[SnapshotId, Origin]) -> None:
     """Make the copies durable, then say that they are all there."""
     for snapshot_id in copies:
         _sync(directory / f"{snapshot_id}.qcow2")
