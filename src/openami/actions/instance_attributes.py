@@ -60,7 +60,7 @@ def modify_instance_attribute(
     if before.security_group_ids != after.security_group_ids:
         machines.refresh(svc, [instance_id])
         machines.refresh_peers(
-            svc, {*before.security_group_ids, *after.security_group_ids}, instance_id
+            svc, {*before.security_group_ids, *after.security_group_ids}, [instance_id]
         )
 
 

@@ -47,17 +47,21 @@ def job(svc: Services) -> Job:
         steps=(
             ("create the volumes", lambda args: _each(svc, args, _create_volumes)),
             ("start the machines", lambda args: _each(svc, args, machines.bring_up)),
+            ("tell their peers", lambda args: _tell_peers(svc, args)),
         ),
         give_up=lambda args, reason: give_up(svc, args, reason),
     )
 
 
-def _pending(svc: Services, args: Args) -> list[Instance]:
+def _all(svc: Services, args: Args) -> list[Instance]:
     with svc.catalog.read() as tx:
-        found = instances.of_reservation(tx, ReservationId(str(args["reservation_id"])))
+        return instances.of_reservation(tx, ReservationId(str(args["reservation_id"])))
+
+
+def _pending(svc: Services, args: Args) -> list[Instance]:
     return [
         instance
-        for instance in found
+        for instance in _all(svc, args)
         if instance.state is InstanceState.PENDING and instance.transitions == 0
     ]
 
@@ -85,6 +89,13 @@ def _create_volumes(svc: Services, instance_id: InstanceId) -> None:
 
 def _root(volume: Volume) -> Root | None:
     return None if volume.root is None else Root.from_text(volume.root)
+
+
+def _tell_peers(svc: Services, args: Args) -> None:
+    """Machines that run already let the new addresses in; the new ones knew each other's."""
+    launched = _all(svc, args)
+    groups = {group for instance in launched for group in instance.security_group_ids}
+    machines.refresh_peers(svc, groups, {instance.id for instance in launched})
 
 
 def give_up(svc: Services, args: Args, reason: str) -> None:

@@ -6,7 +6,7 @@ Whoever starts or ends a machine holds `svc.locks(instance_id)`.
 
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -156,7 +156,6 @@ def bring_up(svc: Services, instance_id: InstanceId) -> None:
         machine = machine_of(svc, instance)
         svc.compute.start(machine)
         _commit_running(svc, instance_id, machine.port)
-    refresh_peers(svc, instance.security_group_ids, instance_id)
 
 
 def _commit_running(svc: Services, instance_id: InstanceId, port: Port) -> None:
@@ -228,9 +227,11 @@ def refresh(svc: Services, instance_ids: Iterable[InstanceId]) -> None:
             svc.compute.update_port(port)
 
 
-def refresh_peers(svc: Services, group_ids: Iterable[str], but: InstanceId | None = None) -> None:
-    """After the membership of groups changed: the machines whose rules name those groups."""
+def refresh_peers(
+    svc: Services, group_ids: Iterable[str], but: Collection[InstanceId] = ()
+) -> None:
+    """After an address came to groups or left them: the machines whose rules name the groups."""
     with svc.catalog.read() as tx:
         naming = security_groups.groups_that_name(tx, group_ids)
         peers = security_groups.running_members(tx, naming)
-    refresh(svc, [peer for peer in peers if peer != but])
+    refresh(svc, [peer for peer in peers if peer not in but])
