@@ -105,6 +105,7 @@ def test_stopped_instances_leave_their_memory_to_others(
     first = launched(svc)
     call(svc, "StopInstances", InstanceIds=[first])
     assert state(svc, launched(svc)) == "running"
+    assert refused(svc, "StartInstances", InstanceIds=[first]) == "InsufficientInstanceCapacity"
 
 
 def test_overcommitment_stretches_the_memory(tmp_path: Path) -> None:

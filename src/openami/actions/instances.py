@@ -1,12 +1,13 @@
 """Instances: what they are, and what moves them between their states."""
 
 import logging
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
-from openami.actions.run_instances import new_public_ip
+from openami.actions.run_instances import free_memory_mib, new_public_ip
 from openami.catalog import instances, security_groups, tags, volumes
 from openami.catalog.catalog import Transaction
 from openami.compute.driver import MachineState
@@ -18,6 +19,8 @@ from openami.domain.errors import (
 from openami.domain.filter import Filter, Page
 from openami.domain.ids import InstanceId
 from openami.domain.instance import Instance, InstanceEvent, InstanceState
+from openami.domain.instance_type import known_type
+from openami.domain.launch import check_capacity
 from openami.domain.state_reason import StateReason
 from openami.domain.volume import Volume
 from openami.jobs.engine import NotRunning
@@ -111,7 +114,11 @@ def reachable(svc: Services, instance_ids: Iterable[InstanceId]) -> set[Instance
 def start_instances(
     svc: Services, caller: Caller, instance_ids: Sequence[InstanceId]
 ) -> list[StateChange]:
-    """Start what is stopped. Raises IncorrectInstanceState for what is neither up nor stopped."""
+    """Start what is stopped, all or none.
+
+    Raises IncorrectInstanceState for what is neither up nor stopped, and
+    InsufficientInstanceCapacity when the host has not the memory now.
+    """
     starting: list[Instance] = []
     changes: list[StateChange] = []
     with svc.catalog.begin() as tx:
@@ -120,6 +127,7 @@ def start_instances(
                 changes.append(_change(instance, instance))
                 continue
             _require(instance, E.START, S.STOPPED)
+            check_capacity(known_type(instance.instance_type), 1, free_memory_mib(svc, tx))
             pending = replace(
                 instance.after(E.START),
                 launched_at=svc.clock.now(),
@@ -232,10 +240,12 @@ def _change(before: Instance, after: Instance) -> StateChange:
     return StateChange(instance_id=before.id, previous=before.state, current=after.state)
 
 
-def _wait(svc: Services, job_ids: Sequence[str], timeout_s: float | None = None) -> None:
+def _wait(svc: Services, job_ids: Sequence[str], at_most_s: float | None = None) -> None:
     """Let quick work end before the client looks: its waiter would sleep for 15 s (D19)."""
+    allowed_s = svc.settings.settle_timeout_s if at_most_s is None else at_most_s
+    deadline = time.monotonic() + allowed_s
     for job_id in job_ids:
-        svc.jobs.wait(job_id, svc.settings.settle_timeout_s if timeout_s is None else timeout_s)
+        svc.jobs.wait(job_id, max(0.0, deadline - time.monotonic()))
 
 
 def machine_ended(svc: Services, instance_id: InstanceId, reason: str) -> None:

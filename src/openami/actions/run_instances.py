@@ -138,7 +138,7 @@ def _plan(svc: Services, tx: Transaction, caller: Caller, launch: Launch) -> Pla
         launch=launch,
         image=image,
         kind=kind,
-        count=fitting_count(launch, kind, _free_mib(svc, tx)),
+        count=fitting_count(launch, kind, free_memory_mib(svc, tx)),
         vpc=vpc,
         subnet=subnet,
         group_ids=_groups(tx, caller, launch.place, vpc.id),
@@ -149,7 +149,8 @@ def _plan(svc: Services, tx: Transaction, caller: Caller, launch: Launch) -> Pla
     )
 
 
-def _free_mib(svc: Services, tx: Transaction) -> int | None:
+def free_memory_mib(svc: Services, tx: Transaction) -> int | None:
+    """What the host has left for machines; None if it has no limit."""
     capacity_mib = svc.compute.capacity_mib()
     if capacity_mib is None:
         return None

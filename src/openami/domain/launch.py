@@ -226,15 +226,18 @@ def fitting_count(launch: Launch, kind: InstanceType, free_mib: int | None) -> i
 
     Raises InsufficientInstanceCapacity if fewer than MinCount fit. `free_mib` None: no limit.
     """
+    check_capacity(kind, launch.min_count, free_mib)
     if free_mib is None:
         return launch.max_count
-    fitting = min(launch.max_count, max(0, free_mib) // kind.memory_mib)
-    if fitting < launch.min_count:
+    return min(launch.max_count, free_mib // kind.memory_mib)
+
+
+def check_capacity(kind: InstanceType, count: int, free_mib: int | None) -> None:
+    """Raises InsufficientInstanceCapacity unless `count` instances fit into the memory."""
+    if free_mib is not None and count * kind.memory_mib > free_mib:
         raise EC2Error.of(
             "InsufficientInstanceCapacity",
-            f"We currently do not have sufficient {kind.name} capacity: {launch.min_count}"
-            f" would need {launch.min_count * kind.memory_mib} MiB of memory and"
-            f" {max(0, free_mib)} MiB are free.",
+            f"We currently do not have sufficient {kind.name} capacity: {count} would need"
+            f" {count * kind.memory_mib} MiB of memory and {max(0, free_mib)} MiB are free.",
             status=500,
         )
-    return fitting
