@@ -21,6 +21,9 @@ from openami.compute.driver import MachineFailed
 REPLY_BYTES_MAX: Final = 4 << 20
 _TIMEOUT_S: Final = 10.0
 _EXPECTED_MAX: Final = 100
+# What the library raises when a machine breaks off, or says what is no QMP: too long a line,
+# no text, no JSON, JSON nested too deep.
+BROKEN: Final = (QMPError, OSError, EOFError, ValueError, RecursionError)
 T = TypeVar("T")
 
 OnEvent = Callable[[str, Mapping[str, Any]], None]
@@ -56,7 +59,7 @@ class EventLoop:
             self.loop.run_forever()
             for task in asyncio.all_tasks(self.loop):
                 task.cancel()
-                with suppress(asyncio.CancelledError, QMPError, OSError, EOFError):
+                with suppress(asyncio.CancelledError, *BROKEN):
                     self.loop.run_until_complete(task)
         finally:
             self.loop.close()
@@ -135,7 +138,7 @@ class Monitor:
 
     async def order(self, command: str) -> None:
         """From the loop's own thread: say it, and let the outcome show in events."""
-        with suppress(QMPError, TimeoutError):
+        with suppress(TimeoutError, *BROKEN):
             await asyncio.wait_for(self._client.execute(command), _TIMEOUT_S)
 
     def close(self) -> None:
@@ -156,7 +159,7 @@ class Monitor:
             raise MachineFailed(f"{self._name}: no answer to {what} in {timeout_s:g} s") from late
         except ExecuteError as refused:
             raise MachineFailed(f"{self._name}: {what}: {str(refused)[:1000]}") from refused
-        except (QMPError, OSError, EOFError) as broken:
+        except BROKEN as broken:
             raise MachineFailed(
                 f"{self._name}: {what}: the monitor is gone: {broken!r}"
             ) from broken
@@ -171,7 +174,7 @@ class Monitor:
         if self._listening is not None:
             self._listening.cancel()
         # The connection may have broken in any way the machine liked; it is over now.
-        with suppress(QMPError, OSError, EOFError):
+        with suppress(*BROKEN):
             await self._client.disconnect()
 
     async def _execute(self, command: str, arguments: Mapping[str, object] | None) -> object:
