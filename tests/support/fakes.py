@@ -58,8 +58,12 @@ def services(
     settings: Settings | None = None,
     compute: ComputeDriver | None = None,
     jobs: Jobs = registry.jobs,
+    disturbed: Callable[[Services], Services] = lambda svc: svc,
 ) -> Services:
-    """Everything works and nothing lasts; every known job runs to its end when it is started."""
+    """Everything works and nothing lasts; every known job runs to its end when it is started.
+
+    `disturbed` may put something worse in the place of a service, before any job knows it.
+    """
     chunks = MemoryChunkStore()
     clock = StoppedClock()
     svc = Services(
@@ -73,6 +77,7 @@ def services(
         clock=clock,
         ids=CountingIds(),
     )
+    svc = disturbed(svc)
     for job in jobs(svc):
         svc.jobs.register(job)
     svc.jobs.launch()

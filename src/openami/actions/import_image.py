@@ -8,7 +8,7 @@ from typing import Any, Final
 from openami.actions.images import check_name
 from openami.catalog import accounts, images, ingests, snapshots
 from openami.diskimage import qemu_img
-from openami.diskimage.errors import DiskImageError
+from openami.diskimage.errors import DiskImageError, DiskRejected
 from openami.diskimage.formats import DiskFormat
 from openami.domain.block import GIB
 from openami.domain.block_device import BlockDeviceMapping, EbsDevice
@@ -42,7 +42,7 @@ def import_image(svc: Services, caller: Caller, asked: Import) -> ImageId:
         raise InvalidParameterValue(f"boot mode {asked.boot_mode!r}: {', '.join(BOOT_MODES)}")
     try:
         info = qemu_img.inspect(asked.path, asked.disk_format)
-    except DiskImageError as failure:
+    except (DiskImageError, DiskRejected) as failure:
         raise InvalidParameterValue(str(failure)) from failure
     image_id = ImageId(svc.ids.new("ami"))
     with svc.locks(image_id):  # the sweep takes a pending import without a job for a lost one

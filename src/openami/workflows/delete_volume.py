@@ -51,6 +51,7 @@ def _keep(svc: Services, args: Args) -> None:
         ]
     for snapshot in waiting:
         create_snapshot.copy(svc, snapshot.id, _id(args))
+        create_snapshot.start(svc, snapshot)  # without it the sweep takes the copy for a leftover
 
 
 def _remove(svc: Services, args: Args) -> None:

@@ -9,7 +9,7 @@ from openami.blockstore.ingest import SourceChanged, ingest_file
 from openami.blockstore.store import StoreFull
 from openami.catalog import images, snapshots
 from openami.diskimage import qemu_img
-from openami.diskimage.errors import DiskImageError
+from openami.diskimage.errors import DiskImageError, DiskRejected
 from openami.diskimage.formats import DiskFormat
 from openami.domain.ids import ImageId, SnapshotId
 from openami.domain.image import Image, ImageEvent, ImageState
@@ -86,7 +86,7 @@ def _convert(svc: Services, args: Args) -> None:
     draft.unlink(missing_ok=True)  # of an attempt that died
     try:
         qemu_img.convert_to_raw(Path(str(args["path"])), DiskFormat(str(args["format"])), draft)
-    except DiskImageError as failure:
+    except (DiskImageError, DiskRejected) as failure:
         raise GiveUp(str(failure)) from failure
     draft.rename(raw)
 

@@ -78,6 +78,8 @@ def take(svc: Services, owner: str, wanted: Mapping[SnapshotId, VolumeId]) -> No
     All volumes are of one instance, or the only one is of none. Raises GiveUp when a volume
     or its instance is gone, MachineFailed, StoreFull.
     """
+    if found(svc, owner) is not None:
+        return
     targets = {
         volume_id: home(svc, owner) / f"{snapshot_id}.qcow2"
         for snapshot_id, volume_id in wanted.items()

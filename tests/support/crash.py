@@ -1,0 +1,168 @@
+"""Take the power away at every moment where it could matter, and see what comes of it.
+
+A moment is before and after every commit, every object that goes into the store, and every
+call to the host. What the engine had recorded by then is what the next launch knows.
+"""
+
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from openami.actions import instances
+from openami.blockstore.cache import BaseCache
+from openami.blockstore.store import ChunkStore, Kind, Writer
+from openami.blockstore.volumes import VolumeHost
+from openami.catalog.catalog import Catalog, Transaction
+from openami.compute.driver import Machine
+from openami.compute.record.driver import RecordDriver
+from openami.domain.block import Digest
+from openami.domain.ids import InstanceId, VolumeId
+from openami.services import Services
+from openami.workflows import registry
+from support.fakes import services
+
+
+class PowerCut(BaseException):
+    """Not an Exception: no handler may catch it, as none could catch the real thing."""
+
+
+class Fuse:
+    """Counts the moments, once it is armed, and cuts the power at the one numbered `at`."""
+
+    def __init__(self) -> None:
+        self.moments, self._at = 0, -1
+
+    def arm(self, at: int) -> None:
+        self.moments, self._at = 0, at
+
+    def moment(self) -> None:
+        self.moments += 1
+        if self.moments - 1 == self._at:
+            raise PowerCut
+
+
+class FusedCatalog(Catalog):
+    def __init__(self, real: Catalog, fuse: Fuse) -> None:
+        super().__init__(real.engine)
+        self._fuse = fuse
+
+    @contextmanager
+    def begin(self) -> Generator[Transaction]:
+        self._fuse.moment()
+        with super().begin() as tx:
+            yield tx
+        self._fuse.moment()  # committed, but nobody has been told
+
+
+class FusedWriter:
+    def __init__(self, real: Writer, fuse: Fuse) -> None:
+        self._real, self._fuse = real, fuse
+
+    def put(self, digest: Digest, framed: bytes, kind: Kind = Kind.CHUNK) -> None:
+        self._fuse.moment()
+        self._real.put(digest, framed, kind)
+
+    def commit(self) -> None:
+        self._fuse.moment()
+        self._real.commit()
+        self._fuse.moment()
+
+    def __enter__(self) -> Self:
+        self._real.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self._fuse.moment()
+        self._real.__exit__(kind, error, trace)
+
+
+class FusedChunkStore:
+    def __init__(self, real: ChunkStore, fuse: Fuse) -> None:
+        self._real, self._fuse = real, fuse
+        self.get, self.has, self.digests = real.get, real.has, real.digests
+        self.stored_bytes, self.delete = real.stored_bytes, real.delete
+        self.quarantine = real.quarantine
+
+    def writer(self) -> FusedWriter:
+        return FusedWriter(self._real.writer(), self._fuse)
+
+
+class FusedDriver(RecordDriver):
+    def __init__(self, directory: Path, fuse: Fuse) -> None:
+        super().__init__(directory)
+        self._fuse = fuse
+
+    def start(self, machine: Machine) -> None:
+        self._fuse.moment()
+        super().start(machine)
+        self._fuse.moment()
+
+    def power_button(self, instance_id: InstanceId) -> None:
+        self._fuse.moment()
+        super().power_button(instance_id)
+        self._fuse.moment()
+
+    def copy_disks(self, instance_id: InstanceId, targets: Mapping[VolumeId, Path]) -> None:
+        self._fuse.moment()
+        super().copy_disks(instance_id, targets)
+        self._fuse.moment()
+
+
+def fused_services(tmp_path: Path, fuse: Fuse) -> Services:
+    def fused(svc: Services) -> Services:
+        chunks = FusedChunkStore(svc.chunks, fuse)
+        cache = BaseCache(tmp_path / "cache", chunks)
+        return replace(
+            svc,
+            catalog=FusedCatalog(svc.catalog, fuse),
+            chunks=chunks,
+            volumes=VolumeHost(tmp_path / "volumes", cache, chunks),
+        )
+
+    compute = FusedDriver(tmp_path / "instances", fuse)
+    return services(tmp_path, compute=compute, disturbed=fused)
+
+
+def serve_again(svc: Services) -> None:
+    """What a server does when it starts after a crash, as app.py has it."""
+    svc.jobs.close()
+    instances.adopt(svc)
+    svc.jobs.launch()
+    registry.sweep(svc)
+
+
+def assert_survives(
+    tmp_path: Path,
+    begin: Callable[[Services], Callable[[], object]],
+    check_cut: Callable[[Services], None],
+    check_end: Callable[[Services], None],
+) -> int:
+    """Run what `begin` prepared once for every moment, with the power gone at that moment.
+
+    `check_cut` looks at what the crash left, `check_end` at what the next start made of it.
+    Returns how many moments there were, so that a test can see that it tested something.
+    """
+    at = 0
+    while True:
+        fuse = Fuse()
+        svc = fused_services(tmp_path / str(at), fuse)
+        act = begin(svc)
+        fuse.arm(at)
+        try:
+            act()
+        except PowerCut:
+            check_cut(svc)
+            serve_again(svc)
+        check_end(svc)
+        if fuse.moments <= at:
+            return at
+        at += 1

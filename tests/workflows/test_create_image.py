@@ -1,0 +1,82 @@
+"""An image of a running instance under a power cut at every moment."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from openami.catalog import images, ingests, instances
+from openami.compute.driver import MachineState
+from openami.domain.ids import ImageId, InstanceId
+from openami.domain.image import ImageState
+from openami.services import Services
+from support.asking import a_bootable_image, a_running_instance, ask
+from support.crash import assert_survives
+from support.disk_contents import snapshot_blocks, write_volume
+
+CONTENT = {"/dev/xvda": {3: "a"}, "/dev/sdf": {7: "b"}}
+
+
+def a_server(svc: Services) -> str:
+    """An instance with two disks, each with something of its own on it."""
+    a_bootable_image(svc)
+    data = [{"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 1}}]
+    instance_id = a_running_instance(svc, BlockDeviceMappings=data)
+    for volume in ask(svc, "DescribeVolumes")["Volumes"]:
+        for block, sign in CONTENT[volume["Attachments"][0]["Device"]].items():
+            write_volume(svc, volume["VolumeId"], block, sign)
+    return instance_id
+
+
+def made(svc: Services) -> list[str]:
+    answer = ask(svc, "DescribeImages", Filters=[{"Name": "name", "Values": ["web-2"]}])
+    return [each["ImageId"] for each in answer["Images"]]
+
+
+def assert_whole(svc: Services, image_id: str) -> None:
+    (told,) = ask(svc, "DescribeImages", ImageIds=[image_id])["Images"]
+    found = {
+        each["DeviceName"]: snapshot_blocks(svc, each["Ebs"]["SnapshotId"])
+        for each in told["BlockDeviceMappings"]
+    }
+    assert found == CONTENT
+
+
+def what_is_available_is_whole(svc: Services) -> None:
+    for image_id in made(svc):
+        with svc.catalog.read() as tx:
+            image = images.fetch_any(tx, ImageId(image_id))
+        assert image is not None
+        if image.state is ImageState.AVAILABLE:
+            assert_whole(svc, image_id)
+        else:
+            assert image.state is ImageState.PENDING
+
+
+def the_image_is_there_and_the_guest_is_back(svc: Services) -> None:
+    for image_id in made(svc):
+        assert_whole(svc, image_id)
+    (reservation,) = ask(svc, "DescribeInstances")["Reservations"]
+    (told,) = reservation["Instances"]
+    instance_id = InstanceId(told["InstanceId"])
+    assert told["State"]["Name"] == "running"
+    assert svc.compute.state(instance_id) is MachineState.RUNNING
+    with svc.catalog.read() as tx:
+        instance = instances.fetch_any(tx, instance_id)
+        assert instance is not None
+        assert instance.rebooting_for is None
+        assert ingests.all_active(tx) == []
+    directory = svc.settings.state_dir / "scratch"
+    assert not directory.exists() or list(directory.iterdir()) == []
+
+
+@pytest.mark.parametrize("no_reboot", [False, True])
+def test_an_image_survives_a_power_cut_at_any_moment(tmp_path: Path, no_reboot: bool) -> None:
+    def begin(svc: Services) -> Callable[[], object]:
+        given = {"InstanceId": a_server(svc), "Name": "web-2", "NoReboot": no_reboot}
+        return lambda: ask(svc, "CreateImage", **given)
+
+    moments = assert_survives(
+        tmp_path, begin, what_is_available_is_whole, the_image_is_there_and_the_guest_is_back
+    )
+    assert moments > 15
