@@ -53,8 +53,6 @@ def instance(described: DescribedInstance, as_state: InstanceState | None = None
     """One instance; `as_state` tells it in an earlier state (RunInstances answers `pending`)."""
     its = described.instance
     shown = as_state or its.state
-    kind = known_type(its.instance_type)
-    gone = shown is InstanceState.TERMINATED
     shape: Shape = {
         "InstanceId": its.id,
         "ImageId": its.image_id,
@@ -64,47 +62,63 @@ def instance(described: DescribedInstance, as_state: InstanceState | None = None
         "InstanceType": its.instance_type,
         "KeyName": its.key_name,
         "AmiLaunchIndex": its.launch_index,
-        "ProductCodes": [],
         "LaunchTime": its.launched_at,
         "Placement": {
             "AvailabilityZone": its.availability_zone,
             "GroupName": "",
             "Tenancy": "default",
         },
-        "Monitoring": {"State": "enabled" if its.monitoring else "disabled"},
         "Architecture": its.architecture,
-        "BlockDeviceMappings": [] if gone else _devices(described.volumes),
-        "ClientToken": its.client_token or "",
-        "EbsOptimized": its.ebs_optimized,
-        "EnaSupport": its.ena_support,
-        "Hypervisor": "xen",
-        "NetworkInterfaces": [] if gone else [network_interface(described)],
         "RootDeviceName": its.root_device_name,
-        "RootDeviceType": "ebs",
-        "SecurityGroups": [] if gone else groups(its, described.group_names),
+        "ClientToken": its.client_token or "",
         "Tags": tag_list(described.tags),
-        "VirtualizationType": "hvm",
-        "CpuOptions": {"CoreCount": kind.cores, "ThreadsPerCore": kind.threads_per_core},
-        "CapacityReservationSpecification": {"CapacityReservationPreference": "none"},
-        "HibernationOptions": {"Configured": False},
-        "EnclaveOptions": {"Enabled": False},
-        "MetadataOptions": metadata_options(its),
-        "PlatformDetails": PLATFORM,
-        "UsageOperation": USAGE_OPERATION,
-        "UsageOperationUpdateTime": its.first_launched_at,
-        "MaintenanceOptions": {"AutoRecovery": "default"},
         "BootMode": its.boot_mode,
         "CurrentInstanceBootMode": its.current_boot_mode,
-        # Clients that would connect to a name take the address when the name is empty.
-        "PublicDnsName": "",
-        "PrivateDnsName": "",
+        **_options(its),
+        **_SAME_FOR_ALL,
     }
-    return shape if gone else {**shape, **_place(its)}
+    if shown is InstanceState.TERMINATED:
+        nothing: list[Shape] = []
+        held = ("BlockDeviceMappings", "NetworkInterfaces", "SecurityGroups")
+        return {**shape, "PrivateDnsName": "", **dict.fromkeys(held, nothing)}
+    return {**shape, **_place(described)}
 
 
-def _place(its: Instance) -> Shape:
-    """What a terminated instance no longer has."""
+_SAME_FOR_ALL: Final[Mapping[str, Any]] = {
+    "ProductCodes": (),
+    "Hypervisor": "xen",
+    "RootDeviceType": "ebs",
+    "VirtualizationType": "hvm",
+    "PlatformDetails": PLATFORM,
+    "UsageOperation": USAGE_OPERATION,
+    "CapacityReservationSpecification": {"CapacityReservationPreference": "none"},
+    "HibernationOptions": {"Configured": False},
+    "EnclaveOptions": {"Enabled": False},
+    "MaintenanceOptions": {"AutoRecovery": "default"},
+    # Clients that would connect to a name take the address when the name is empty.
+    "PublicDnsName": "",
+}
+
+
+def _options(its: Instance) -> Shape:
+    kind = known_type(its.instance_type)
     return {
+        "Monitoring": {"State": "enabled" if its.monitoring else "disabled"},
+        "EbsOptimized": its.ebs_optimized,
+        "EnaSupport": its.ena_support,
+        "CpuOptions": {"CoreCount": kind.cores, "ThreadsPerCore": kind.threads_per_core},
+        "MetadataOptions": metadata_options(its),
+        "UsageOperationUpdateTime": its.first_launched_at,
+    }
+
+
+def _place(described: DescribedInstance) -> Shape:
+    """What a terminated instance no longer has."""
+    its = described.instance
+    return {
+        "BlockDeviceMappings": _devices(described.volumes),
+        "NetworkInterfaces": [network_interface(described)],
+        "SecurityGroups": groups(its, described.group_names),
         "PrivateDnsName": its.private_dns_name,
         "PrivateIpAddress": its.private_ip,
         "PublicIpAddress": its.public_ip,
