@@ -22,9 +22,10 @@ from openami.catalog.filters import Condition
 from openami.catalog.schema import attachments, volumes
 from openami.domain.caller import Caller
 from openami.domain.errors import VolumeNotFound
-from openami.domain.filter import Filter, Page
+from openami.domain.filter import Filter, Page, as_regex
 from openami.domain.ids import AccountId, InstanceId, Region, VolumeId
 from openami.domain.volume import Attachment, AttachmentState, Volume, VolumeState
+from openami.domain.zone import availability_zones, zone_id
 
 C: Final = volumes.c
 _LINK: Final = attachments.c.volume_id == C.id
@@ -214,7 +215,8 @@ def describe(
 ) -> list[Volume]:
     """The caller's volumes in the region, by id. Raises VolumeNotFound for ids not theirs."""
     mine = _of(caller.account, caller.region)
-    query = _query(mine, filters.where(conditions, known, C.id, caller.account))
+    by_name = [_by_zone_name(each, caller.region) for each in conditions]
+    query = _query(mine, filters.where(by_name, known, C.id, caller.account))
     if volume_ids:
         wanted = list(dict.fromkeys(volume_ids))
         found = set(tx.scalars(select(C.id).where(mine, C.id.in_(wanted))))
@@ -225,3 +227,16 @@ def describe(
     if page.after is not None:
         query = query.where(C.id > page.after)
     return _found(tx, query.order_by(C.id).limit(page.limit))
+
+
+def _by_zone_name(each: Filter, region: Region) -> Filter:
+    """A volume knows the name of its zone only; the ids follow from the names."""
+    if each.name != "availability-zone-id":
+        return each
+    patterns = [as_regex(value) for value in each.values]
+    zones = [
+        zone
+        for zone in availability_zones(region)
+        if any(pattern.fullmatch(zone_id(zone)) for pattern in patterns)
+    ]
+    return Filter(name="availability-zone", values=tuple(zones))
