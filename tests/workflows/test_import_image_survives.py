@@ -11,7 +11,7 @@ from openami.catalog import ingests
 from openami.domain.block import GIB
 from openami.jobs.engine import NotRunning
 from openami.services import Services
-from openami.workflows import import_image
+from openami.workflows import import_image, scratch
 from support.asking import ask, put_accounts, refused
 from support.blocks import a_disk, qemu_img
 from support.builders import ALICE, BOB
@@ -178,3 +178,22 @@ def test_an_import_survives_a_power_cut_at_any_moment(tmp_path: Path, disk_forma
         it_is_whole_or_failed_before_it_began,
     )
     assert moments > 8
+
+
+def test_a_conversion_that_died_is_begun_anew(tmp_path: Path) -> None:
+    svc = with_alice(tmp_path)
+    disk = tmp_path / "disk.qcow2"
+    qemu_img("convert", "-f", "raw", "-O", "qcow2", the_disk(tmp_path), disk)
+    svc.jobs.close()
+    with pytest.raises(NotRunning):
+        bring(svc, disk)
+    (image,) = ask(svc, "DescribeImages")["Images"]
+    home = scratch.home(svc, image["ImageId"])
+    home.mkdir(parents=True)
+    (home / ".disk.raw").write_bytes(b"torn")
+    svc.jobs.launch()
+    args = {"image_id": image["ImageId"], "snapshot_id": snapshot_of(image)}
+    given = {"path": str(disk), "format": "qcow2"}
+    svc.jobs.start(import_image.NAME, f"import_image:{image['ImageId']}", args | given)
+    assert snapshot_blocks(svc, snapshot_of(image)) == CONTENT
+    nothing_is_left(svc)
