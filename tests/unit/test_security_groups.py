@@ -136,7 +136,10 @@ def test_flat_parameters_and_protocol_numbers_are_understood(svc: Services) -> N
     group = _group(svc)
     call(
         *(svc, "AuthorizeSecurityGroupIngress"),
-        GroupName="web", IpProtocol="6", FromPort=80, ToPort=81,
+        GroupName="web",
+        IpProtocol="6",
+        FromPort=80,
+        ToPort=81,
         CidrIp="10.0.0.0/8",
     )
     (permission,) = _described(svc, group)["IpPermissions"]
@@ -204,7 +207,9 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
             ({**SSH, "IpRanges": [{"CidrIp": "300.0.0.0/8"}]}, "InvalidParameterValue"),
             ({**SSH, "FromPort": 99999}, "InvalidParameterValue"),
             ({**SSH, "ToPort": 21}, "InvalidParameterValue"),
-            ({**SSH, "IpProtocol": "sctp"}, "UnsupportedOperation"),
+            ({**SSH, "IpProtocol": "132"}, "UnsupportedOperation"),
+            ({**SSH, "IpProtocol": "sctp"}, "InvalidParameterValue"),
+            ({**SSH, "IpProtocol": "icmp", "FromPort": 300}, "InvalidParameterValue"),
             ({**SSH, "PrefixListIds": [{"PrefixListId": "pl-1"}]}, "UnsupportedOperation"),
             (
                 {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupName": "nobody's"}]},

@@ -11,7 +11,12 @@ from openami.domain.errors import EC2Error, SecurityGroupNotFound, VpcNotFound
 from openami.domain.filter import Filter, Page
 from openami.domain.ids import SecurityGroupId, SecurityGroupRuleId, VpcId
 from openami.domain.network import SecurityGroup, SecurityGroupRule
-from openami.domain.security_group import RULES_MAX, Permission, check_name
+from openami.domain.security_group import (
+    RULES_MAX,
+    Permission,
+    check_description,
+    check_name,
+)
 from openami.services import Services
 from openami.workflows import machines
 
@@ -53,6 +58,7 @@ def create_security_group(
 ) -> SecurityGroup:
     """A group that lets nothing in and everything out. Raises InvalidGroup.Duplicate."""
     check_name(name)
+    check_description(description)
     with svc.catalog.begin() as tx:
         vpc, _ = ensure_default(svc, tx, caller)
         if vpc_id is not None and vpc_id != vpc.id:

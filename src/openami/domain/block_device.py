@@ -8,7 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
-from openami.domain.errors import InvalidBlockDeviceMapping, InvalidParameterValue
+from openami.domain.errors import (
+    InvalidBlockDeviceMapping,
+    InvalidParameterCombination,
+    InvalidParameterValue,
+)
 from openami.domain.ids import SnapshotId
 
 T = TypeVar("T")
@@ -57,7 +61,7 @@ class BlockDeviceMapping:
 
 
 def checked_device_name(name: str) -> str:
-    """`name` if EC2 accepts it for a device, as `/dev/sda1`, `xvdb`, `/dev/xvdba`.
+    """`name` if AttachVolume accepts it, as `/dev/sda1`, `xvdb`, `/dev/xvdba`.
 
     https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/device_naming.html
     """
@@ -73,7 +77,10 @@ def checked(mappings: Sequence[BlockDeviceMapping]) -> tuple[BlockDeviceMapping,
     """The mappings, each well formed and no device named twice."""
     seen: set[str] = set()
     for mapping in mappings:
-        checked_device_name(mapping.device_name)
+        if not mapping.device_name:
+            raise InvalidBlockDeviceMapping("Missing device name")
+        if _DEVICE_NAME.fullmatch(mapping.device_name) is None:
+            raise InvalidBlockDeviceMapping(f"Invalid device name {mapping.device_name}")
         if mapping.device_name in seen:
             raise InvalidBlockDeviceMapping(
                 f"The device '{mapping.device_name}' is used in more than one block-device mapping"
@@ -120,7 +127,7 @@ def _check_performance(ebs: EbsDevice, volume_type: str, where: str) -> None:
     if ebs.iops is not None:
         limits = {"io1": (100, 64000), "io2": (100, 256000), "gp3": (3000, 80000)}.get(volume_type)
         if limits is None:
-            raise InvalidParameterValue(
+            raise InvalidParameterCombination(
                 f"The parameter iops is not supported for {volume_type} volumes{where}."
             )
         if not limits[0] <= ebs.iops <= limits[1]:
@@ -128,12 +135,12 @@ def _check_performance(ebs: EbsDevice, volume_type: str, where: str) -> None:
                 f"Volume iops of {ebs.iops}{where} is not between {limits[0]} and {limits[1]}."
             )
     elif volume_type in ("io1", "io2"):
-        raise InvalidParameterValue(
+        raise InvalidParameterCombination(
             f"The parameter iops must be specified for {volume_type} volumes{where}."
         )
     if ebs.throughput is not None:
         if volume_type != "gp3":
-            raise InvalidParameterValue(
+            raise InvalidParameterCombination(
                 f"The parameter throughput is not supported for {volume_type} volumes{where}."
             )
         if not 125 <= ebs.throughput <= 2000:

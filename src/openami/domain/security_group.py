@@ -12,6 +12,9 @@ from openami.domain.ids import SecurityGroupId
 from openami.domain.network import SecurityGroupRule
 
 NAME_CHARACTERS_MAX: Final = 255
+DESCRIPTION_CHARACTERS_MAX: Final = 255
+PROTOCOL_MAX: Final = 255
+ICMP_MAX: Final = 255
 RULES_MAX: Final = 60
 """Rules of one direction, as EC2's default quota."""
 
@@ -65,13 +68,18 @@ class Permission:
 
 
 def checked_protocol(text: str) -> str:
-    """The protocol under its one name. Raises UnsupportedOperation for the rare ones."""
+    """The protocol under its one name.
+
+    Raises UnsupportedOperation for the rare ones, InvalidParameterValue for what is none.
+    """
     known = _PROTOCOLS.get(text.lower())
-    if known is None:
+    if known is not None:
+        return known
+    if text.isdecimal() and int(text) <= PROTOCOL_MAX:
         raise UnsupportedOperation(
             f"The protocol '{text}' is not one of tcp, udp, icmp, icmpv6 and -1"
         )
-    return known
+    raise InvalidParameterValue(f"Invalid value '{text}' for IP protocol. Unknown protocol.")
 
 
 def checked_ports(protocol: str, first: int | None, last: int | None) -> tuple[int, int]:
@@ -79,7 +87,7 @@ def checked_ports(protocol: str, first: int | None, last: int | None) -> tuple[i
     if protocol == "-1":
         return -1, -1
     if protocol in ("icmp", "icmpv6"):
-        return -1 if first is None else first, -1 if last is None else last
+        return _icmp(first), _icmp(last)
     if first is None or last is None:
         raise InvalidParameterValue(
             f"Invalid value 'Must specify both from and to ports with {protocol.upper()}'"
@@ -90,6 +98,15 @@ def checked_ports(protocol: str, first: int | None, last: int | None) -> tuple[i
     if first > last:
         raise InvalidParameterValue(f"Invalid TCP/UDP port range ({first}:{last})")
     return first, last
+
+
+def _icmp(number: int | None) -> int:
+    """An ICMP type or code; -1 is every one."""
+    if number is None:
+        return -1
+    if not -1 <= number <= ICMP_MAX:
+        raise InvalidParameterValue(f"ICMP code/type ({number}) out of range")
+    return number
 
 
 def checked_cidr(text: str) -> str:
@@ -125,3 +142,12 @@ def check_name(name: str) -> None:
         )
     if name == "default":
         raise InvalidParameterValue("Cannot use reserved security group name: default")
+
+
+def check_description(description: str) -> None:
+    """https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSecurityGroup.html"""
+    if len(description) > DESCRIPTION_CHARACTERS_MAX or not description.isascii():
+        raise InvalidParameterValue(
+            f"Value ({description}) for parameter GroupDescription is invalid. A description has"
+            f" at most {DESCRIPTION_CHARACTERS_MAX} ASCII characters."
+        )

@@ -20,7 +20,12 @@ from openami.domain.ids import parse_instance_id, parse_security_group_id
 from openami.ec2 import instance_shapes
 from openami.ec2.operation import Operation, Request, Result, only, operation
 from openami.ec2.request import page, token_after
-from openami.ec2.run_instances import checked_user_data, metadata_change, shutdown_behavior
+from openami.ec2.run_instances import (
+    checked_user_data,
+    metadata_change,
+    shutdown_behavior,
+    user_data_of,
+)
 from openami.services import Services
 
 Shape = dict[str, Any]
@@ -109,7 +114,7 @@ def _in_new_spelling(request: Request) -> Request:
             raise InvalidParameterValue(f"Value ({value}) for parameter value is invalid.")
         value = value.lower() == "true"
     elif name == "userData":
-        value = base64.b64decode(value)
+        value = user_data_of(value) or b""
     return {**request, _OLD_SPELLING[name]: {"Value": value}}
 
 
