@@ -251,6 +251,7 @@ def test_an_instance_that_is_stopped_meanwhile_stays_stopped_and_the_image_is_ma
     assert instance(svc, instance_id)["State"]["Name"] == "stopped"
     ask(svc, "StartInstances", InstanceIds=[instance_id])
     assert instance(svc, instance_id)["State"]["Name"] == "running"
+    assert create(svc, instance_id, Name="another")["State"] == "available", "no reboot lingers"
 
 
 def test_a_guest_whose_machine_does_not_come_back_is_stopped_and_its_image_is_made(
