@@ -199,7 +199,7 @@ def _launched(demo: Demo, image_id: str, count: int) -> list[str]:
     user_data = demo.directory / "user-data.sh"
     user_data.write_text(USER_DATA)
     reservation = demo.aws(
-        f"ec2 run-instances --image-id {image_id} --instance-type t3.micro --count {count}"
+        f"ec2 run-instances --image-id {image_id} --instance-type t2.micro --count {count}"
         f" --key-name demo --user-data file://{user_data}"
     )
     ids = [instance["InstanceId"] for instance in reservation["Instances"]]

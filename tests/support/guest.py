@@ -44,7 +44,7 @@ class Guest:
             key.touch(0o600)
             key.write_text(made["KeyMaterial"])
             group = _group_with_ssh(ec2, key_name)
-            asked = {"InstanceType": "t3.micro", "MinCount": count, "MaxCount": count} | more
+            asked = {"InstanceType": "t2.micro", "MinCount": count, "MaxCount": count} | more
             reservation = ec2.run_instances(
                 ImageId=image_id, KeyName=key_name, SecurityGroupIds=[group], **asked
             )
