@@ -101,6 +101,7 @@ def _copy(svc: Services, args: Args) -> None:
 
 
 def _start_again(svc: Services, args: Args) -> None:
+    """StopInstances and TerminateInstances end the reboot: nobody waits for the machine then."""
     instance = _instance(svc, args)
     if instance is None or instance.rebooting_for != _image_id(args):
         return
@@ -108,16 +109,6 @@ def _start_again(svc: Services, args: Args) -> None:
         machines.run_again(svc, instance.id)
     except MachineFailed as failure:
         _leave_stopped(svc, instance.id, _image_id(args), str(failure))
-        return
-    _end_reboot(svc, instance.id, _image_id(args))
-
-
-def _end_reboot(svc: Services, instance_id: InstanceId, image_id: ImageId) -> None:
-    """For an instance that was stopped meanwhile: nobody waits for its machine."""
-    with svc.catalog.begin() as tx:
-        instance = instances.fetch_any(tx, instance_id)
-        if instance is not None and instance.rebooting_for == image_id:
-            instances.save(tx, replace(instance, rebooting_for=None))
 
 
 def _leave_stopped(svc: Services, instance_id: InstanceId, image_id: ImageId, why: str) -> None:
