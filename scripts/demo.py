@@ -133,7 +133,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         with (
-            # Machines run as users of their own, who must be able to walk to their disks.
+            # Not /tmp, which may be in memory: disks of several GiB live here.
             tempfile.TemporaryDirectory(prefix="openami-demo-", dir="/var/tmp") as directory,
             ExitStack() as stack,
         ):
@@ -145,7 +145,6 @@ def main() -> int:
 
 
 def _run(demo: Demo, stack: ExitStack) -> None:
-    demo.directory.chmod(0o711)
     demo.title("A state directory, an account, a server")
     for line in demo.openami("init").splitlines():
         print(line)

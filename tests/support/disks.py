@@ -7,8 +7,8 @@ from openami.diskimage.build_cache import built
 
 
 def cache_dir() -> Path:
-    """$OPENAMI_CACHE, or ~/.cache/openami."""
-    return Path(os.environ.get("OPENAMI_CACHE") or Path.home() / ".cache" / "openami")
+    """$OPENAMI_BUILD_CACHE, or ~/.cache/openami."""
+    return Path(os.environ.get("OPENAMI_BUILD_CACHE") or Path.home() / ".cache" / "openami")
 
 
 def tiny_disk() -> Path:

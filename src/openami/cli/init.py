@@ -50,9 +50,6 @@ def make_state_directory(settings: Settings) -> Catalog:
             (settings.state_dir / name).mkdir(exist_ok=True)
     except OSError as failed:
         raise CommandFailed(f"cannot make {settings.state_dir}: {failed.strerror}") from failed
-    # Machines run as users of their own: they walk to their disks but may not look around.
-    for name in ("", "cache", "volumes", "instances", "ephemeral"):
-        (settings.state_dir / name).chmod(0o711)
     catalog = Catalog.open(settings.state_dir / "catalog.sqlite")
     migrate.upgrade(catalog)
     return catalog
