@@ -17,6 +17,7 @@ import pytest
 
 from support.disks import debian_disk, tiny_disk
 from support.server import Server, serving
+from support.world import MINE, THEIRS, World, populated
 
 
 @contextmanager
@@ -39,7 +40,13 @@ def record_server() -> Generator[Server]:
 @pytest.fixture(scope="session")
 def qemu_server() -> Generator[Server]:
     """A server with real machines. Guests use less memory than their types promise."""
-    with _state_dir() as state_dir, serving(state_dir, "qemu", memory_overcommit="4") as server:
+    settings = {
+        "memory_overcommit": "4",
+        "vpc_pool": "10.93.0.0/16",  # not that of another server on the same host
+        "public_ip_pool": "127.93.0.0/16",
+        "first_machine_uid": "2930000",
+    }
+    with _state_dir() as state_dir, serving(state_dir, "qemu", **settings) as server:
         yield server
 
 
@@ -64,6 +71,20 @@ def small_ami_of(record_server: Server, small_disk: Path) -> Callable[[str], str
         return imported(record_server, small_disk, "small", account)
 
     return image_of
+
+
+@pytest.fixture(scope="session")
+def world(record_server: Server, small_ami_of: Callable[[str], str]) -> World:
+    """Something of everything, in two accounts, for requests that must change nothing of it."""
+    return populated(record_server, small_ami_of(MINE), small_ami_of(THEIRS))
+
+
+@pytest.fixture
+def unchanged(world: World) -> Generator[World]:
+    """The world, and an error if the test leaves anything on the server other than it was."""
+    world.changes()
+    yield world
+    assert world.changes() == {}
 
 
 @pytest.fixture(scope="session")

@@ -5,22 +5,14 @@ the client's (4xx), in EC2's envelope, under EC2's code; and every record of the
 every file in its state directory is the same before and after.
 """
 
-import sqlite3
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from support import api, raw
 from support.bad_requests import ids, images, launches, listings, network, storage
 from support.bad_requests.row import Bad
-from support.server import Server
-
-MINE, THEIRS = "bad-a", "bad-b"
+from support.world import MINE, THEIRS, World
 
 TABLES: Mapping[str, tuple[Bad, ...]] = {
     "malformed": ids.MALFORMED,
@@ -44,161 +36,9 @@ ROWS = [
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
-class World:
-    """A server, and what the rows call by name. `seen` is what it held when last looked at."""
-
-    server: Server
-    names: Mapping[str, str]
-    seen: dict[str, Any] = field(default_factory=dict)
-
-    def filled(self, value: Any) -> Any:
-        """The value with "{name}" replaced wherever it is a whole text."""
-        if isinstance(value, Mapping):
-            return {key: self.filled(each) for key, each in value.items()}
-        if isinstance(value, list):
-            return [self.filled(each) for each in value]
-        if isinstance(value, bytes) and value.startswith(b"{"):
-            return self.names[value.decode()[1:-1]].encode()
-        if isinstance(value, str) and value.startswith("{"):
-            return self.names[value[1:-1]]
-        return value
-
-    def changes(self) -> dict[str, Any]:
-        """What is another than it was when last looked at, as it is now."""
-        held = self.held()
-        changed = {name: rows for name, rows in held.items() if rows != self.seen.get(name)}
-        self.seen.update(held)
-        return changed
-
-    def held(self) -> dict[str, Any]:
-        """All that the server knows of all accounts, and all that lies in its directory."""
-        held: dict[str, Any] = {"files": list(self._files())}
-        catalog = f"file:{self.server.state_dir}/catalog.sqlite?mode=ro"
-        with closing(sqlite3.connect(catalog, uri=True)) as database:
-            tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-            for (table,) in tables.fetchall():
-                held[table] = database.execute(f'SELECT * FROM "{table}"').fetchall()
-        return held
-
-    def _files(self) -> Iterator[str]:
-        for name in ("chunks", "volumes", "instances", "scratch"):
-            for path in sorted((self.server.state_dir / name).rglob("*")):
-                yield str(path)
-
-
-@pytest.fixture(scope="module")
-def world(record_server: Server, small_ami_of: Callable[[str], str]) -> World:
-    mine, theirs = record_server.client(account=MINE), record_server.client(account=THEIRS)
-    names = {
-        **_images(mine),
-        **_network(mine),
-        **_instances(mine, small_ami_of(MINE)),
-        **_foreign(theirs, small_ami_of(THEIRS)),
-    }
-    mine.create_volume(AvailabilityZone="us-east-1a", Size=1, ClientToken="used")
-    mine.create_tags(Resources=[names["volume"]], Tags=api.tags({"one": "1"}))
-    made = World(server=record_server, names=names | {"used_token": "used"})
-    made.changes()
-    return made
-
-
-def _images(ec2: Any) -> dict[str, str]:
-    blank = ec2.create_volume(AvailabilityZone="us-east-1a", Size=2)["VolumeId"]
-    api.await_state(ec2, "volume_available", VolumeIds=[blank])
-    snapshot = ec2.create_snapshot(VolumeId=blank)["SnapshotId"]
-    api.await_state(ec2, "snapshot_completed", SnapshotIds=[snapshot])
-    gone = registered(ec2, snapshot, "gone")
-    ec2.deregister_image(ImageId=gone)
-    elsewhere = ec2.create_volume(AvailabilityZone="us-east-1b", Size=1)["VolumeId"]
-    api.await_state(ec2, "volume_available", VolumeIds=[elsewhere])
-    return {
-        "image": registered(ec2, snapshot, "taken"),
-        "image_name": "taken",
-        "i386_image": registered(ec2, snapshot, "old", Architecture="i386"),
-        "gone_image": gone,
-        "snapshot": snapshot,
-        "volume": blank,
-        "tagged": blank,
-        "volume_elsewhere": elsewhere,
-    }
-
-
-def registered(ec2: Any, snapshot_id: str, name: str, **changed: Any) -> str:
-    asked = {"Architecture": "x86_64", "VirtualizationType": "hvm"} | changed
-    root = {"DeviceName": "/dev/xvda", "Ebs": {"SnapshotId": snapshot_id}}
-    return str(
-        ec2.register_image(
-            Name=name, RootDeviceName="/dev/xvda", BlockDeviceMappings=[root], **asked
-        )["ImageId"]
-    )
-
-
-def _network(ec2: Any) -> dict[str, str]:
-    group = ec2.create_security_group(GroupName="bad-group", Description="of a test")["GroupId"]
-    ec2.authorize_security_group_ingress(
-        GroupId=group, IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="10.0.0.0/8"
-    )
-    ec2.create_key_pair(KeyName="bad-key", KeyType="ed25519")
-    subnet = ec2.describe_subnets(
-        Filters=[{"Name": "availability-zone", "Values": ["us-east-1c"]}]
-    )["Subnets"][0]
-    named = [{"Name": "group-name", "Values": ["default"]}]
-    (default,) = ec2.describe_security_groups(Filters=named)["SecurityGroups"]
-    public = Ed25519PrivateKey.generate().public_key()
-    return {
-        "group": group,
-        "default_group": default["GroupId"],
-        "subnet": subnet["SubnetId"],
-        "free_ip": subnet["CidrBlock"].rpartition(".")[0] + ".77",
-        "vpc": subnet["VpcId"],
-        "public_key": public.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode(),
-    }
-
-
-def _instances(ec2: Any, image_id: str) -> dict[str, str]:
-    group = ec2.describe_security_groups(Filters=[{"Name": "group-name", "Values": ["bad-group"]}])[
-        "SecurityGroups"
-    ][0]["GroupId"]
-    running = api.launch(
-        ec2,
-        image_id,
-        ClientToken="used",
-        SecurityGroupIds=[group],
-        Placement={"AvailabilityZone": "us-east-1a"},
-    )
-    stopped, terminated = api.launch(ec2, image_id), api.launch(ec2, image_id)
-    api.stop(ec2, stopped["InstanceId"])
-    api.terminate(ec2, terminated["InstanceId"])
-    protected = api.launch(ec2, image_id, DisableApiTermination=True, DisableApiStop=True)
-    return {
-        "running": running["InstanceId"],
-        "attached": api.root_volume_id(running),
-        "used_ip": running["PrivateIpAddress"],
-        "used_subnet": running["SubnetId"],
-        "stopped": stopped["InstanceId"],
-        "terminated": terminated["InstanceId"],
-        "protected": protected["InstanceId"],
-    }
-
-
-def _foreign(ec2: Any, image_id: str) -> dict[str, str]:
-    launched = api.launch(ec2, image_id)
-    snapshot_id = api.root_snapshot_id(api.image(ec2, image_id))
-    ec2.create_key_pair(KeyName="foreign-key", KeyType="ed25519")
-    public = registered(ec2, snapshot_id, "public")
-    ec2.modify_image_attribute(ImageId=public, LaunchPermission={"Add": [{"Group": "all"}]})
-    volume_id = ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
-    api.await_state(ec2, "volume_available", VolumeIds=[volume_id])
-    return {
-        "foreign_image": image_id,
-        "foreign_public_image": public,
-        "foreign_snapshot": snapshot_id,
-        "foreign_volume": volume_id,
-        "foreign_instance": launched["InstanceId"],
-        "foreign_group": launched["SecurityGroups"][0]["GroupId"],
-        "foreign_subnet": launched["SubnetId"],
-    }
+@pytest.fixture(scope="module", autouse=True)
+def _looked_at(world: World) -> None:
+    world.changes()
 
 
 @pytest.mark.parametrize("row", ROWS)

@@ -46,6 +46,10 @@ def signed(server: Server, keys: Keys, form: Form, region: str = "us-east-1") ->
         headers={"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"},
         data=urlencode(form).encode(),
     )
+    return sign(request, keys, region)
+
+
+def sign(request: AWSRequest, keys: Keys, region: str = "us-east-1") -> AWSRequest:
     credentials = Credentials(keys.access_key_id, keys.secret_access_key)
     SigV4Auth(credentials, "ec2", region).add_auth(request)
     return request
