@@ -17,7 +17,7 @@ from openami.imds.service import MetadataService
 from openami.settings import Settings
 from support.disks import tiny_disk
 from support.metadata import CountingIds, StoppedClock, a_metadata
-from support.net import VPC_CIDR, a_port, a_rule, an_id
+from support.net import VPC_CIDR, a_port, a_rule, an_id, plug
 
 pytestmark = [
     pytest.mark.boot,
@@ -76,7 +76,7 @@ def _guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
     )
     metadata = MetadataService(lambda _: known, StoppedClock(), CountingIds())
     network = HostNetwork(Settings(), metadata.serve)
-    tap = network.plug(port)
+    tap = plug(network, port)
     overlay = folder / "disk.qcow2"
     create = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(tiny_disk())]
     subprocess.run([*create, str(overlay)], check=True)

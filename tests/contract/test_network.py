@@ -24,7 +24,7 @@ from openami.domain.metadata import Metadata, MetadataOptions
 from openami.imds.service import MetadataService
 from openami.settings import Settings
 from support.metadata import CountingIds, StoppedClock, a_metadata
-from support.net import VPC_CIDR, NetnsGuest, a_port, a_rule, an_id
+from support.net import VPC_CIDR, NetnsGuest, a_port, a_rule, an_id, plug
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="networks need root")
 
@@ -66,7 +66,7 @@ class Host:
 
     def plug(self, port: Port, *, address: bool = True) -> NetnsGuest:
         self.known[port.instance_id] = a_metadata(instance_id=port.instance_id)
-        descriptor = self.network.plug(port)
+        descriptor = plug(self.network, port)
         self.stack.callback(lambda: self.network.unplug(port.instance_id))
         guest = self.stack.enter_context(NetnsGuest(port, descriptor))
         if address:
@@ -497,7 +497,7 @@ def ours(host: Host) -> list[str]:
 
 def test_the_last_guest_takes_the_namespace_along_but_its_range_stays_inside(host: Host) -> None:
     port = host.port(1)
-    descriptor = host.network.plug(port)
+    descriptor = plug(host.network, port)
     assert ours(host) == []
     os.close(descriptor)
     host.network.unplug(port.instance_id)
@@ -529,16 +529,44 @@ def test_what_a_crash_left_is_told(host: Host) -> None:
     host.network.adopt(second)
 
 
+def test_nothing_of_a_guest_passes_before_its_port_is_served(host: Host) -> None:
+    guest = unserved(host, host.port(1))
+    with pytest.raises(OSError):
+        guest.connect(METADATA, 80)
+    host.network.serve(guest.port)
+    assert asked(guest, "/latest/meta-data/instance-id").decode() == guest.port.instance_id
+
+
+def test_a_guest_whose_server_died_before_it_was_served_is_served_when_it_is_adopted(
+    host: Host,
+) -> None:
+    guest = unserved(host, host.port(1))
+    host.end()
+    host.begin()
+    host.network.adopt(guest.port)
+    assert asked(guest, "/latest/meta-data/instance-id").decode() == guest.port.instance_id
+
+
+def unserved(host: Host, port: Port) -> NetnsGuest:
+    """Plugged, its machine running, and nothing done for it yet."""
+    host.known[port.instance_id] = a_metadata(instance_id=port.instance_id)
+    descriptor = host.network.plug(port)
+    host.stack.callback(lambda: host.network.unplug(port.instance_id))
+    guest = host.stack.enter_context(NetnsGuest(port, descriptor))
+    guest.address_by_hand()
+    return guest
+
+
 def test_a_guest_can_be_plugged_again_after_it_is_gone(host: Host) -> None:
     port = host.port(1)
     for _ in range(2):
-        os.close(host.network.plug(port))
+        os.close(plug(host.network, port))
     host.plug(port)
     assert ours(host) == []
 
 
 def test_the_number_of_a_guest_lost_in_a_crash_can_be_given_to_another(host: Host) -> None:
-    os.close(host.network.plug(host.port(1)))
+    os.close(plug(host.network, host.port(1)))
     host.end()
     host.begin()
     other = host.port(1, private_ip="10.113.240.99")
@@ -550,13 +578,13 @@ def test_a_range_in_use_by_another_vpc_is_refused_and_nothing_is_left(host: Host
     host.plug(host.port(1))
     rival = a_port(host.other_vpc_id, 2)
     with pytest.raises(MachineFailed, match="another VPC of openami"):
-        host.network.plug(rival)
+        plug(host.network, rival)
     assert not namespace.exists(host.other_vpc_id)
     assert host.other_vpc_id not in "\n".join(host.network.leftovers())
 
 
 def test_a_range_is_free_again_when_a_crash_left_nothing_running_in_it(host: Host) -> None:
-    os.close(host.network.plug(host.port(1)))
+    os.close(plug(host.network, host.port(1)))
     host.end()
     host.begin()
     guest = host.plug(a_port(host.other_vpc_id, 2))
@@ -569,14 +597,14 @@ def test_a_range_is_not_free_while_a_machine_runs_in_it(host: Host) -> None:
     host.end()
     host.begin()
     with pytest.raises(MachineFailed, match="another VPC of openami"):
-        host.network.plug(a_port(host.other_vpc_id, 2))
+        plug(host.network, a_port(host.other_vpc_id, 2))
     assert namespace.exists(host.vpc_id)
     host.network.adopt(guest.port)
 
 
 def test_a_rule_that_cannot_be_leaves_nothing_of_the_port(host: Host) -> None:
     with pytest.raises(MachineFailed, match="sctp"):
-        host.network.plug(host.port(1, ingress=(a_rule("sctp"),)))
+        plug(host.network, host.port(1, ingress=(a_rule("sctp"),)))
     assert not namespace.exists(host.vpc_id)
 
 

@@ -11,7 +11,7 @@ import pytest
 from openami.compute.network import namespace, shell
 from openami.compute.network.host import HostNetwork
 from openami.settings import Settings
-from support.net import VPC_CIDR, NetnsGuest, a_port, a_rule, an_id
+from support.net import VPC_CIDR, NetnsGuest, a_port, a_rule, an_id, plug
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="networks need root")
 
@@ -79,7 +79,7 @@ def _world() -> Iterator[World]:
         )
         taps = {}
         for one in (port, elsewhere):
-            taps[one.private_ip] = namespace.inside(HOST, lambda one=one: network.plug(one))
+            taps[one.private_ip] = namespace.inside(HOST, lambda one=one: plug(network, one))
             stack.callback(
                 lambda one=one: namespace.inside(HOST, lambda: network.unplug(one.instance_id))
             )

@@ -115,6 +115,9 @@ class TapNetwork:
         with ThreadPoolExecutor(max_workers=1) as thread:
             return thread.submit(_a_tap).result()
 
+    def serve(self, port: Port) -> None:
+        assert port.instance_id in self.plugged
+
     def adopt(self, port: Port) -> None:
         self.plugged[port.instance_id] = port
 

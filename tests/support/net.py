@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Self, TypeVar
 
-from openami.compute.driver import Port, Rule
+from openami.compute.driver import MachineFailed, Network, Port, Rule
 from openami.compute.network import namespace, shell
 from openami.domain.ids import InstanceId, VpcId
 
@@ -33,6 +33,18 @@ def an_id(prefix: str) -> str:
 
 def a_rule(protocol: str = "tcp", first: int = 0, last: int = 65535, sources=EVERYWHERE) -> Rule:
     return Rule(protocol=protocol, from_port=first, to_port=last, sources=tuple(sources))
+
+
+def plug(network: Network, port: Port) -> int:
+    """A port that is served, as a driver has it when its machine is up: the tap's descriptor."""
+    tap = network.plug(port)
+    try:
+        network.serve(port)
+    except MachineFailed:
+        os.close(tap)
+        network.unplug(port.instance_id)
+        raise
+    return tap
 
 
 def a_port(vpc_id: str, number: int = 1, **changes: object) -> Port:

@@ -192,9 +192,16 @@ class Network(Protocol):
     def plug(self, port: Port) -> int:
         """Make the VPC's namespace and the port's tap; the descriptor is for the machine.
 
-        Also serves the port: DHCP, DNS, metadata, firewall, relays. The caller closes the
-        descriptor after handing it to the machine's process; the tap lives while that lives.
-        Raises MachineFailed.
+        Nothing passes until `serve`. The caller closes the descriptor after handing it to the
+        machine's process; the tap lives while that lives. Raises MachineFailed.
+        """
+        ...
+
+    def serve(self, port: Port) -> None:
+        """Serve a port that was plugged: firewall, DHCP, DNS, metadata, relays.
+
+        Apart from `plug`, so that it can be done while the machine's process comes up. Raises
+        MachineFailed; the caller then unplugs.
         """
         ...
 

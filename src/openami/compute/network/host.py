@@ -6,7 +6,6 @@ whom, and every step may be repeated.
 """
 
 import logging
-import os
 import socket
 import threading
 from collections.abc import Callable
@@ -62,7 +61,7 @@ _NAMESPACE_SETTINGS: Final = {
 class _Plugged:
     port: Port
     plan: VpcPlan
-    stop_metadata: Callable[[], None]
+    stop_metadata: Callable[[], None] = lambda: None  # of one that is not served yet
 
 
 class HostNetwork:
@@ -87,17 +86,23 @@ class HostNetwork:
         with self._lock:
             self._let_go(port.instance_id)
             try:
-                tap = namespace.inside(plan.namespace, partial(_make_tap, port, plan))
-                try:
-                    self._serve(port, plan, leased=False)
-                except MachineFailed:
-                    os.close(tap)
-                    raise
+                tap = namespace.inside(
+                    plan.namespace, lambda: namespace.open_tap(tap_name(port.number))
+                )
             except MachineFailed:
-                self._let_go(port.instance_id)
                 self._clear(port, plan)
                 raise
+            self._plugged[port.instance_id] = _Plugged(port=port, plan=plan)
             return tap
+
+    def serve(self, port: Port) -> None:
+        """See Network.serve. A port that is not plugged is left alone. Raises MachineFailed."""
+        with self._lock:
+            plugged = self._plugged.get(port.instance_id)
+            if plugged is not None:
+                self._let_go(port.instance_id)
+                self._plugged[port.instance_id] = plugged
+                self._serve(port, plugged.plan, leased=False)
 
     def adopt(self, port: Port) -> None:
         """See Network.adopt. Raises MachineFailed if the port has no tap: nothing runs on it."""
@@ -108,7 +113,7 @@ class HostNetwork:
         plan = self._ready(port)
         with self._lock:
             self._let_go(port.instance_id)
-            namespace.inside(plan.namespace, lambda: shell.nft(firewall.port_rules(port, plan)))
+            self._plugged[port.instance_id] = _Plugged(port=port, plan=plan)
             self._serve(port, plan, leased=True)
 
     def update(self, port: Port) -> None:
@@ -195,8 +200,7 @@ class HostNetwork:
                 _log.warning("%s was left over from a crash and is removed", name)
 
     def _serve(self, port: Port, plan: VpcPlan, *, leased: bool) -> None:
-        tap = tap_name(port.number)
-        sockets, metadata = namespace.inside(plan.namespace, lambda: _open_sockets(tap))
+        sockets, metadata = namespace.inside(plan.namespace, partial(_bring_up, port, plan))
         stop_metadata = self._serve_metadata(port.instance_id, metadata)
         self._guests.add(port, sockets, leased=leased)
         self._plugged[port.instance_id] = _Plugged(
@@ -282,25 +286,21 @@ def _furnish(plan: VpcPlan, settings: Settings) -> None:
     namespace.write_settings(_NAMESPACE_SETTINGS)
 
 
-def _make_tap(port: Port, plan: VpcPlan) -> int:
-    """In the namespace: the tap with its rules, before any packet can pass."""
+def _bring_up(port: Port, plan: VpcPlan) -> tuple[service.Sockets, socket.socket]:
+    """In the namespace: the tap's rules, before any packet can pass; then the tap, with what
+    listens on it. One that is up already stays as it is."""
     name = tap_name(port.number)
     shell.nft(firewall.port_rules(port, plan))
-    tap = namespace.open_tap(name)
-    try:
-        namespace.write_settings(
-            {f"ipv4/conf/{name}/proxy_arp": "1", f"ipv4/neigh/{name}/proxy_delay": "0"}
-        )
-        shell.ip_batch(
-            f"link set {name} address {ROUTER_MAC}",
-            f"addr add {gateway(port)}/32 dev {name}",
-            f"link set {name} up",
-            f"route replace {port.private_ip}/32 dev {name}",
-        )
-    except MachineFailed:
-        os.close(tap)
-        raise
-    return tap
+    namespace.write_settings(
+        {f"ipv4/conf/{name}/proxy_arp": "1", f"ipv4/neigh/{name}/proxy_delay": "0"}
+    )
+    shell.ip_batch(
+        f"link set {name} address {ROUTER_MAC}",
+        f"addr replace {gateway(port)}/32 dev {name}",
+        f"link set {name} up",
+        f"route replace {port.private_ip}/32 dev {name}",
+    )
+    return _open_sockets(name)
 
 
 def _open_sockets(tap: str) -> tuple[service.Sockets, socket.socket]:

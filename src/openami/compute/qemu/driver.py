@@ -208,6 +208,7 @@ class QemuDriver:
         pidfd = os.pidfd_open(pid)
         running = self._watched(machine.port, files, pidfd)
         process.Process.of(pid).save(files.pid)
+        self._network.serve(machine.port)  # while the process comes up
         running.connect(_START_TIMEOUT_S)
         if running.state() is MachineState.ABSENT:
             raise MachineFailed(f"its process {running.reason}")
