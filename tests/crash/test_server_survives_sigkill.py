@@ -60,8 +60,10 @@ def test_a_server_killed_at_any_moment_finishes_what_it_began_and_loses_nothing(
             print("\n".join(life.told[-80:]))
             print(server.log_text()[-8000:])
             raise
+    life.say("the server has stopped")
     assert life.leftovers() == []
     life.check_host()
+    life.say("nothing is left")
 
 
 def live_and_die(life: Life) -> None:
@@ -79,3 +81,4 @@ def live_and_die(life: Life) -> None:
             life.say("bytes and host are as they should be")
         life.make_room(census)
     assert life.check_contents(life.end_the_guests()) > KILLS / 2
+    life.say("every content is what it was")
