@@ -17,7 +17,7 @@ from openami.domain.state_reason import StateReason
 from openami.domain.volume import Volume, VolumeState
 from openami.jobs.engine import Args, Job
 from openami.services import Services
-from openami.workflows import machines, terminate_instance
+from openami.workflows import machines, refresh_peers, terminate_instance
 
 NAME: Final = "launch"
 
@@ -95,7 +95,8 @@ def _tell_peers(svc: Services, args: Args) -> None:
     """Machines that run already let the new addresses in; the new ones knew each other's."""
     launched = _all(svc, args)
     groups = {group for instance in launched for group in instance.security_group_ids}
-    machines.refresh_peers(svc, groups, {instance.id for instance in launched})
+    reservation_id = ReservationId(str(args["reservation_id"]))
+    refresh_peers.start(svc, reservation_id, groups, [instance.id for instance in launched])
 
 
 def give_up(svc: Services, args: Args, reason: str) -> None:

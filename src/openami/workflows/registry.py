@@ -16,6 +16,7 @@ from openami.workflows import (
     launch,
     purge_images,
     reboot_instance,
+    refresh_peers,
     scratch,
     start_instance,
     stop_instance,
@@ -35,6 +36,7 @@ _JOBS: Final[Sequence[Callable[[Services], Job]]] = (
     create_snapshot.job,
     create_image.job,
     import_image.job,
+    refresh_peers.job,
 )
 
 _RESUMES: Final[Sequence[Callable[[Services], None]]] = (
