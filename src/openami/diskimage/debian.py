@@ -54,6 +54,8 @@ _FILES: Final = {
     "etc/apt/sources.list": apt_sources.PUBLIC,
     "etc/network/interfaces": _INTERFACES,
     "boot/grub/grub.cfg": _GRUB_CFG,
+    # Said here and not to cloud-init, which would restart sshd on every first boot for it.
+    "etc/ssh/sshd_config.d/50-openami.conf": "PasswordAuthentication no\n",
 }
 # What the build leaves behind, and what would tell of it or of its time: whole, then files only.
 _LEFTOVERS: Final = (
@@ -62,6 +64,8 @@ _LEFTOVERS: Final = (
     *("etc/*-", "etc/.pwd.lock", _INITRD_CONF, "etc/ssh/ssh_host_*"),
     *("var/lib/systemd/random-seed", "etc/apt/sources.list.d/*", "etc/apt/auth.conf.d/*"),
     "etc/apt/apt.conf.d/99mmdebstrap",
+    # These check ext4 on LVM snapshots: there is no LVM, and looking for it costs a boot seconds.
+    "etc/systemd/system/*.wants/e2scrub_*",
 )
 _LEFTOVER_FILES: Final = ("var/log/**/*", "var/cache/apt/**/*", "var/lib/apt/lists/**/*")
 
