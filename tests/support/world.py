@@ -1,5 +1,6 @@
 """A server with something of everything, by names that tables of requests call it by."""
 
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -44,7 +45,7 @@ class World:
 
     def held(self) -> dict[str, Any]:
         """All that the server knows of all accounts, and all that lies in its directory."""
-        held: dict[str, Any] = {"files": list(self._files())}
+        held: dict[str, Any] = {"files": sorted(self._files())}
         catalog = f"file:{self.server.state_dir}/catalog.sqlite?mode=ro"
         with closing(sqlite3.connect(catalog, uri=True)) as database:
             tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
@@ -54,8 +55,9 @@ class World:
 
     def _files(self) -> Iterator[str]:
         for name in ("chunks", "volumes", "instances", "scratch"):
-            for path in sorted((self.server.state_dir / name).rglob("*")):
-                yield str(path)
+            for directory, _, files in os.walk(self.server.state_dir / name):
+                yield directory
+                yield from (f"{directory}/{file}" for file in files)
 
 
 def populated(server: Server, my_image: str, their_image: str) -> World:
