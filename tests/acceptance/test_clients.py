@@ -13,6 +13,7 @@ import pytest
 
 from openami.ec2.operations import OPERATIONS
 from support import api, raw
+from support.model_check import faults
 from support.server import SESSION, ClientError, Server, serving
 from support.world import MINE, World
 
@@ -332,3 +333,18 @@ def test_s45_no_available_image_is_lost_by_a_kill(mortal: Server) -> None:
         api.launch(ec2, image_id)
     verified = mortal.openami("store", "verify")
     assert verified.returncode == 0, verified.stdout
+
+
+def test_an_answer_that_the_model_does_not_know_is_noticed() -> None:
+    """The check that all answers of this suite go through can fail."""
+    answer = (
+        "<DescribeImagesResponse><requestId>r</requestId><imagesSet><item>"
+        "<imageState>almost</imageState><colour>red</colour><isPublic>yes</isPublic>"
+        "</item></imagesSet></DescribeImagesResponse>"
+    )
+    wrong = list(faults(answer.encode(), _EC2.operation_model("DescribeImages")))
+    assert [each.split()[:2] for each in wrong] == [
+        ["imagesSet.imageState", "is"],
+        ["unknown", "imagesSet.colour"],
+        ["imagesSet.isPublic", "is"],
+    ]
