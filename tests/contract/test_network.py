@@ -557,6 +557,18 @@ def unserved(host: Host, port: Port) -> NetnsGuest:
     return guest
 
 
+def test_what_a_guest_that_died_beside_the_server_had_can_be_cleared(host: Host) -> None:
+    first, second = host.port(1), host.plug(host.port(2))
+    os.close(plug(host.network, first))
+    host.end()
+    host.begin()
+    host.network.adopt(second.port)
+    assert ours(host) != []
+    host.network.clear(first)
+    host.network.clear(first)
+    assert ours(host) == []
+
+
 def test_a_guest_can_be_plugged_again_after_it_is_gone(host: Host) -> None:
     port = host.port(1)
     for _ in range(2):

@@ -128,6 +128,9 @@ class TapNetwork:
         self.plugged.pop(instance_id, None)
         self.answering.discard(instance_id)
 
+    def clear(self, port: Port) -> None:
+        self.unplug(port.instance_id)
+
     def reachable(self, instance_id: InstanceId) -> bool:
         return instance_id in self.answering
 

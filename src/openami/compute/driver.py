@@ -224,6 +224,10 @@ class Network(Protocol):
         """
         ...
 
+    def clear(self, port: Port) -> None:
+        """Remove what an earlier process left of a port whose machine is gone."""
+        ...
+
     def reachable(self, instance_id: InstanceId) -> bool:
         """Whether the guest behind the port has taken its address and answers."""
         ...

@@ -136,6 +136,14 @@ class HostNetwork:
             if plugged is not None:
                 self._clear(plugged.port, plugged.plan)
 
+    def clear(self, port: Port) -> None:
+        """See Network.clear."""
+        plan = planned(port)
+        with self._lock:
+            self._let_go(port.instance_id)
+            if namespace.exists(plan.namespace):
+                self._clear(port, plan)
+
     def reachable(self, instance_id: InstanceId) -> bool:
         """Whether the guest took its address since it was plugged or reset, and answers ARP.
 

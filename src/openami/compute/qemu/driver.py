@@ -252,7 +252,7 @@ class QemuDriver:
         pidfd = None if noted is None else noted.open()
         if pidfd is None:
             files.process_is_gone()
-            self._network.unplug(port.instance_id)
+            self._network.clear(port)
             return
         running = self._watched(port, files, pidfd)
         try:
@@ -264,6 +264,7 @@ class QemuDriver:
             _log.warning("%s cannot be taken up and is ended: %s", port.instance_id, wrong)
             running.kill()
             self._clean_up(running)
+            self._network.clear(port)
 
     def _name_the_nameless(self, found: set[InstanceId]) -> None:
         """Note the processes whose server died before it could."""
