@@ -1,12 +1,12 @@
 """The services that actions and workflows are handed, and never make for themselves."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from openami.blockstore.store import ChunkStore
 from openami.blockstore.volumes import VolumeHost
 from openami.catalog.catalog import Catalog
 from openami.compute.driver import ComputeDriver
-from openami.domain.ids import Clock, Ids
+from openami.domain.ids import Clock, Ids, InstanceId
 from openami.jobs.engine import Engine
 from openami.jobs.locks import KeyedLocks
 from openami.settings import Settings
@@ -25,3 +25,8 @@ class Services:
     locks: KeyedLocks
     clock: Clock
     ids: Ids
+    stale_ports: set[InstanceId] = field(default_factory=set[InstanceId])
+    """Machines whose firewall could not be made what the catalog says; the sweep tries again.
+
+    Not kept: a server that starts writes the rules of all machines anew.
+    """

@@ -127,7 +127,7 @@ def test_one_that_cannot_start_is_terminated_with_a_reason_and_the_others_run(
     assert found["State"]["Name"] == "terminated"
     assert found["StateReason"] == {
         "Code": "Server.InternalError",
-        "Message": "Server.InternalError: the host is on fire",
+        "Message": "Server.InternalError: Internal error on launch",
     }
     assert state(svc, good) == "running"
     assert len(list(svc.volumes.list())) == 1

@@ -56,7 +56,7 @@ S, E = InstanceState, InstanceEvent
 
 TRANSITIONS: Final[Mapping[tuple[InstanceState, InstanceEvent], InstanceState]] = {
     (S.PENDING, E.STARTED): S.RUNNING,
-    (S.PENDING, E.LAUNCH_FAILED): S.TERMINATED,
+    (S.PENDING, E.LAUNCH_FAILED): S.SHUTTING_DOWN,
     (S.PENDING, E.START_FAILED): S.STOPPED,
     (S.STOPPED, E.START): S.PENDING,
     (S.RUNNING, E.STOP): S.STOPPING,

@@ -7,13 +7,10 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from openami.blockstore.store import ChunkCorrupt, ChunkLost, StoreFull
 from openami.catalog import instances, volumes
-from openami.compute.driver import MachineFailed
 from openami.domain.ids import InstanceId, ReservationId
 from openami.domain.instance import Instance, InstanceEvent, InstanceState
 from openami.domain.manifest import Root
-from openami.domain.state_reason import StateReason
 from openami.domain.volume import Volume, VolumeState
 from openami.jobs.engine import Args, Job
 from openami.services import Services
@@ -49,7 +46,7 @@ def job(svc: Services) -> Job:
             ("start the machines", lambda args: _each(svc, args, machines.bring_up)),
             ("tell their peers", lambda args: _tell_peers(svc, args)),
         ),
-        give_up=lambda args, reason: give_up(svc, args, reason),
+        give_up=lambda args, _: give_up(svc, args),
     )
 
 
@@ -70,9 +67,9 @@ def _each(svc: Services, args: Args, act: Callable[[Services, InstanceId], None]
     for instance in _pending(svc, args):
         try:
             act(svc, instance.id)
-        except (MachineFailed, ChunkLost, ChunkCorrupt, StoreFull) as failure:
+        except machines.CANNOT_START as failure:
             _log.warning("%s cannot be launched: %s", instance.id, failure)
-            _fail(svc, instance.id, str(failure))
+            _fail(svc, instance.id)
 
 
 def _create_volumes(svc: Services, instance_id: InstanceId) -> None:
@@ -99,11 +96,16 @@ def _tell_peers(svc: Services, args: Args) -> None:
     refresh_peers.start(svc, reservation_id, groups, [instance.id for instance in launched])
 
 
-def give_up(svc: Services, args: Args, reason: str) -> None:
+def give_up(svc: Services, args: Args) -> None:
     for instance in _pending(svc, args):
-        _fail(svc, instance.id, reason)
+        _fail(svc, instance.id)
 
 
-def _fail(svc: Services, instance_id: InstanceId, why: str) -> None:
-    reason = StateReason(code="Server.InternalError", message=f"Server.InternalError: {why}")
-    terminate_instance.release(svc, instance_id, InstanceEvent.LAUNCH_FAILED, reason)
+def _fail(svc: Services, instance_id: InstanceId) -> None:
+    """Commit first that it ends: what is interrupted after that, the sweep takes up."""
+    with svc.catalog.begin() as tx:
+        instance = instances.fetch_any(tx, instance_id)
+        if instance is None or instance.state is not InstanceState.PENDING:
+            return
+        instances.save(tx, instance.after(InstanceEvent.LAUNCH_FAILED, machines.NOT_STARTED))
+    terminate_instance.release(svc, instance_id)

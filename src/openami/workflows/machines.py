@@ -4,6 +4,7 @@ What a machine should be is always made anew from the catalog: nothing of it is 
 Whoever starts or ends a machine holds `svc.locks(instance_id)`.
 """
 
+import logging
 import shutil
 import time
 from collections.abc import Collection, Iterable, Sequence
@@ -11,19 +12,40 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from openami.blockstore.store import ChunkLost, StoreFull
+from openami.blockstore.volumes import VolumeAbsent
 from openami.catalog import instances, security_groups, volumes, vpcs
 from openami.catalog.catalog import Transaction
-from openami.compute.driver import Disk, Firmware, Machine, MachineState, Port, Rule
+from openami.compute.driver import (
+    Disk,
+    Firmware,
+    Machine,
+    MachineFailed,
+    MachineState,
+    Port,
+    Rule,
+)
 from openami.diskimage.qcow2 import create_overlay
 from openami.domain.ids import InstanceId
 from openami.domain.instance import EphemeralDisk, Instance, InstanceEvent, InstanceState
 from openami.domain.instance_type import known_type
 from openami.domain.network import SecurityGroupRule
+from openami.domain.state_reason import StateReason
 from openami.domain.volume import AttachmentState, Volume, VolumeState
 from openami.services import Services
 
+CANNOT_START: Final = (MachineFailed, ChunkLost, StoreFull, VolumeAbsent)
+"""What keeps a machine from starting. The text is for the log: it may name files of the host."""
+
+NOT_STARTED: Final = StateReason(
+    code="Server.InternalError", message="Server.InternalError: Internal error on launch"
+)
+"""In EC2's words, for whoever may see the instance."""
+
 PRESS_EVERY_S: Final = 5.0
 """A guest that boots still does not hear the power button: it is pressed again."""
+
+_log = logging.getLogger(__name__)
 
 _FIREWALL_PROTOCOLS: Final = ("tcp", "udp", "icmp", "-1")  # the network is IPv4 only
 
@@ -168,7 +190,7 @@ def _commit_running(svc: Services, instance_id: InstanceId, port: Port) -> None:
             volumes.save(tx, _attached(volume))
         now_due = port_of(tx, instance)
     if now_due != port:  # a rule was changed while the machine was on its way
-        svc.compute.update_port(now_due)
+        _update_port(svc, now_due)
 
 
 def _attached(volume: Volume) -> Volume:
@@ -216,7 +238,10 @@ def shut_down(svc: Services, instance_id: InstanceId, timeout_s: float) -> None:
 
 
 def refresh(svc: Services, instance_ids: Iterable[InstanceId]) -> None:
-    """Make the firewalls of running machines what the catalog says now."""
+    """Make the firewalls of running machines what the catalog says now.
+
+    One that cannot be is left for the sweep, and keeps none of the others waiting.
+    """
     for instance_id in instance_ids:
         with svc.locks(instance_id):
             with svc.catalog.read() as tx:
@@ -224,7 +249,22 @@ def refresh(svc: Services, instance_ids: Iterable[InstanceId]) -> None:
                 if instance is None or instance.state is not InstanceState.RUNNING:
                     continue
                 port = port_of(tx, instance)
-            svc.compute.update_port(port)
+            _update_port(svc, port)
+
+
+def _update_port(svc: Services, port: Port) -> None:
+    try:
+        svc.compute.update_port(port)
+    except (MachineFailed, OSError) as failure:
+        _log.warning("the firewall of %s is out of date: %s", port.instance_id, failure)
+        svc.stale_ports.add(port.instance_id)
+
+
+def refresh_stale(svc: Services) -> None:
+    """Try again what `refresh` could not do."""
+    for instance_id in sorted(svc.stale_ports):
+        svc.stale_ports.discard(instance_id)  # before the look: a failure puts it back
+        refresh(svc, [instance_id])
 
 
 def refresh_peers(

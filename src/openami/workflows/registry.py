@@ -14,6 +14,7 @@ from openami.workflows import (
     detach_volume,
     import_image,
     launch,
+    machines,
     purge_images,
     reboot_instance,
     refresh_peers,
@@ -53,6 +54,7 @@ _RESUMES: Final[Sequence[Callable[[Services], None]]] = (
     create_image.resume,
     import_image.resume,
     purge_images.resume,
+    machines.refresh_stale,
     scratch.sweep,
 )
 

@@ -1,5 +1,6 @@
 """The end of an instance: its machine, its volumes, its place in the network."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -7,13 +8,14 @@ from openami.catalog import instances, tags, volumes
 from openami.catalog.catalog import Transaction
 from openami.domain.ids import InstanceId
 from openami.domain.instance import Instance, InstanceEvent, InstanceState
-from openami.domain.state_reason import StateReason
 from openami.domain.volume import Volume, VolumeState
 from openami.jobs.engine import Args, Job
 from openami.services import Services
 from openami.workflows import machines
 
 NAME: Final = "terminate_instance"
+
+_ENDING: Final = (InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED)
 
 
 def start(svc: Services, instance_id: InstanceId) -> str:
@@ -55,36 +57,36 @@ def _end_machine(svc: Services, args: Args) -> None:
 
 
 def _release(svc: Services, args: Args) -> None:
-    release(svc, _id(args), InstanceEvent.TERMINATED)
+    release(svc, _id(args))
 
 
-def release(
-    svc: Services,
-    instance_id: InstanceId,
-    event: InstanceEvent,
-    reason: StateReason | None = None,
-) -> None:
+def release(svc: Services, instance_id: InstanceId) -> None:
     """End the machine, delete or free the volumes, and commit that the instance is terminated.
 
-    Without `reason` the instance keeps the one it has. One that is terminated is left alone.
+    Only of an instance that is shutting down: nothing else says that its disks may go.
     """
     with svc.locks(instance_id):
         with svc.catalog.read() as tx:
             instance = instances.fetch_any(tx, instance_id)
             attached = volumes.of_instance(tx, instance_id)
-        if instance is None or instance.state is InstanceState.TERMINATED:
+        if instance is None or instance.state not in _ENDING:
             return
-        keep_console(svc, instance_id)
-        svc.compute.forget(instance_id)
-        machines.drop_ephemeral_disks(svc, instance_id)
-        for volume in attached:
-            if _goes(volume):
-                svc.volumes.delete(volume.id)
-        with svc.catalog.begin() as tx:
-            for volume in attached:
-                _let_go(tx, volume)
-            _commit_terminated(svc, tx, instance_id, event, reason)
+        if instance.state is InstanceState.SHUTTING_DOWN:
+            _remove(svc, instance, attached)
     machines.refresh_peers(svc, instance.security_group_ids)
+
+
+def _remove(svc: Services, instance: Instance, attached: Sequence[Volume]) -> None:
+    keep_console(svc, instance.id)
+    svc.compute.forget(instance.id)
+    machines.drop_ephemeral_disks(svc, instance.id)
+    for volume in attached:
+        if _goes(volume):
+            svc.volumes.delete(volume.id)
+    with svc.catalog.begin() as tx:
+        for volume in attached:
+            _let_go(tx, volume)
+        _commit_terminated(svc, tx, instance.id)
 
 
 def _goes(volume: Volume) -> bool:
@@ -101,20 +103,14 @@ def _let_go(tx: Transaction, volume: Volume) -> None:
         volumes.save(tx, volume.detached())
 
 
-def _commit_terminated(
-    svc: Services,
-    tx: Transaction,
-    instance_id: InstanceId,
-    event: InstanceEvent,
-    reason: StateReason | None,
-) -> None:
+def _commit_terminated(svc: Services, tx: Transaction, instance_id: InstanceId) -> None:
     instance = instances.fetch_any(tx, instance_id)
     if instance is None:
         return
-    if instance.state is InstanceState.SHUTTING_DOWN:
-        event = InstanceEvent.TERMINATED  # TerminateInstances came while the launch failed
     tags.remove_all(tx, instance.network_interface_id)
-    after = instance.after(event, reason or instance.state_reason, instance.state_transition_reason)
+    after = instance.after(
+        InstanceEvent.TERMINATED, instance.state_reason, instance.state_transition_reason
+    )
     instances.save(tx, _without_place(after, svc))
 
 
