@@ -265,7 +265,7 @@ def test_a_guest_whose_machine_does_not_come_back_is_stopped_and_its_image_is_ma
     assert create(svc, instance_id)["State"] == "available"
     found = instance(svc, instance_id)
     assert found["State"]["Name"] == "stopped"
-    assert "out of memory" in found["StateReason"]["Message"]
+    assert found["StateReason"]["Message"] == "Server.InternalError: Internal error on launch"
 
 
 def test_one_reboot_at_a_time(tmp_path: Path) -> None:

@@ -4,11 +4,11 @@ Without NoReboot the guest shuts down first and its machine starts again as soon
 copies are made; the instance counts as running all the while, as EC2 has it.
 """
 
+import logging
 from dataclasses import replace
 from typing import Final
 
 from openami.catalog import images, instances, snapshots
-from openami.compute.driver import MachineFailed
 from openami.domain.ids import ImageId, InstanceId, SnapshotId, VolumeId
 from openami.domain.image import Image, ImageEvent, ImageState
 from openami.domain.instance import Instance, InstanceEvent, InstanceState
@@ -19,6 +19,8 @@ from openami.services import Services
 from openami.workflows import machines, scratch, stop_instance
 
 NAME: Final = "create_image"
+
+_log = logging.getLogger(__name__)
 
 _GOING: Final = (InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED)
 
@@ -97,7 +99,7 @@ def _copy(svc: Services, args: Args) -> None:
     if instance is None or instance.state in _GOING:
         raise GiveUp("the instance was terminated")
     if _wanted(args):
-        scratch.take(svc, _image_id(args), _wanted(args))
+        scratch.take(svc, _image_id(args), _wanted(args), of=instance.id)
 
 
 def _start_again(svc: Services, args: Args) -> None:
@@ -107,19 +109,19 @@ def _start_again(svc: Services, args: Args) -> None:
         return
     try:
         machines.run_again(svc, instance.id)
-    except MachineFailed as failure:
-        _leave_stopped(svc, instance.id, _image_id(args), str(failure))
+    except machines.CANNOT_START as failure:
+        _log.warning("%s does not come back: %s", instance.id, failure)
+        _leave_stopped(svc, instance.id, _image_id(args))
 
 
-def _leave_stopped(svc: Services, instance_id: InstanceId, image_id: ImageId, why: str) -> None:
+def _leave_stopped(svc: Services, instance_id: InstanceId, image_id: ImageId) -> None:
     """The machine does not come back: the instance is stopped, with the reason."""
-    reason = StateReason(code="Server.InternalError", message=f"Server.InternalError: {why}")
     with svc.catalog.begin() as tx:
         instance = instances.fetch_any(tx, instance_id)
         if instance is None or instance.rebooting_for != image_id:
             return
         if instance.state is InstanceState.RUNNING:
-            instance = instance.after(InstanceEvent.STOP, reason)
+            instance = instance.after(InstanceEvent.STOP, machines.NOT_STARTED)
         instance = replace(instance, rebooting_for=None)
         instances.save(tx, instance)
     if instance.state is InstanceState.STOPPING:
@@ -142,6 +144,7 @@ def _complete(svc: Services, args: Args) -> None:
 
 def give_up(svc: Services, args: Args, why: str) -> None:
     """The image fails with a reason; the guest is brought back if it was shut down for it."""
+    scratch.drop(svc, _image_id(args))  # first: the guest may need the room to start
     _start_again(svc, args)
     reason = _reason(_instance(svc, args), why)
     with svc.catalog.begin() as tx:
@@ -150,7 +153,6 @@ def give_up(svc: Services, args: Args, why: str) -> None:
             images.save(tx, image.after(ImageEvent.SNAPSHOT_FAILED, reason))
     for snapshot_id in _wanted(args):
         scratch.fail(svc, snapshot_id, reason.message)
-    scratch.drop(svc, _image_id(args))
 
 
 def _reason(instance: Instance | None, why: str) -> StateReason:

@@ -3,14 +3,16 @@
 The lease is taken with the row, so no collector touches what the copy relies on.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from openami.catalog import images, snapshots
+from openami.catalog.catalog import Transaction
 from openami.domain.ids import SnapshotId, VolumeId
 from openami.domain.snapshot import Snapshot, SnapshotState
 from openami.jobs.engine import Args, Job
 from openami.services import Services
-from openami.workflows import scratch
+from openami.workflows import create_image, scratch
 
 NAME: Final = "create_snapshot"
 
@@ -26,13 +28,35 @@ def start(svc: Services, snapshot: Snapshot) -> str:
 def resume(svc: Services) -> None:
     """Those that belong to an image are filled by the image's own workflow."""
     with svc.catalog.read() as tx:
-        waiting = [
-            snapshot
-            for snapshot in snapshots.pending(tx)
-            if not images.users_of_snapshot(tx, snapshot.id)
-        ]
+        waiting = _alone(svc, tx, snapshots.pending(tx))
     for snapshot in waiting:
         start(svc, snapshot)
+
+
+def _alone(svc: Services, tx: Transaction, pending: Iterable[Snapshot]) -> list[Snapshot]:
+    """Those that no image's workflow fills. One goes on for an image that was deregistered."""
+    active = svc.jobs.active()
+
+    def filled_for(snapshot_id: SnapshotId) -> bool:
+        if images.users_of_snapshot(tx, snapshot_id):
+            return True
+        former = images.former_users_of_snapshot(tx, snapshot_id)
+        return any(f"{create_image.NAME}:{image_id}" in active for image_id in former)
+
+    return [snapshot for snapshot in pending if not filled_for(snapshot.id)]
+
+
+def keep_what_is_wanted(svc: Services, volume_id: VolumeId) -> None:
+    """Make sure of the copies for the pending snapshots of a volume whose end is near.
+
+    Their own workflow is started first: without it the sweep takes the copies for leftovers, and
+    one that can never be made is given up there.
+    """
+    with svc.catalog.read() as tx:
+        waiting = _alone(svc, tx, snapshots.pending_of_volume(tx, volume_id))
+    for snapshot in waiting:
+        start(svc, snapshot)
+        copy(svc, snapshot.id, volume_id)
 
 
 def job(svc: Services) -> Job:

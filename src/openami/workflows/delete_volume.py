@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from openami.catalog import images, snapshots, tags, volumes
+from openami.catalog import tags, volumes
 from openami.domain.ids import VolumeId
 from openami.domain.volume import VolumeState
 from openami.jobs.engine import Args, Job
@@ -33,8 +33,7 @@ def job(svc: Services) -> Job:
             ("keep what snapshots need", lambda args: _keep(svc, args)),
             ("remove the disk", lambda args: _remove(svc, args)),
         ),
-        # Nothing can refuse a removal for good: what failed is tried again at the next launch.
-        give_up=lambda args, _: _remove(svc, args),
+        give_up=lambda args, _: _keep_and_remove(svc, args),
     )
 
 
@@ -43,15 +42,13 @@ def _id(args: Args) -> VolumeId:
 
 
 def _keep(svc: Services, args: Args) -> None:
-    with svc.catalog.read() as tx:
-        waiting = [
-            snapshot
-            for snapshot in snapshots.pending_of_volume(tx, _id(args))
-            if not images.users_of_snapshot(tx, snapshot.id)
-        ]
-    for snapshot in waiting:
-        create_snapshot.copy(svc, snapshot.id, _id(args))
-        create_snapshot.start(svc, snapshot)  # without it the sweep takes the copy for a leftover
+    create_snapshot.keep_what_is_wanted(svc, _id(args))
+
+
+def _keep_and_remove(svc: Services, args: Args) -> None:
+    """Nothing can refuse a removal for good: what failed is tried again at the next launch."""
+    _keep(svc, args)
+    _remove(svc, args)
 
 
 def _remove(svc: Services, args: Args) -> None:

@@ -71,22 +71,31 @@ def found(svc: Services, owner: str) -> Mapping[str, Copy] | None:
     }
 
 
-def take(svc: Services, owner: str, wanted: Mapping[SnapshotId, VolumeId]) -> None:
+def take(
+    svc: Services,
+    owner: str,
+    wanted: Mapping[SnapshotId, VolumeId],
+    of: InstanceId | None = None,
+) -> None:
     """Copy the volumes, all as they are at one moment. A complete set is left as it is.
 
     A set that a crash left incomplete is taken anew: its moment is then the second one.
-    All volumes are of one instance, or the only one is of none. Raises GiveUp when a volume
-    or its instance is gone, MachineFailed, StoreFull.
+    All volumes are of the instance `of`; without it there is one volume, wherever it is. Raises
+    GiveUp when a volume is gone or elsewhere, MachineFailed, StoreFull.
     """
-    if found(svc, owner) is not None:
-        return
+    with svc.locks(f"copies for {owner}"):  # who ends a volume makes sure of them, too
+        if found(svc, owner) is None:
+            _take(svc, owner, wanted, of)
+
+
+def _take(
+    svc: Services, owner: str, wanted: Mapping[SnapshotId, VolumeId], of: InstanceId | None
+) -> None:
     targets = {
         volume_id: home(svc, owner) / f"{snapshot_id}.qcow2"
         for snapshot_id, volume_id in wanted.items()
     }
-    with _held(svc, wanted) as (its_volumes, instance_id):
-        if found(svc, owner) is not None:
-            return
+    with _held(svc, wanted, of) as (its_volumes, instance_id):
         origins = {each: svc.volumes.origin(volume_id) for each, volume_id in wanted.items()}
         if instance_id is None or svc.compute.state(instance_id) is MachineState.ABSENT:
             with _filling(svc, owner, origins):
@@ -104,9 +113,13 @@ def _filling(svc: Services, owner: str, origins: Mapping[SnapshotId, Origin]) ->
     directory = home(svc, owner)
     drop(svc, owner)
     directory.mkdir(parents=True)
-    with full_disk_is_told(directory):
-        yield
-        _finish(directory, origins)
+    try:
+        with full_disk_is_told(directory):
+            yield
+            _finish(directory, origins)
+    except Exception:
+        drop(svc, owner)  # half a copy is of no use, and the disk may be full of it
+        raise
 
 
 def store(svc: Services, owner: str, snapshot_id: SnapshotId) -> None:
@@ -166,15 +179,15 @@ def sweep(svc: Services) -> None:
 
 @contextmanager
 def _held(
-    svc: Services, wanted: Mapping[SnapshotId, VolumeId]
+    svc: Services, wanted: Mapping[SnapshotId, VolumeId], of: InstanceId | None
 ) -> Generator[tuple[Sequence[Volume], InstanceId | None]]:
     """The volumes and their instance, which neither starts nor stops nor changes them meanwhile."""
     with svc.catalog.read() as tx:
-        instance_id = _instance_of(_fetched(tx, wanted.values()))
+        instance_id = _instance_of(_fetched(tx, wanted.values()), of)
     with svc.locks(instance_id or next(iter(wanted.values()))):
         with svc.catalog.read() as tx:
             its_volumes = _fetched(tx, wanted.values())
-        if _instance_of(its_volumes) != instance_id:
+        if _instance_of(its_volumes, of) != instance_id:
             raise Moved(f"{', '.join(wanted.values())} moved between instances; look again")
         yield its_volumes, instance_id
 
@@ -187,9 +200,12 @@ def _fetched(tx: Transaction, volume_ids: Iterable[VolumeId]) -> list[Volume]:
     return present
 
 
-def _instance_of(its_volumes: Sequence[Volume]) -> InstanceId | None:
-    attached = {volume.attachment.instance_id for volume in its_volumes if volume.attachment}
-    return attached.pop() if attached else None
+def _instance_of(its_volumes: Sequence[Volume], of: InstanceId | None) -> InstanceId | None:
+    """The one place where all of them are. Raises GiveUp if that is not `of`, if it is given."""
+    places = {each.attachment.instance_id if each.attachment else None for each in its_volumes}
+    if len(places) != 1 or (of is not None and places != {of}):
+        raise GiveUp("Client.VolumeDetached: a volume was detached before it was copied")
+    return places.pop()
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -11,7 +11,7 @@ from openami.domain.instance import Instance, InstanceEvent, InstanceState
 from openami.domain.volume import Volume, VolumeState
 from openami.jobs.engine import Args, Job
 from openami.services import Services
-from openami.workflows import machines
+from openami.workflows import create_snapshot, machines
 
 NAME: Final = "terminate_instance"
 
@@ -36,15 +36,28 @@ def job(svc: Services) -> Job:
     return Job(
         name=NAME,
         steps=(
+            ("keep what snapshots need", lambda args: _keep(svc, args)),
             ("end the machine", lambda args: _end_machine(svc, args)),
             ("release what it held", lambda args: _release(svc, args)),
         ),
-        give_up=lambda args, _: _release(svc, args),
+        give_up=lambda args, _: _keep_and_release(svc, args),
     )
 
 
 def _id(args: Args) -> InstanceId:
     return InstanceId(str(args["instance_id"]))
+
+
+def _keep(svc: Services, args: Args) -> None:
+    with svc.catalog.read() as tx:
+        going = [volume for volume in volumes.of_instance(tx, _id(args)) if _goes(volume)]
+    for volume in going:
+        create_snapshot.keep_what_is_wanted(svc, volume.id)
+
+
+def _keep_and_release(svc: Services, args: Args) -> None:
+    _keep(svc, args)
+    _release(svc, args)
 
 
 def _end_machine(svc: Services, args: Args) -> None:
