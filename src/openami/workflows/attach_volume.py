@@ -1,5 +1,6 @@
 """The attachment of a volume to an instance that has a machine; without one it is only recorded."""
 
+import logging
 from dataclasses import replace
 from typing import Final
 
@@ -12,6 +13,7 @@ from openami.jobs.engine import Args, GiveUp, Job
 from openami.services import Services
 
 NAME: Final = "attach_volume"
+_log = logging.getLogger(__name__)
 
 
 def start(svc: Services, volume: Volume) -> str:
@@ -98,7 +100,29 @@ def _commit(svc: Services, args: Args) -> None:
 
 
 def _let_go(svc: Services, args: Args) -> None:
-    with svc.locks(str(args["instance_id"])), svc.catalog.begin() as tx:
-        volume = volumes.fetch_any(tx, VolumeId(str(args["volume_id"])))
-        if volume is not None and _is_attaching(volume, args):
-            volumes.save(tx, volume.detached())
+    """Free the volume only when no machine has it; until then it is detaching."""
+    instance_id, volume_id = InstanceId(str(args["instance_id"])), VolumeId(str(args["volume_id"]))
+    with svc.locks(instance_id):
+        if _attaching(svc, args) is None:
+            return
+        free = _is_out(svc, instance_id, volume_id)
+        with svc.catalog.begin() as tx:
+            volume = volumes.fetch_any(tx, volume_id)
+            if volume is not None and _is_attaching(volume, args):
+                volumes.save(tx, volume.detached() if free else _detaching(volume))
+
+
+def _is_out(svc: Services, instance_id: InstanceId, volume_id: VolumeId) -> bool:
+    """Take the disk away from the machine, however far it got. False if that is not sure."""
+    if svc.compute.state(instance_id) is MachineState.ABSENT:
+        return True
+    try:
+        return svc.compute.detach(instance_id, volume_id, force=True)
+    except MachineFailed as failure:
+        _log.warning("%s may still be open in %s: %s", volume_id, instance_id, failure)
+        return False
+
+
+def _detaching(volume: Volume) -> Volume:
+    assert volume.attachment is not None
+    return replace(volume, attachment=replace(volume.attachment, state=AttachmentState.DETACHING))
