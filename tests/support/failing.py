@@ -25,6 +25,7 @@ class FailingHypervisor(ScriptedHypervisor):
     starting: Callable[[InstanceId], None] = _nothing
     copying: Callable[[InstanceId], None] = _nothing
     pressed: Callable[[InstanceId], None] = _nothing
+    waiting: Callable[[InstanceId], None] = _nothing
 
     def start(self, machine: Machine) -> None:
         self.starting(machine.instance_id)
@@ -38,6 +39,10 @@ class FailingHypervisor(ScriptedHypervisor):
     def power_button(self, instance_id: InstanceId) -> None:
         self.pressed(instance_id)
         super().power_button(instance_id)
+
+    def wait_absent(self, instance_id: InstanceId, timeout_s: float) -> bool:
+        self.waiting(instance_id)
+        return super().wait_absent(instance_id, timeout_s)
 
     def attach(self, instance_id: InstanceId, disk: Disk) -> None:
         super().attach(instance_id, disk)

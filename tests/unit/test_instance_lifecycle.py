@@ -111,7 +111,7 @@ def test_a_start_that_fails_leaves_it_stopped_with_a_reason(
     call(svc, "StartInstances", InstanceIds=[made])
     found = instance(svc, made)
     assert found["State"]["Name"] == "stopped"
-    assert found["StateReason"]["Message"] == "Server.InternalError: the host is on fire"
+    assert found["StateReason"]["Message"] == "Server.InternalError: Internal error on launch"
     host.refuses = set()
     call(svc, "StartInstances", InstanceIds=[made])
     assert state(svc, made) == "running"
@@ -226,7 +226,7 @@ def test_a_machine_that_was_killed_stops_its_instance_whatever_the_launch_said(
     instances.machine_ended(svc, made, "was killed by signal 9")
     found = instance(svc, made)
     assert found["State"]["Name"] == "stopped"
-    assert found["StateReason"]["Message"] == "Server.InternalError: was killed by signal 9"
+    assert found["StateReason"]["Message"] == "Server.InternalError: The instance ended unexpectedly"
 
 
 def test_late_news_of_an_earlier_machine_ends_nothing(svc: Services) -> None:

@@ -40,6 +40,9 @@ TERMINATED_SHOWN: Final = timedelta(hours=1)
 """How long a terminated instance can still be described, as at EC2."""
 
 
+_ENDED_BY_HOST: Final = "The instance ended unexpectedly"
+"""Why it did is for the log: QEMU's own words name files of the host."""
+
 S, E = InstanceState, InstanceEvent
 
 _log = logging.getLogger(__name__)
@@ -169,7 +172,7 @@ def stop_instances(
     if force:
         for change in changes:
             if change.previous is S.STOPPING:
-                svc.compute.kill(change.instance_id)  # its workflow sees that it is gone
+                stop_instance.end_now(svc, change.instance_id)
     _wait(svc, jobs, None if force else QUICK_S)
     return changes
 
@@ -253,6 +256,8 @@ def machine_ended(svc: Services, instance_id: InstanceId, reason: str) -> None:
 
     Heard from a thread of the driver. What we stop, terminate or reboot ourselves is not news.
     """
+    if not _is_news(svc, instance_id):
+        return
     with svc.locks(instance_id):
         if svc.compute.state(instance_id) is not MachineState.ABSENT:
             return  # the news is of an earlier machine of this instance
@@ -269,6 +274,20 @@ def machine_ended(svc: Services, instance_id: InstanceId, reason: str) -> None:
         _log.info("%s waits for the sweep", instance_id)  # the server is starting or closing
 
 
+def _is_news(svc: Services, instance_id: InstanceId) -> bool:
+    """By a look alone: who shuts a machine down on purpose may hold its lock for long.
+
+    One that is pending may have ended before its start was committed.
+    """
+    with svc.catalog.read() as tx:
+        instance = instances.fetch_any(tx, instance_id)
+    return (
+        instance is not None
+        and instance.state in (S.PENDING, S.RUNNING)
+        and instance.rebooting_for is None
+    )
+
+
 def _commit_end(svc: Services, instance_id: InstanceId, reason: str) -> Instance | None:
     """Move the instance as its shutdown behavior says; None if there is nothing to move."""
     with svc.catalog.begin() as tx:
@@ -283,7 +302,7 @@ def _commit_end(svc: Services, instance_id: InstanceId, reason: str) -> Instance
             code, sentence = "Client.InstanceInitiatedShutdown", "Instance initiated shutdown"
             ends = instance.shutdown_behavior == "terminate"
         else:
-            code, sentence, ends = "Server.InternalError", reason, False
+            code, sentence, ends = "Server.InternalError", _ENDED_BY_HOST, False
         moved = instance.after(
             E.TERMINATE if ends else E.STOP,
             StateReason(code=code, message=f"{code}: {sentence}"),

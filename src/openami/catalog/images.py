@@ -170,14 +170,10 @@ def users_of_snapshot(tx: Transaction, snapshot_id: SnapshotId) -> list[ImageId]
     return list(dict.fromkeys(tx.scalars(query.order_by(images.c.id))))
 
 
-def former_users_of_snapshot(tx: Transaction, snapshot_id: SnapshotId) -> list[ImageId]:
-    """The images that are deregistered and had a device of this snapshot."""
-    query = (
-        select(images.c.id)
-        .join(devices, devices.c.image_id == images.c.id)
-        .where(devices.c.snapshot_id == snapshot_id, images.c.state == S.DEREGISTERED)
-    )
-    return list(dict.fromkeys(tx.scalars(query.order_by(images.c.id))))
+def all_users_of_snapshot(tx: Transaction, snapshot_id: SnapshotId) -> list[ImageId]:
+    """The images that have a device of this snapshot, those too that were deregistered."""
+    query = select(devices.c.image_id).where(devices.c.snapshot_id == snapshot_id)
+    return list(dict.fromkeys(tx.scalars(query.order_by(devices.c.image_id))))
 
 
 def deregistered_before(tx: Transaction, moment: datetime) -> list[ImageId]:

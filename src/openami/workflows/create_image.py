@@ -91,7 +91,9 @@ def _shut_down(svc: Services, args: Args) -> None:
     """Without the instance's lock: it may take minutes, and TerminateInstances may not wait."""
     instance = _instance(svc, args)
     if instance is not None and instance.rebooting_for == _image_id(args):
-        machines.shut_down(svc, instance.id, svc.settings.stop_timeout_s)
+        timeout_s = svc.settings.stop_timeout_s
+        scratch.wait_for_copies(svc, instance.id, timeout_s, but=_wanted(args))
+        machines.shut_down(svc, instance.id, timeout_s)
 
 
 def _copy(svc: Services, args: Args) -> None:

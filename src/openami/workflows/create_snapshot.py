@@ -40,7 +40,7 @@ def _alone(svc: Services, tx: Transaction, pending: Iterable[Snapshot]) -> list[
     def filled_for(snapshot_id: SnapshotId) -> bool:
         if images.users_of_snapshot(tx, snapshot_id):
             return True
-        former = images.former_users_of_snapshot(tx, snapshot_id)
+        former = images.all_users_of_snapshot(tx, snapshot_id)
         return any(f"{create_image.NAME}:{image_id}" in active for image_id in former)
 
     return [snapshot for snapshot in pending if not filled_for(snapshot.id)]

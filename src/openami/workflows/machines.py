@@ -7,7 +7,8 @@ Whoever starts or ends a machine holds `svc.locks(instance_id)`.
 import logging
 import shutil
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Generator, Iterable, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -93,11 +94,25 @@ def _sources(rule: SecurityGroupRule, members: Sequence[str]) -> tuple[str, ...]
     return tuple(f"{address}/32" for address in members)
 
 
-def machine_of(svc: Services, instance: Instance) -> Machine:
+@contextmanager
+def held_volumes(svc: Services, instance_id: InstanceId) -> Generator[Sequence[Volume]]:
+    """The attached volumes, which nobody copies or deletes while a machine opens them.
+
+    One that was just attached may still be copied as the loose volume it was. Volumes are
+    locked after their instance, in the order of their ids.
+    """
+    with svc.catalog.read() as tx:
+        attached = volumes.of_instance(tx, instance_id)
+    with ExitStack() as held:
+        for volume_id in sorted(volume.id for volume in attached):
+            held.enter_context(svc.locks(volume_id))
+        yield attached
+
+
+def machine_of(svc: Services, instance: Instance, attached: Iterable[Volume]) -> Machine:
     """The whole machine. Makes the bases of its volumes again where they were evicted."""
     with svc.catalog.read() as tx:
         port = port_of(tx, instance)
-        attached = volumes.of_instance(tx, instance.id)
     kind = known_type(instance.instance_type)
     return Machine(
         instance_id=instance.id,
@@ -175,8 +190,9 @@ def bring_up(svc: Services, instance_id: InstanceId) -> None:
             return
         if svc.compute.state(instance_id) is MachineState.ABSENT:
             make_ephemeral_disks(svc, instance)
-        machine = machine_of(svc, instance)
-        svc.compute.start(machine)
+        with held_volumes(svc, instance_id) as attached:
+            machine = machine_of(svc, instance, attached)
+            svc.compute.start(machine)
         _commit_running(svc, instance_id, machine.port)
 
 
@@ -217,11 +233,20 @@ def run_again(svc: Services, instance_id: InstanceId) -> None:
             or instance.rebooting_for is None
         ):
             return
-        svc.compute.start(machine_of(svc, instance))
-        with svc.catalog.begin() as tx:
-            instance = instances.fetch_any(tx, instance_id)
-            if instance is not None:
-                instances.save(tx, replace(instance, rebooting_for=None))
+        with held_volumes(svc, instance_id) as attached:
+            svc.compute.start(machine_of(svc, instance, attached))
+        _commit_rebooting(svc, instance_id, None)
+        if svc.compute.state(instance_id) is MachineState.ABSENT:
+            # While it rebooted, its end was no news.
+            _commit_rebooting(svc, instance_id, instance.rebooting_for)
+            raise MachineFailed(f"{instance_id} ended as soon as it was back")
+
+
+def _commit_rebooting(svc: Services, instance_id: InstanceId, rebooting_for: str | None) -> None:
+    with svc.catalog.begin() as tx:
+        instance = instances.fetch_any(tx, instance_id)
+        if instance is not None and instance.state is InstanceState.RUNNING:
+            instances.save(tx, replace(instance, rebooting_for=rebooting_for))
 
 
 def shut_down(svc: Services, instance_id: InstanceId, timeout_s: float) -> None:

@@ -7,13 +7,11 @@ from dataclasses import replace
 from typing import Final
 
 from openami.catalog import instances
-from openami.compute.driver import MachineFailed
 from openami.domain.ids import InstanceId
 from openami.domain.instance import Instance, InstanceEvent, InstanceState
-from openami.domain.state_reason import StateReason
 from openami.jobs.engine import Args, GiveUp, Job
 from openami.services import Services
-from openami.workflows import machines, stop_instance
+from openami.workflows import machines, scratch, stop_instance
 
 NAME: Final = "reboot_instance"
 REBOOT: Final = "RebootInstances"
@@ -42,7 +40,7 @@ def job(svc: Services) -> Job:
             ("shut down the guest", lambda args: _shut_down(svc, args)),
             ("start the machine", lambda args: _start(svc, args)),
         ),
-        give_up=lambda args, reason: give_up(svc, args, reason),
+        give_up=lambda args, _: give_up(svc, args),
     )
 
 
@@ -51,25 +49,25 @@ def _shut_down(svc: Services, args: Args) -> None:
     with svc.catalog.read() as tx:
         instance = instances.fetch_any(tx, instance_id)
     if instance is not None and instance.rebooting_for == REBOOT:
+        scratch.wait_for_copies(svc, instance_id, svc.settings.stop_timeout_s)
         machines.shut_down(svc, instance_id, svc.settings.stop_timeout_s)
 
 
 def _start(svc: Services, args: Args) -> None:
     try:
         machines.run_again(svc, InstanceId(str(args["instance_id"])))
-    except MachineFailed as failure:
+    except machines.CANNOT_START as failure:
         raise GiveUp(str(failure)) from failure
 
 
-def give_up(svc: Services, args: Args, why: str) -> None:
+def give_up(svc: Services, args: Args) -> None:
     """The machine does not come back: the instance is stopped, with the reason."""
-    reason = StateReason(code="Server.InternalError", message=f"Server.InternalError: {why}")
     with svc.catalog.begin() as tx:
         instance = instances.fetch_any(tx, InstanceId(str(args["instance_id"])))
         if instance is None or instance.rebooting_for != REBOOT:
             return
         if instance.state is InstanceState.RUNNING:
-            instance = instance.after(InstanceEvent.STOP, reason)
+            instance = instance.after(InstanceEvent.STOP, machines.NOT_STARTED)
         instance = replace(instance, rebooting_for=None)
         instances.save(tx, instance)
     if instance.state is InstanceState.STOPPING:

@@ -10,7 +10,8 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Generator, Iterable, Mapping, Sequence
+import time
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Final
 from openami.blockstore.disk_sync import full_disk_is_told, sync_directory, write_all
 from openami.blockstore.ingest import SourceChanged, data_ranges
 from openami.blockstore.volumes import Origin
-from openami.catalog import ingests, snapshots, volumes
+from openami.catalog import images, ingests, snapshots, volumes
 from openami.catalog.catalog import Transaction
 from openami.compute.driver import MachineState
 from openami.domain.block import BLOCK_BYTES
@@ -34,6 +35,7 @@ _DONE: Final = "copies.json"
 _FICLONE: Final = 0x40049409  # linux/fs.h: share the other file's extents
 _CANNOT_CLONE: Final = (errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS)
 _COPY_BYTES: Final = 64 << 20
+_LOOK_EVERY_S: Final = 0.2
 _UNREADABLE: Final = (VolumeState.CREATING, VolumeState.ERROR)
 
 
@@ -120,6 +122,29 @@ def _filling(svc: Services, owner: str, origins: Mapping[SnapshotId, Origin]) ->
     except Exception:
         drop(svc, owner)  # half a copy is of no use, and the disk may be full of it
         raise
+
+
+def wait_for_copies(
+    svc: Services, instance_id: InstanceId, timeout_s: float, but: Collection[SnapshotId] = ()
+) -> None:
+    """Until every pending snapshot of the instance's volumes has its copy, at most for a time.
+
+    A copy that the end of the machine cuts off is taken anew, of a later moment than was asked.
+    """
+    deadline = time.monotonic() + timeout_s
+    while _uncopied(svc, instance_id) - set(but) and (left_s := deadline - time.monotonic()) > 0:
+        if svc.compute.wait_absent(instance_id, min(left_s, _LOOK_EVERY_S)):
+            return
+
+
+def _uncopied(svc: Services, instance_id: InstanceId) -> set[SnapshotId]:
+    with svc.catalog.read() as tx:
+        owners = {
+            snapshot.id: [snapshot.id, *images.all_users_of_snapshot(tx, snapshot.id)]
+            for volume in volumes.of_instance(tx, instance_id)
+            for snapshot in snapshots.pending_of_volume(tx, volume.id)
+        }
+    return {each for each in owners if all(found(svc, owner) is None for owner in owners[each])}
 
 
 def store(svc: Services, owner: str, snapshot_id: SnapshotId) -> None:

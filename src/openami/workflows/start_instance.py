@@ -4,10 +4,8 @@ from dataclasses import replace
 from typing import Final
 
 from openami.catalog import instances
-from openami.compute.driver import MachineFailed
 from openami.domain.ids import InstanceId
 from openami.domain.instance import Instance, InstanceEvent, InstanceState
-from openami.domain.state_reason import StateReason
 from openami.jobs.engine import Args, GiveUp, Job
 from openami.services import Services
 from openami.workflows import machines
@@ -34,18 +32,18 @@ def job(svc: Services) -> Job:
     return Job(
         name=NAME,
         steps=(("start the machine", lambda args: _start(svc, args)),),
-        give_up=lambda args, reason: give_up(svc, args, reason),
+        give_up=lambda args, _: give_up(svc, args),
     )
 
 
 def _start(svc: Services, args: Args) -> None:
     try:
         machines.bring_up(svc, InstanceId(str(args["instance_id"])))
-    except MachineFailed as failure:
+    except machines.CANNOT_START as failure:
         raise GiveUp(str(failure)) from failure
 
 
-def give_up(svc: Services, args: Args, why: str) -> None:
+def give_up(svc: Services, args: Args) -> None:
     """Back to stopped, with the reason."""
     instance_id = InstanceId(str(args["instance_id"]))
     with svc.locks(instance_id):
@@ -55,9 +53,8 @@ def give_up(svc: Services, args: Args, why: str) -> None:
             return
         svc.compute.kill(instance_id)
         machines.drop_ephemeral_disks(svc, instance_id)
-        reason = StateReason(code="Server.InternalError", message=f"Server.InternalError: {why}")
         with svc.catalog.begin() as tx:
             instance = instances.fetch_any(tx, instance_id)
             if instance is not None and instance.state is InstanceState.PENDING:
-                failed = instance.after(InstanceEvent.START_FAILED, reason)
+                failed = instance.after(InstanceEvent.START_FAILED, machines.NOT_STARTED)
                 instances.save(tx, replace(failed, public_ip=None))

@@ -8,7 +8,7 @@ from openami.domain.ids import InstanceId
 from openami.domain.instance import Instance, InstanceEvent, InstanceState
 from openami.jobs.engine import Args, Job
 from openami.services import Services
-from openami.workflows import machines
+from openami.workflows import machines, scratch
 
 NAME: Final = "stop_instance"
 
@@ -16,8 +16,21 @@ NAME: Final = "stop_instance"
 def start(svc: Services, instance: Instance, *, force: bool = False) -> str:
     """Begin the stop of a stopping instance, once per request. The id of the job."""
     job_id = f"{NAME}:{instance.id}:{instance.transitions}"
-    svc.jobs.start(NAME, job_id, {"instance_id": instance.id, "force": force})
+    its = {"instance_id": instance.id, "transitions": instance.transitions, "force": force}
+    svc.jobs.start(NAME, job_id, its)
     return job_id
+
+
+def end_now(svc: Services, instance_id: InstanceId) -> None:
+    """End the machine of an instance that is stopping already; its workflow sees that it is gone.
+
+    Under the lock: the instance may be stopped by now, and started again.
+    """
+    with svc.locks(instance_id):
+        with svc.catalog.read() as tx:
+            instance = instances.fetch_any(tx, instance_id)
+        if instance is not None and instance.state is InstanceState.STOPPING:
+            svc.compute.kill(instance_id)
 
 
 def resume(svc: Services) -> None:
@@ -41,8 +54,24 @@ def job(svc: Services) -> Job:
 def _shut_down(svc: Services, args: Args) -> None:
     """Without the instance's lock: it may take minutes, and TerminateInstances may not wait."""
     instance_id = InstanceId(str(args["instance_id"]))
-    timeout_s = 0.0 if args["force"] else svc.settings.stop_timeout_s
-    machines.shut_down(svc, instance_id, timeout_s)
+    with svc.catalog.read() as tx:
+        instance = instances.fetch_any(tx, instance_id)
+    if not _is_this_stop(instance, args):
+        return
+    if args["force"]:
+        machines.shut_down(svc, instance_id, 0.0)
+    else:
+        scratch.wait_for_copies(svc, instance_id, svc.settings.stop_timeout_s)
+        machines.shut_down(svc, instance_id, svc.settings.stop_timeout_s)
+
+
+def _is_this_stop(instance: Instance | None, args: Args) -> bool:
+    """Whether the instance is stopping, and not for a later request than this job's."""
+    return (
+        instance is not None
+        and instance.state is InstanceState.STOPPING
+        and instance.transitions == args["transitions"]
+    )
 
 
 def _commit(svc: Services, args: Args) -> None:
@@ -50,7 +79,7 @@ def _commit(svc: Services, args: Args) -> None:
     with svc.locks(instance_id):
         with svc.catalog.read() as tx:
             instance = instances.fetch_any(tx, instance_id)
-        if instance is None or instance.state is not InstanceState.STOPPING:
+        if not _is_this_stop(instance, args):
             return
         svc.compute.kill(instance_id)
         machines.drop_ephemeral_disks(svc, instance_id)
