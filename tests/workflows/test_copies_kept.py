@@ -138,6 +138,29 @@ class InterruptedCopies(RecordDriver):
         super().copy_disks(instance_id, targets)
 
 
+def test_a_snapshot_whose_machine_ends_in_the_middle_is_copied_from_the_disk_at_rest(
+    tmp_path: Path,
+) -> None:
+    host = InterruptedCopies(tmp_path / "instances")
+    svc = services(tmp_path, compute=host)
+    a_bootable_image(svc)
+    made = a_running_instance(svc)
+    volume_id = volume_at(svc, "/dev/xvda")
+    write_volume(svc, volume_id, 3, "a")
+    host.during = lambda: host.kill(InstanceId(made))
+    ask(svc, "CreateSnapshot", VolumeId=volume_id, Description="mine")
+    assert snapshot_blocks(svc, mine(svc)) == {3: "a"}
+
+
+def test_what_is_kept_of_a_console_is_readable_by_its_owner_only(tmp_path: Path) -> None:
+    svc = services(tmp_path)
+    a_bootable_image(svc)
+    made = a_running_instance(svc)
+    ask(svc, "TerminateInstances", InstanceIds=[made])
+    kept = tmp_path / "consoles" / made
+    assert (kept.stat().st_mode & 0o777, kept.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
 def test_the_snapshots_of_an_image_deregistered_while_it_is_made_are_copied_once(
     tmp_path: Path,
 ) -> None:

@@ -142,8 +142,10 @@ def keep_console(svc: Services, instance_id: InstanceId) -> None:
     output = svc.compute.console_output(instance_id)
     if output:
         directory = svc.settings.state_dir / "consoles"
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / instance_id).write_bytes(output)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = directory / instance_id
+        file.touch(mode=0o600)  # what a guest says at its console is its account's alone
+        file.write_bytes(output)
 
 
 def kept_console(svc: Services, instance_id: InstanceId) -> bytes:
