@@ -1,6 +1,6 @@
 """The whole server under SIGKILL, at random moments of a mixed load, again and again.
 
-OPENAMI_CRASH_SEED repeats the choices of a run (not the host's scheduling); OPENAMI_CRASH_KILLS
+CRASH_SEED repeats the choices of a run (not the host's scheduling); CRASH_KILLS
 says how often it is killed.
 """
 
@@ -18,7 +18,7 @@ from support.crash_server import Life
 from support.disks import tiny_disk
 from support.server import serving
 
-KILLS = int(os.environ.get("OPENAMI_CRASH_KILLS", "50"))
+KILLS = int(os.environ.get("CRASH_KILLS", "50"))
 LOOK_EVERY = 10
 SETTINGS = {
     "accelerator": "tcg",
@@ -44,8 +44,8 @@ def directory() -> Generator[Path]:
 def test_a_server_killed_at_any_moment_finishes_what_it_began_and_loses_nothing(
     directory: Path,
 ) -> None:
-    seed = int(os.environ.get("OPENAMI_CRASH_SEED") or secrets.randbits(32))
-    print(f"OPENAMI_CRASH_SEED={seed}")
+    seed = int(os.environ.get("CRASH_SEED") or secrets.randbits(32))
+    print(f"CRASH_SEED={seed}")
     with serving(directory / "state", "qemu", **SETTINGS) as server:
         imported = server.openami("image", "import", str(tiny_disk()), "--name", "tiny")
         life = Life(

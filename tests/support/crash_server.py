@@ -23,7 +23,7 @@ from openami.catalog import snapshots, vpcs
 from openami.catalog.catalog import Catalog
 from openami.cli import host
 from openami.cli.main import main
-from openami.compute.network import namespace
+from openami.compute.network import namespace, routes
 from openami.compute.network.plan import veth_name
 from openami.domain.ids import SnapshotId
 from support.server import Server, until
@@ -354,7 +354,10 @@ class Life:
             exported.unlink()
 
     def leftovers(self) -> Sequence[str]:
-        """What is still on the host when nothing should be; the server has been stopped."""
+        """What is still on the host when nothing should be; the server has been stopped.
+
+        The VPCs' ranges, which stay unreachable on purpose, are given back.
+        """
         state = self.server.state_dir
         found = [f"process {each}" for each in host.processes(state)]
         for name in ("volumes", "instances", "ephemeral", "scratch", "chunks/stage"):
@@ -362,10 +365,13 @@ class Life:
             there = directory.iterdir() if directory.exists() else iter(())
             found += [str(path) for path in there if path.is_dir()]
         with closing(Catalog.open(state / "catalog.sqlite")) as catalog, catalog.read() as tx:
-            its_vpcs = [vpc.id for vpc in vpcs.every(tx)]
+            its_vpcs = vpcs.every(tx)
         assert its_vpcs
-        found += [name for name in its_vpcs if name in namespace.names()]
-        return found + [veth for veth in map(veth_name, its_vpcs) if veth in namespace.interfaces()]
+        for vpc in its_vpcs:
+            found += [vpc.id] if namespace.exists(vpc.id) else []
+            found += [veth_name(vpc.id)] if veth_name(vpc.id) in namespace.interfaces() else []
+            routes.release(vpc.cidr)
+        return found
 
 
 def _volumes_of(census: Census, instance_id: str) -> list[str]:
