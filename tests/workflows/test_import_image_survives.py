@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from openami.actions import import_image as action
+from openami.blockstore.store import StoreFull
 from openami.catalog import ingests
 from openami.domain.block import GIB
 from openami.jobs.engine import NotRunning
@@ -197,3 +198,17 @@ def test_a_conversion_that_died_is_begun_anew(tmp_path: Path) -> None:
     svc.jobs.start(import_image.NAME, f"import_image:{image['ImageId']}", args | given)
     assert snapshot_blocks(svc, snapshot_of(image)) == CONTENT
     nothing_is_left(svc)
+
+
+def test_a_full_store_fails_the_import_without_a_path_of_the_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    svc = with_alice(tmp_path)
+
+    def full(*_: object, **__: object) -> None:
+        raise StoreFull("/var/lib/openami/chunks has no room left")
+
+    monkeypatch.setattr(import_image, "ingest_file", full)
+    image = the_image(svc, bring(svc, the_disk(tmp_path)))
+    assert image["State"] == "failed"
+    assert image["StateReason"]["Message"] == "there is no room for the disk"

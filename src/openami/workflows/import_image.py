@@ -1,5 +1,6 @@
 """A disk file of the operator becomes the snapshot of an image."""
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from openami.services import Services
 from openami.workflows import scratch
 
 NAME: Final = "import_image"
+_log = logging.getLogger(__name__)
 
 
 def start(
@@ -100,15 +102,18 @@ def _store(svc: Services, args: Args) -> None:
     try:
         root = ingest_file(svc.chunks, raw, progress=_progress(svc, snapshot.id))
     except (OSError, ValueError, SourceChanged, StoreFull) as failure:
+        _log.warning("the import of %s failed: %s", raw, failure)
         raise GiveUp(_said(failure)) from failure
     if root.size_bytes > snapshot.volume_size_gib << 30:
-        raise GiveUp(f"{raw} grew while it was read")
+        raise GiveUp("the disk grew while it was read")
     scratch.complete(svc, snapshot.id, root)
 
 
 def _said(failure: Exception) -> str:
     if isinstance(failure, OSError) and failure.errno is not None:
         return f"the disk cannot be read: {os.strerror(failure.errno)}"
+    if isinstance(failure, StoreFull):
+        return "there is no room for the disk"  # where, is for the log: it is a path of the host
     return str(failure)
 
 
