@@ -12,6 +12,7 @@ from openami.domain.ids import InstanceId
 from openami.domain.image import ImageState
 from openami.jobs.engine import NotRunning
 from openami.services import Services
+from openami.settings import Settings
 from openami.workflows import create_image
 from support.asking import a_bootable_image, a_running_instance, ask, put, refused
 from support.builders import IMAGE, SNAPSHOT, a_device, a_snapshot, an_image
@@ -24,7 +25,9 @@ NAMED = [{"Name": "name", "Values": ["web-2"]}]
 
 def with_instance(tmp_path: Path, **request: Any) -> tuple[Services, WatchedDriver, str]:
     driver = WatchedDriver(tmp_path / "instances")
-    svc = services(tmp_path, compute=driver)
+    # Nothing takes long here, but for a stop in the middle of an image, in the image's own thread.
+    settings = Settings(state_dir=tmp_path, compute_driver="record", stop_timeout_s=0.2)
+    svc = services(tmp_path, compute=driver, settings=settings)
     a_bootable_image(svc)
     return svc, driver, a_running_instance(svc, **request)
 
