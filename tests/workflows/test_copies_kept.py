@@ -10,7 +10,14 @@ from openami.compute.record.driver import RecordDriver
 from openami.domain.ids import InstanceId, SnapshotId, VolumeId
 from openami.jobs.engine import NotRunning
 from openami.services import Services
-from openami.workflows import create_image, create_snapshot, delete_volume, registry, scratch
+from openami.workflows import (
+    create_image,
+    create_snapshot,
+    delete_volume,
+    registry,
+    scratch,
+    terminate_instance,
+)
 from support.asking import a_bootable_image, a_running_instance, ask
 from support.builders import ZONE
 from support.disk_contents import snapshot_blocks, write_volume
@@ -55,6 +62,24 @@ def test_a_snapshot_asked_for_before_the_termination_has_what_was_on_the_disk(
     write_volume(svc, volume_id, 3, "a")
     begun(svc, "CreateSnapshot", VolumeId=volume_id, Description="mine")
     ask(svc, "TerminateInstances", InstanceIds=[made])
+    assert list(svc.volumes.list()) == []
+    assert snapshot_blocks(svc, mine(svc)) == {3: "a"}
+
+
+def test_a_snapshot_asked_for_during_the_termination_has_what_was_on_the_disk(
+    tmp_path: Path,
+) -> None:
+    svc = services(tmp_path)
+    a_bootable_image(svc)
+    made = a_running_instance(svc)
+    volume_id = volume_at(svc, "/dev/xvda")
+    write_volume(svc, volume_id, 3, "a")
+    begun(svc, "TerminateInstances", InstanceIds=[made])
+    first, *others = terminate_instance.job(svc).steps
+    first[1]({"instance_id": made})
+    begun(svc, "CreateSnapshot", VolumeId=volume_id, Description="mine")
+    for _, step in others:
+        step({"instance_id": made})
     assert list(svc.volumes.list()) == []
     assert snapshot_blocks(svc, mine(svc)) == {3: "a"}
 

@@ -40,7 +40,7 @@ def job(svc: Services) -> Job:
             ("end the machine", lambda args: _end_machine(svc, args)),
             ("release what it held", lambda args: _release(svc, args)),
         ),
-        give_up=lambda args, _: _keep_and_release(svc, args),
+        give_up=lambda args, _: _release(svc, args),
     )
 
 
@@ -55,11 +55,6 @@ def _keep(svc: Services, args: Args) -> None:
         create_snapshot.keep_what_is_wanted(svc, volume.id)
 
 
-def _keep_and_release(svc: Services, args: Args) -> None:
-    _keep(svc, args)
-    _release(svc, args)
-
-
 def _end_machine(svc: Services, args: Args) -> None:
     """At once, unless a volume outlives the instance: then the guest may write what it cached."""
     instance_id = _id(args)
@@ -70,6 +65,7 @@ def _end_machine(svc: Services, args: Args) -> None:
 
 
 def _release(svc: Services, args: Args) -> None:
+    _keep(svc, args)  # for who asked while the guest shut down, or when the first try failed
     release(svc, _id(args))
 
 
