@@ -226,7 +226,8 @@ def test_a_machine_that_was_killed_stops_its_instance_whatever_the_launch_said(
     instances.machine_ended(svc, made, "was killed by signal 9")
     found = instance(svc, made)
     assert found["State"]["Name"] == "stopped"
-    assert found["StateReason"]["Message"] == "Server.InternalError: The instance ended unexpectedly"
+    told = found["StateReason"]["Message"]
+    assert told == "Server.InternalError: The instance ended unexpectedly"
 
 
 def test_late_news_of_an_earlier_machine_ends_nothing(svc: Services) -> None:
