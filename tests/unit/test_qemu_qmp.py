@@ -4,7 +4,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -125,14 +125,31 @@ def test_nonsense_fails_the_call(talks: Talks, nonsense: bytes) -> None:
 
 def test_events_are_handed_on_and_those_expected_are_awaited(talks: Talks, events: Events) -> None:
     monitor, machine = talks(lambda _: {"return": {}})
-    expected = monitor.expect(lambda name, data: name == "RESET" and data.get("guest") is True)
-    assert not expected.wait(0)
     at = {"seconds": 1, "microseconds": 1}
-    machine.says({"event": "STOP", "timestamp": at})
-    machine.says({"event": "RESET", "timestamp": at, "data": {"guest": True}})
-    assert expected.wait(10)
+    with monitor.expect(lambda name, data: (name, data.get("guest")) == ("RESET", True)) as reset:
+        assert not reset.wait(0)
+        machine.says({"event": "STOP", "timestamp": at})
+        machine.says({"event": "RESET", "timestamp": at, "data": {"guest": True}})
+        assert reset.wait(10)
     until(lambda: len(events) == 2)
     assert events == [("STOP", {}), ("RESET", {"guest": True})]
+
+
+def test_who_waits_for_an_event_hears_at_once_that_the_connection_is_over(talks: Talks) -> None:
+    monitor, _ = talks(lambda _: {"return": {}})
+    with monitor.expect(lambda *_: False) as never:
+        threading.Timer(0.05, monitor.close).start()
+        with pytest.raises(MachineFailed, match="monitor is gone"):
+            never.wait(60)
+
+
+def test_an_event_is_awaited_however_many_others_are_expected_meanwhile(talks: Talks) -> None:
+    monitor, machine = talks(lambda _: {"return": {}})
+    with ExitStack() as many, monitor.expect(lambda name, _: name == "STOP") as stop:
+        for _ in range(300):
+            many.enter_context(monitor.expect(lambda *_: False))
+        machine.says({"event": "STOP", "timestamp": {"seconds": 1, "microseconds": 1}})
+        assert stop.wait(10)
 
 
 def test_a_machine_that_is_gone_cannot_be_greeted(talks: Talks) -> None:

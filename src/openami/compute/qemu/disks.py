@@ -5,6 +5,7 @@ named after the disk's serial, so each call finds what an earlier, interrupted o
 """
 
 import os
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -19,12 +20,13 @@ from openami.compute.qemu.command_line import (
     node_name,
     overlay_node,
 )
-from openami.compute.qemu.qmp import Monitor
+from openami.compute.qemu.qmp import Expected, Monitor
 from openami.domain.block import BLOCK_BYTES
 from openami.domain.ids import VolumeId
 
 UNPLUG_TIMEOUT_S: Final = 5.0
 _COPY_TIMEOUT_S: Final = 24 * 3600.0
+_LOOK_EVERY_S: Final = 5.0
 _CREATE_TIMEOUT_S: Final = 30.0
 _ENDED_JOB: Final = "concluded"
 
@@ -132,15 +134,15 @@ def _devices(monitor: Monitor) -> set[str]:
 def _unplugged(monitor: Monitor, serial: str) -> bool:
     """Ask the guest to let go of the device and wait for it a little."""
     device = device_name(serial)
-    gone = monitor.expect(
+    with monitor.expect(
         lambda name, data: (name, data.get("device")) == ("DEVICE_DELETED", device)
-    )
-    if device not in _devices(monitor):
-        return True
-    # Refused when the guest has been asked before and not answered yet: then it is waited for.
-    with suppress(MachineFailed):
-        monitor.ask("device_del", {"id": device})
-    return gone.wait(UNPLUG_TIMEOUT_S) or device not in _devices(monitor)
+    ) as gone:
+        if device not in _devices(monitor):
+            return True
+        # Refused when the guest was asked before and has not answered: then it is waited for.
+        with suppress(MachineFailed):
+            monitor.ask("device_del", {"id": device})
+        return gone.wait(UNPLUG_TIMEOUT_S) or device not in _devices(monitor)
 
 
 def _take_away(monitor: Monitor, serial: str) -> None:
@@ -188,12 +190,12 @@ def _add_target(monitor: Monitor, serial: str, descriptor: int, size_bytes: int)
     node = {"driver": "file", "node-name": _target_file(serial), "filename": fdset(file)}
     monitor.ask("blockdev-add", node | {"discard": "unmap"})
     job = f"create-{serial}"
-    created = monitor.expect(_job_ended(job))
     layout = {"cluster-size": BLOCK_BYTES, "extended-l2": True, "size": size_bytes}
     options = {"driver": "qcow2", "file": _target_file(serial), **layout}
-    monitor.ask("blockdev-create", {"job-id": job, "options": options})
-    if not created.wait(_CREATE_TIMEOUT_S):
-        raise MachineFailed(f"no qcow2 could be made for {serial} in time")
+    with monitor.expect(_job_ended(job)) as created:
+        monitor.ask("blockdev-create", {"job-id": job, "options": options})
+        if not created.wait(_CREATE_TIMEOUT_S):
+            raise MachineFailed(f"no qcow2 could be made for {serial} in time")
     _require_success(monitor, [job])
     monitor.ask(
         "blockdev-add",
@@ -210,7 +212,6 @@ def _add_target(monitor: Monitor, serial: str, descriptor: int, size_bytes: int)
 def _back_up(monitor: Monitor, serials: list[str]) -> None:
     """One transaction is one point in time; then the jobs copy, ahead of the guest's writes."""
     jobs = [_target(serial) for serial in serials]
-    ended = [monitor.expect(_job_ended(job)) for job in jobs]
     actions = [
         {
             "type": "blockdev-backup",
@@ -225,11 +226,23 @@ def _back_up(monitor: Monitor, serials: list[str]) -> None:
         for serial in serials
     ]
     grouped = {"completion-mode": "grouped"}  # one that fails ends the others
-    monitor.ask("transaction", {"actions": actions, "properties": grouped})
-    for one in ended:
-        if not one.wait(_COPY_TIMEOUT_S):
-            raise MachineFailed("a copy of a disk does not end")
+    deadline = time.monotonic() + _COPY_TIMEOUT_S
+    with ExitStack() as expecting:
+        ended = [expecting.enter_context(monitor.expect(_job_ended(job))) for job in jobs]
+        monitor.ask("transaction", {"actions": actions, "properties": grouped})
+        for job, one in zip(jobs, ended, strict=True):
+            _wait_for_job(monitor, job, one, deadline)
     _require_success(monitor, jobs)
+
+
+def _wait_for_job(monitor: Monitor, job: str, ended: Expected, deadline: float) -> None:
+    """Its event wakes us, and now and then it is looked at: events may go missing, jobs end."""
+    while not ended.wait(_LOOK_EVERY_S):
+        status = {str(one["id"]): one["status"] for one in monitor.ask("query-jobs")}.get(job)
+        if status == _ENDED_JOB:
+            return
+        if status is None or time.monotonic() > deadline:
+            raise MachineFailed(f"{job} {'is lost' if status is None else 'does not end'}")
 
 
 def _job_ended(job: str) -> Any:  # pyright: ignore[reportExplicitAny]
@@ -267,9 +280,9 @@ def _drop_copy(monitor: Monitor, serial: str) -> None:
 
 
 def _end_job(monitor: Monitor, job: str, status: str) -> None:
-    ended = monitor.expect(_job_ended(job))
-    if status != _ENDED_JOB:
-        with suppress(MachineFailed):  # it may end by itself just now
-            monitor.ask("job-cancel", {"id": job})
-        ended.wait(_CREATE_TIMEOUT_S)
+    with monitor.expect(_job_ended(job)) as ended:
+        if status != _ENDED_JOB:
+            with suppress(MachineFailed):  # it may end by itself just now
+                monitor.ask("job-cancel", {"id": job})
+            ended.wait(_CREATE_TIMEOUT_S)
     monitor.ask("job-dismiss", {"id": job})

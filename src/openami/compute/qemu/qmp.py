@@ -8,10 +8,10 @@ import asyncio
 import logging
 import socket
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotInTime
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar, cast
 
 from qemu.qmp import EventListener, ExecuteError, QMPClient, QMPError, Runstate
@@ -20,7 +20,6 @@ from openami.compute.driver import MachineFailed
 
 REPLY_BYTES_MAX: Final = 4 << 20
 _TIMEOUT_S: Final = 10.0
-_EXPECTED_MAX: Final = 100
 # What the library raises when a machine breaks off, or says what is no QMP: too long a line,
 # no text, no JSON, JSON nested too deep.
 BROKEN: Final = (QMPError, OSError, EOFError, ValueError, RecursionError)
@@ -70,13 +69,22 @@ class Expected:
 
     def __init__(self, matches: Matches) -> None:
         self.matches = matches
-        self._come = threading.Event()
+        self._over = threading.Event()
+        self._broken = ""
 
     def come(self) -> None:
-        self._come.set()
+        self._over.set()
+
+    def broken_off(self, why: str) -> None:
+        """It cannot come any more: events are not kept for who is not connected."""
+        self._broken = why
+        self._over.set()
 
     def wait(self, timeout_s: float) -> bool:
-        return self._come.wait(timeout_s)
+        """False if it has not come in time. MachineFailed as soon as it no longer can."""
+        if self._over.wait(timeout_s) and self._broken:
+            raise MachineFailed(self._broken)
+        return self._over.is_set()
 
 
 class Monitor:
@@ -119,12 +127,17 @@ class Monitor:
             if any(held.get("opaque") == opaque for held in one["fds"]):
                 self.ask("remove-fd", {"fdset-id": one["fdset-id"]})
 
-    def expect(self, matches: Matches) -> Expected:
+    @contextmanager
+    def expect(self, matches: Matches) -> Generator[Expected]:
+        """An event to be waited for within the block."""
         expected = Expected(matches)
         with self._expected_guard:
-            # What never comes is dropped when a hundred others have been expected since.
-            self._expected = [*self._expected[-_EXPECTED_MAX:], expected]
-        return expected
+            self._expected.append(expected)
+        try:
+            yield expected
+        finally:
+            with self._expected_guard:
+                self._expected = [one for one in self._expected if one is not expected]
 
     @property
     def connected(self) -> bool:
@@ -173,6 +186,9 @@ class Monitor:
     async def _disconnect(self) -> None:
         if self._listening is not None:
             self._listening.cancel()
+        with self._expected_guard:
+            for one in self._expected:
+                one.broken_off(f"{self._name}: the monitor is gone")
         # The connection may have broken in any way the machine liked; it is over now.
         with suppress(*BROKEN):
             await self._client.disconnect()
@@ -191,7 +207,6 @@ class Monitor:
             data = cast("dict[str, Any]", told) if isinstance(told, dict) else {}
             with self._expected_guard:
                 come = [one for one in self._expected if one.matches(name, data)]
-                self._expected = [one for one in self._expected if one not in come]
             for one in come:
                 one.come()
             self._on_event(name, data)

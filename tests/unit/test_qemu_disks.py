@@ -1,0 +1,88 @@
+"""Disks of a machine, asked of a QEMU that a test makes up."""
+
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from openami.compute.driver import MachineFailed
+from openami.compute.qemu import disks
+from openami.compute.qemu.command_line import disk_serial, node_name
+from openami.compute.qemu.qmp import Expected, Monitor
+from openami.domain.ids import VolumeId
+
+VOLUME = VolumeId("vol-0123456789abcdef0")
+SERIAL = disk_serial(VOLUME)
+TOP = {"node-name": node_name(SERIAL), "image": {"virtual-size": 1 << 20}}
+
+
+@dataclass
+class MadeUpMonitor:
+    """`answers` by command; a backup's job is as `copying` says, and nothing ever tells of it."""
+
+    answers: dict[str, Any] = field(default_factory=dict[str, Any])
+    copying: list[str] = field(default_factory=list[str])
+    asked: list[str] = field(default_factory=list[str])
+    expected: list[Expected] = field(default_factory=list[Expected])
+
+    def ask(self, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
+        self.asked.append(command)
+        if command == "query-jobs" and "transaction" in self.asked:
+            status = self.copying.pop(0) if len(self.copying) > 1 else self.copying[0]
+            return [{"id": f"copy-{SERIAL}", "status": status}] if status else []
+        if command == "query-jobs" and "blockdev-create" in self.asked:
+            return [{"id": f"create-{SERIAL}", "status": "concluded"}]
+        if command == "blockdev-create":
+            self.expected[-1].come()
+        default = [TOP] if command == "query-named-block-nodes" else []
+        return self.answers.get(command, default)
+
+    def give(self, descriptor: int, opaque: str) -> int:
+        return 1
+
+    def take_back(self, opaque: str) -> None: ...
+
+    @contextmanager
+    def expect(self, matches: Callable[..., bool]):
+        self.expected.append(Expected(matches))
+        yield self.expected[-1]
+
+
+def copied(monitor: MadeUpMonitor, target: Path) -> None:
+    disks.copy(cast("Monitor", monitor), {VOLUME: target})
+
+
+@pytest.fixture(autouse=True)
+def _in_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disks, "_LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(disks, "_CREATE_TIMEOUT_S", 0.01)
+
+
+def test_a_copy_whose_end_was_not_told_is_seen_to_have_ended(tmp_path: Path) -> None:
+    monitor = MadeUpMonitor(copying=["running", "running", "concluded"])
+    copied(monitor, tmp_path / "copy.qcow2")
+    assert (tmp_path / "copy.qcow2").exists()
+
+
+def test_a_copy_that_the_machine_knows_nothing_of_any_more_fails(tmp_path: Path) -> None:
+    monitor = MadeUpMonitor(copying=["running", ""])
+    with pytest.raises(MachineFailed, match="is lost"):
+        copied(monitor, tmp_path / "copy.qcow2")
+    assert not (tmp_path / "copy.qcow2").exists()
+
+
+def test_a_copy_ends_with_its_machine(tmp_path: Path) -> None:
+    monitor = MadeUpMonitor(copying=["running"])
+
+    def killed() -> None:
+        monitor.expected[-1].broken_off("the monitor is gone")
+
+    timer = threading.Timer(0.1, killed)
+    timer.start()
+    with pytest.raises(MachineFailed, match="monitor is gone"):
+        copied(monitor, tmp_path / "copy.qcow2")
+    timer.join()
