@@ -121,7 +121,7 @@ class Demo:
             if time.monotonic() > deadline:
                 log = (self.directory / "server.log").read_text(errors="replace")[-3000:]
                 raise SystemExit(f"not within {deadline_s:.0f} s: {what}\n{log}")
-            time.sleep(0.25)
+            time.sleep(0.5)
         return found
 
     def _answers(self) -> bool:
@@ -302,7 +302,7 @@ def _report(demo: Demo, seen: Sequence[Seen], fourth: Seen, file: str, package: 
     changed = file == "changed by hand" and "hello from the package" in package
     told = all(s.user_data.count("user data ran once, as root") == 1 for s in seen)
     for ok, text in (
-        (different, "machine-ids and hostnames are all different"),
+        (different, "hostnames are all different, and so are the machine-ids of the three"),
         (alike, f"{SAME_FILE} is the same everywhere"),
         (told, "user data ran once, as root, on each"),
         (changed, "the new image holds the changed file and the package"),

@@ -83,7 +83,7 @@ class Guest:
         # One connection that waits inside: under emulation each new one costs the guest a second.
         ready = "until test -f /run/cloud-init/result.json; do sleep 0.5; done; echo yes"
         try:
-            until(lambda: self.ssh(ready, check=False), BOOT_DEADLINE_S, "the guest answers SSH")
+            until(lambda: self.ssh(ready, check=False), BOOT_DEADLINE_S, "SSH answers", every_s=1.0)
         except AssertionError as late:
             raise AssertionError(f"{late}\n{self.console()[-4000:]}") from late
 

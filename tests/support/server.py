@@ -201,7 +201,7 @@ def serving(state_dir: Path, driver: str, **settings: str) -> Generator[Server]:
             server.stop()
 
 
-def until(condition: Any, deadline_s: float, what: str) -> Any:
+def until(condition: Any, deadline_s: float, what: str, every_s: float = 0.1) -> Any:
     """The first true answer of `condition`, polled; an AssertionError that names `what` if none."""
     deadline = time.monotonic() + deadline_s
     while True:
@@ -209,7 +209,7 @@ def until(condition: Any, deadline_s: float, what: str) -> Any:
         if found:
             return found
         assert time.monotonic() < deadline, f"not within {deadline_s} s: {what}"
-        time.sleep(0.1)
+        time.sleep(every_s)
 
 
 def _terminate_everything(server: Server) -> None:
