@@ -4,13 +4,14 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from openami.compute.driver import ComputeDriver, Firmware, Machine, MachineFailed, MachineState
+from openami.compute.qemu import driver
 from openami.compute.qemu.driver import QemuDriver
 from openami.compute.qemu.process import Process
 from openami.diskimage.qcow2 import changed_blocks, virtual_size_bytes
@@ -172,6 +173,31 @@ def test_the_end_of_an_adopted_machine_is_told_too(host: Host) -> None:
     os.kill(host.pid(machine), signal.SIGKILL)
     until(lambda: host.heard.exits)
     assert [who for who, _ in host.heard.exits] == [machine.instance_id]
+
+
+def test_a_machine_that_does_not_answer_yet_is_taken_up_all_the_same(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "_ADOPT_TIMEOUT_S", 0.5)
+    machine = host.runs(a_boot_sector())
+    host.driver.close()
+    noted = Process.load(host.file(machine, "process.json"))
+    assert noted is not None
+    os.kill(noted.pid, signal.SIGSTOP)
+    host.start_server()
+    assert host.driver.adopt(ports_of(machine)) == {machine.instance_id}
+    assert host.network.plugged
+    os.kill(noted.pid, signal.SIGCONT)
+    until(lambda: _shows_its_screen(host, machine), 30)
+    target = host.directory / "copy.qcow2"
+    host.driver.copy_disks(machine.instance_id, {machine.disks[0].volume_id: target})
+    assert host.heard.exits == []
+
+
+def _shows_its_screen(host: Host, machine: Machine) -> bool:
+    with suppress(MachineFailed):
+        return bool(host.driver.console_screenshot(machine.instance_id))
+    return False
 
 
 def test_a_machine_that_ended_while_the_server_was_away_is_not_taken_up(host: Host) -> None:

@@ -36,6 +36,7 @@ from openami.domain.ids import InstanceId, VolumeId
 from openami.settings import Settings
 
 _START_TIMEOUT_S: Final = 30.0
+_ADOPT_TIMEOUT_S: Final = 5.0
 _TEND_EVERY_S: Final = 1.0
 _RECONNECT_TIMEOUT_S: Final = 1.0
 _log = logging.getLogger(__name__)
@@ -128,8 +129,10 @@ class QemuDriver:
             return running is None or disks.detach(running.monitor, volume_id, force=force)
 
     def copy_disks(self, instance_id: InstanceId, targets: Mapping[VolumeId, Path]) -> None:
+        running = self._running(instance_id)
+        self._abandon_old_copies(running)
         # Not under the lock: it may take minutes, and the machine may be killed meanwhile.
-        disks.copy(self._running(instance_id).monitor, targets)
+        disks.copy(running.monitor, targets)
 
     def update_port(self, port: Port) -> None:
         self._network.update(port)
@@ -150,10 +153,14 @@ class QemuDriver:
         self._name_the_nameless(found)
         for instance_id in found:
             with self._lock(instance_id):
-                if instance_id not in ports:
-                    self.forget(instance_id)
-                elif instance_id not in self._machines:
-                    self._adopt(ports[instance_id])
+                try:
+                    if instance_id not in ports:
+                        self.forget(instance_id)
+                    elif instance_id not in self._machines:
+                        self._adopt(ports[instance_id])
+                except (MachineFailed, OSError):
+                    # One machine, which may be hostile, must not keep the others from us.
+                    _log.exception("%s cannot be taken up", instance_id)
         return {one for one in ports if self._alive(one) is not None}
 
     def watch(self, on_exit: OnExit, on_reset: OnReset) -> None:
@@ -256,15 +263,27 @@ class QemuDriver:
             return
         running = self._watched(port, files, pidfd)
         try:
-            running.connect(_START_TIMEOUT_S)
-            disks.abandon_copies(running.monitor)
             self._network.adopt(port)
-            running.tell_end = True
         except MachineFailed as wrong:
             _log.warning("%s cannot be taken up and is ended: %s", port.instance_id, wrong)
             running.kill()
             self._clean_up(running)
             self._network.clear(port)
+            return
+        running.tell_end = running.wants_monitor = running.has_old_copies = True
+        try:
+            running.connect(_ADOPT_TIMEOUT_S)
+            self._abandon_old_copies(running)
+        except MachineFailed as slow:
+            # The host may be busy: a guest that does not answer now is no reason to end it.
+            _log.warning("%s runs and does not answer yet: %s", port.instance_id, slow)
+
+    def _abandon_old_copies(self, running: RunningMachine) -> None:
+        """Before there is a copy of this server's; MachineFailed means that it must be retried."""
+        with self._lock(running.instance_id):
+            if running.has_old_copies:
+                disks.abandon_copies(running.monitor)
+                running.has_old_copies = False
 
     def _name_the_nameless(self, found: set[InstanceId]) -> None:
         """Note the processes whose server died before it could."""

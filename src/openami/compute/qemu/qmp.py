@@ -19,7 +19,7 @@ from qemu.qmp import EventListener, ExecuteError, QMPClient, QMPError, Runstate
 from openami.compute.driver import MachineFailed
 
 REPLY_BYTES_MAX: Final = 4 << 20
-_TIMEOUT_S: Final = 10.0
+TIMEOUT_S: Final = 10.0
 # What the library raises when a machine breaks off, or says what is no QMP: too long a line,
 # no text, no JSON, JSON nested too deep.
 BROKEN: Final = (QMPError, OSError, EOFError, ValueError, RecursionError)
@@ -102,7 +102,7 @@ class Monitor:
         # The library breaks when it is told to disconnect twice at once, or while it connects.
         self._one_change_at_a_time = asyncio.Lock()
 
-    def connect(self, connection: socket.socket, timeout_s: float = _TIMEOUT_S) -> None:
+    def connect(self, connection: socket.socket, timeout_s: float = TIMEOUT_S) -> None:
         """Greet the machine on a connected socket, which is ours from here. MachineFailed."""
         self._wait("connect", self._connect(connection), timeout_s)
 
@@ -111,14 +111,14 @@ class Monitor:
         command: str,
         arguments: Mapping[str, object] | None = None,
         *,
-        timeout_s: float = _TIMEOUT_S,
+        timeout_s: float = TIMEOUT_S,
     ) -> Any:  # pyright: ignore[reportExplicitAny] JSON, which each caller reads
         """What QEMU answers. Raises MachineFailed with its words, or if it does not in time."""
         return self._wait(command, self._execute(command, arguments), timeout_s)
 
     def give(self, descriptor: int, opaque: str) -> int:
         """Give QEMU a copy of a descriptor; the number of the fd set that holds it."""
-        added = self._wait("add-fd", self._give(descriptor, opaque), _TIMEOUT_S)
+        added = self._wait("add-fd", self._give(descriptor, opaque), TIMEOUT_S)
         return int(cast("dict[str, int]", added)["fdset-id"])
 
     def take_back(self, opaque: str) -> None:
@@ -152,11 +152,11 @@ class Monitor:
     async def order(self, command: str) -> None:
         """From the loop's own thread: say it, and let the outcome show in events."""
         with suppress(TimeoutError, *BROKEN):
-            await asyncio.wait_for(self._client.execute(command), _TIMEOUT_S)
+            await asyncio.wait_for(self._client.execute(command), TIMEOUT_S)
 
     def close(self) -> None:
         with suppress(MachineFailed):
-            self._wait("disconnect", self.disconnect(), _TIMEOUT_S)
+            self._wait("disconnect", self.disconnect(), TIMEOUT_S)
 
     async def disconnect(self) -> None:
         """From the loop's own thread."""

@@ -16,7 +16,7 @@ from typing import Any, Final
 from openami.compute.driver import MachineFailed, MachineState, Port
 from openami.compute.qemu import console, process
 from openami.compute.qemu.files import MachineFiles
-from openami.compute.qemu.qmp import EventLoop, Monitor
+from openami.compute.qemu.qmp import TIMEOUT_S, EventLoop, Monitor
 
 _KILL_TIMEOUT_S: Final = 30.0
 _LAST_WORDS_S: Final = 1.0
@@ -44,10 +44,11 @@ class RunningMachine:
         self.monitor = Monitor(loop, self.instance_id, self._on_event)
         self.exited = threading.Event()
         self.tell_end = False  # whether its end is news: not before it was started, nor if killed
+        self.wants_monitor = False  # whether a monitor that is not connected is to be
+        self.has_old_copies = False  # whether a server that is no more may have left copies
         self.reason = ""
         self._loop, self._pidfd = loop, pidfd
         self._pidfd_guard = threading.Lock()  # it is closed in the loop's thread
-        self._was_connected = False
         self._on_end, self._on_reset = on_end, on_reset
         self._waits_for_disk = False
         self._next_resume = 0.0
@@ -59,15 +60,16 @@ class RunningMachine:
         """Speak with the machine. It has been listening since before it ran. MachineFailed."""
         connection = socket.socket(socket.AF_UNIX)
         try:
+            # Blocking, it would wait without end for a machine that accepts nothing.
+            connection.setblocking(False)
             with self.files.short_name(self.files.monitor) as name:
                 connection.connect(name)
-            connection.setblocking(False)
         except OSError as wrong:
             connection.close()
             raise MachineFailed(f"{self.instance_id} has no monitor: {wrong}") from wrong
         self.monitor.connect(connection, timeout_s)
-        self._was_connected = True
-        self._waits_for_disk = self._status() == "io-error"
+        self.wants_monitor = True
+        self._waits_for_disk = self._status(timeout_s) == "io-error"
 
     def state(self) -> MachineState:
         if self.exited.is_set():
@@ -103,7 +105,7 @@ class RunningMachine:
 
     def lost_monitor(self) -> bool:
         """Whether the monitor broke off, or said too much, while the machine goes on."""
-        return self._was_connected and not self.monitor.connected and not self.exited.is_set()
+        return self.wants_monitor and not self.monitor.connected and not self.exited.is_set()
 
     async def let_go(self) -> None:
         """In the loop's thread: stop watching; the machine goes on."""
@@ -121,8 +123,8 @@ class RunningMachine:
         if self._pidfd >= 0:
             self._loop.loop.add_reader(self._pidfd, self._ended)
 
-    def _status(self) -> str:
-        return str(self.monitor.ask("query-status")["status"])
+    def _status(self, timeout_s: float = TIMEOUT_S) -> str:
+        return str(self.monitor.ask("query-status", timeout_s=timeout_s)["status"])
 
     def _on_event(self, name: str, data: Mapping[str, Any]) -> None:
         if name == "SHUTDOWN":
