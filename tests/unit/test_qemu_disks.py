@@ -41,6 +41,9 @@ class MadeUpMonitor:
         default = [TOP] if command == "query-named-block-nodes" else []
         return self.answers.get(command, default)
 
+    def read(self, command: str, reader: Callable[[Any], Any], *arguments: Any) -> Any:
+        return reader(self.ask(command, *arguments))
+
     def give(self, descriptor: int, opaque: str) -> int:
         return 1
 

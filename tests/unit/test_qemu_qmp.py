@@ -36,6 +36,8 @@ class FakeQemu:
             self.says(GREETING)
             # A client sends one command at a time and ends it with nothing.
             while command := self._theirs.recv(65536):
+                if not command.strip():  # what a descriptor travels with
+                    continue
                 asked = json.loads(command)
                 answer = self._answer(asked["execute"])
                 if isinstance(answer, dict):
@@ -121,6 +123,22 @@ def test_nonsense_fails_the_call(talks: Talks, nonsense: bytes) -> None:
     monitor, _ = talks(lambda _: nonsense)
     with pytest.raises(MachineFailed):
         monitor.ask("query-status", timeout_s=2)
+
+
+@pytest.mark.parametrize("nonsense", [{}, [], None, "x", 7, [{}], [7], {"fdset-id": "many"}])
+def test_an_answer_of_another_shape_fails_the_call(talks: Talks, nonsense: object) -> None:
+    monitor, machine = talks(lambda _: {"return": nonsense})
+    with pytest.raises(MachineFailed, match="an answer that cannot be"):
+        monitor.read("query-status", lambda told: int(told["status"]))
+    with pytest.raises(MachineFailed, match="an answer that cannot be"):
+        monitor.give(machine.ours.fileno(), "disk")
+
+
+@pytest.mark.parametrize("nonsense", [7, [{}], [{"fdset-id": 1, "fds": [7]}]])
+def test_sets_of_descriptors_of_another_shape_fail_the_call(talks: Talks, nonsense: object) -> None:
+    monitor, _ = talks(lambda _: {"return": nonsense})
+    with pytest.raises(MachineFailed, match="an answer that cannot be"):
+        monitor.take_back("disk")
 
 
 def test_events_are_handed_on_and_those_expected_are_awaited(talks: Talks, events: Events) -> None:

@@ -8,8 +8,9 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from openami.compute.driver import Disk, MachineFailed
 from openami.compute.qemu.command_line import (
@@ -75,7 +76,7 @@ def detach(monitor: Monitor, volume_id: VolumeId, *, force: bool) -> bool:
 
 def copy(monitor: Monitor, targets: Mapping[VolumeId, Path]) -> None:
     """Copy the overlays as they are at this moment. See ComputeDriver.copy_disks."""
-    sizes = _virtual_sizes(monitor)
+    sizes = _nodes(monitor)
     serials = {disk_serial(volume_id): path for volume_id, path in targets.items()}
     for serial in serials:
         if node_name(serial) not in sizes:
@@ -117,18 +118,37 @@ def _open(path: Path, flags: int, opened: ExitStack) -> int:
     return descriptor
 
 
-def _nodes(monitor: Monitor) -> dict[str, dict[str, Any]]:
-    found = cast("list[dict[str, Any]]", monitor.ask("query-named-block-nodes", {"flat": True}))
-    return {str(one["node-name"]): one for one in found}
-
-
-def _virtual_sizes(monitor: Monitor) -> dict[str, int]:
-    return {name: int(one["image"]["virtual-size"]) for name, one in _nodes(monitor).items()}
+def _nodes(monitor: Monitor) -> dict[str, int]:
+    """The block nodes there are, and how many bytes a guest sees in each."""
+    return monitor.read(
+        "query-named-block-nodes",
+        lambda told: {str(one["node-name"]): int(one["image"]["virtual-size"]) for one in told},
+        {"flat": True},
+    )
 
 
 def _devices(monitor: Monitor) -> set[str]:
-    found = cast("list[dict[str, str]]", monitor.ask("qom-list", {"path": "/machine/peripheral"}))
-    return {one["name"] for one in found}
+    return monitor.read(
+        "qom-list",
+        lambda told: {str(one["name"]) for one in told},
+        {"path": "/machine/peripheral"},
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    status: str
+    error: str
+
+
+def _jobs(monitor: Monitor) -> dict[str, _Job]:
+    return monitor.read(
+        "query-jobs",
+        lambda told: {
+            str(one["id"]): _Job(status=str(one["status"]), error=str(one.get("error") or ""))
+            for one in told
+        },
+    )
 
 
 def _unplugged(monitor: Monitor, serial: str) -> bool:
@@ -155,8 +175,7 @@ def _take_away(monitor: Monitor, serial: str) -> None:
     if top not in nodes:
         return
     if void not in nodes:
-        size = int(nodes[top]["image"]["virtual-size"])
-        node = {"driver": "null-co", "node-name": void, "size": size, "read-zeroes": True}
+        node = {"driver": "null-co", "node-name": void, "size": nodes[top], "read-zeroes": True}
         monitor.ask("blockdev-add", node)
     path = f"/machine/peripheral/{device_name(serial)}"
     monitor.ask("qom-set", {"path": path, "property": "drive", "value": void})
@@ -238,11 +257,11 @@ def _back_up(monitor: Monitor, serials: list[str]) -> None:
 def _wait_for_job(monitor: Monitor, job: str, ended: Expected, deadline: float) -> None:
     """Its event wakes us, and now and then it is looked at: events may go missing, jobs end."""
     while not ended.wait(_LOOK_EVERY_S):
-        status = {str(one["id"]): one["status"] for one in monitor.ask("query-jobs")}.get(job)
-        if status == _ENDED_JOB:
+        found = _jobs(monitor).get(job)
+        if found is not None and found.status == _ENDED_JOB:
             return
-        if status is None or time.monotonic() > deadline:
-            raise MachineFailed(f"{job} {'is lost' if status is None else 'does not end'}")
+        if found is None or time.monotonic() > deadline:
+            raise MachineFailed(f"{job} {'is lost' if found is None else 'does not end'}")
 
 
 def _job_ended(job: str) -> Any:  # pyright: ignore[reportExplicitAny]
@@ -254,12 +273,14 @@ def _job_ended(job: str) -> Any:  # pyright: ignore[reportExplicitAny]
 
 
 def _require_success(monitor: Monitor, jobs: list[str]) -> None:
-    told = {one["id"]: one for one in monitor.ask("query-jobs")}
+    told = _jobs(monitor)
     for job in jobs:
         monitor.ask("job-dismiss", {"id": job})
     for job in jobs:
-        if error := told[job].get("error"):
-            raise MachineFailed(f"{job}: {str(error)[:1000]}")
+        if job not in told:
+            raise MachineFailed(f"{job} is lost")
+        if error := told[job].error:
+            raise MachineFailed(f"{job}: {error[:1000]}")
 
 
 def _drop_copies(monitor: Monitor, serials: list[str]) -> None:
@@ -269,9 +290,9 @@ def _drop_copies(monitor: Monitor, serials: list[str]) -> None:
 
 def _drop_copy(monitor: Monitor, serial: str) -> None:
     """Cancel and remove whatever there is of a copy, so that its file is closed."""
-    for one in monitor.ask("query-jobs"):
-        if one["id"] in (_target(serial), f"create-{serial}"):
-            _end_job(monitor, one["id"], one["status"])
+    for name, job in _jobs(monitor).items():
+        if name in (_target(serial), f"create-{serial}"):
+            _end_job(monitor, name, job.status)
     nodes = _nodes(monitor)
     for name in (_target(serial), _target_file(serial)):
         if name in nodes:

@@ -24,6 +24,7 @@ TIMEOUT_S: Final = 10.0
 # no text, no JSON, JSON nested too deep.
 BROKEN: Final = (QMPError, OSError, EOFError, ValueError, RecursionError)
 T = TypeVar("T")
+R = TypeVar("R")
 
 OnEvent = Callable[[str, Mapping[str, Any]], None]
 Matches = Callable[[str, Mapping[str, Any]], bool]
@@ -116,16 +117,37 @@ class Monitor:
         """What QEMU answers. Raises MachineFailed with its words, or if it does not in time."""
         return self._wait(command, self._execute(command, arguments), timeout_s)
 
+    def read(
+        self,
+        command: str,
+        reader: Callable[[Any], R],
+        arguments: Mapping[str, object] | None = None,
+        *,
+        timeout_s: float = TIMEOUT_S,
+    ) -> R:
+        """What `reader` makes of the answer. MachineFailed too if it is not what we know.
+
+        A QEMU in the hands of its guest answers what it likes; that must end here.
+        """
+        return self._made(command, reader, self.ask(command, arguments, timeout_s=timeout_s))
+
     def give(self, descriptor: int, opaque: str) -> int:
         """Give QEMU a copy of a descriptor; the number of the fd set that holds it."""
         added = self._wait("add-fd", self._give(descriptor, opaque), TIMEOUT_S)
-        return int(cast("dict[str, int]", added)["fdset-id"])
+        return self._made("add-fd", lambda told: int(told["fdset-id"]), added)
 
     def take_back(self, opaque: str) -> None:
         """Have QEMU close the descriptors it was given under this name, if it has them still."""
-        for one in self.ask("query-fdsets"):
-            if any(held.get("opaque") == opaque for held in one["fds"]):
-                self.ask("remove-fd", {"fdset-id": one["fdset-id"]})
+
+        def ours(told: Any) -> list[int]:  # pyright: ignore[reportExplicitAny]
+            return [
+                int(one["fdset-id"])
+                for one in told
+                if any(held.get("opaque") == opaque for held in one["fds"])
+            ]
+
+        for number in self.read("query-fdsets", ours):
+            self.ask("remove-fd", {"fdset-id": number})
 
     @contextmanager
     def expect(self, matches: Matches) -> Generator[Expected]:
@@ -162,6 +184,13 @@ class Monitor:
         """From the loop's own thread."""
         async with self._one_change_at_a_time:
             await self._disconnect()
+
+    def _made(self, command: str, reader: Callable[[Any], R], answer: object) -> R:
+        try:
+            return reader(answer)
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as wrong:
+            told = f"{self._name}: {command}: an answer that cannot be: {wrong!r}"
+            raise MachineFailed(told[:1000]) from wrong
 
     def _wait(self, what: str, work: Coroutine[Any, Any, T], timeout_s: float) -> T:
         pending = self._loop.submit(work)

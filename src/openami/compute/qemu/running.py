@@ -124,7 +124,9 @@ class RunningMachine:
             self._loop.loop.add_reader(self._pidfd, self._ended)
 
     def _status(self, timeout_s: float = TIMEOUT_S) -> str:
-        return str(self.monitor.ask("query-status", timeout_s=timeout_s)["status"])
+        return self.monitor.read(
+            "query-status", lambda told: str(told["status"]), timeout_s=timeout_s
+        )
 
     def _on_event(self, name: str, data: Mapping[str, Any]) -> None:
         if name == "SHUTDOWN":
