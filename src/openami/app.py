@@ -67,6 +67,7 @@ class App:
     """
 
     def __init__(self, settings: Settings) -> None:
+        os.umask(0o077)  # disks, consoles, jobs: nothing we write is for the host's other users
         self._lock = _locked(settings.state_dir / "lock")
         self._closing = threading.Event()
         self._metadata = MetadataService(self._metadata_of, RealClock(), RealIds())

@@ -37,13 +37,13 @@ def a_root(store: MemoryChunkStore | LocalDirChunkStore, tmp_path: Path) -> Root
     return ingest_file(store, a_disk(tmp_path / "disk", BLOCKS, 30 * BLOCK_BYTES))
 
 
-def test_a_base_is_the_disk_readable_by_any_machine(tmp_path: Path) -> None:
+def test_a_base_is_the_disk_and_readable_by_its_owner_alone(tmp_path: Path) -> None:
     store = MemoryChunkStore()
     root = a_root(store, tmp_path)
     base = BaseCache(tmp_path / "bases", store).ensure(root)
     assert base.read_bytes() == (tmp_path / "disk").read_bytes()
-    assert base.stat().st_mode & 0o777 == 0o644
-    assert base.parent.stat().st_mode & 0o777 == 0o711
+    assert base.stat().st_mode & 0o777 == 0o600
+    assert base.parent.stat().st_mode & 0o777 == 0o700
 
 
 def test_many_who_ask_at_once_cost_one_restore(tmp_path: Path) -> None:

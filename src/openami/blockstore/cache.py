@@ -21,7 +21,7 @@ _NAME: Final = re.compile(r"([0-9a-f]{64}-[0-9]+\.raw)(\.part)?")
 
 
 class BaseCache:
-    """Files are 0644 in a 0711 directory: an unprivileged QEMU opens the one it is told of.
+    """Files are their owner's alone: a machine is handed the one it reads, already open.
 
     While a base is being made it is `<name>.part`, locked by its maker. The lock goes with the
     process, so a crash leaves a file that the next one to ask for the base takes over.
@@ -31,7 +31,7 @@ class BaseCache:
         self._directory = directory.absolute()
         self._store = store
         self._directory.mkdir(parents=True, exist_ok=True)
-        self._directory.chmod(0o711)
+        self._directory.chmod(0o700)
 
     def path(self, root: Root) -> Path:
         """Where the base is or would be."""
@@ -83,7 +83,6 @@ class BaseCache:
     def _fill(self, root: Root, descriptor: int, part: Path, progress: Progress) -> None:
         try:
             write_disk(self._store, root, descriptor, progress=progress)
-            os.fchmod(descriptor, 0o644)
             os.fsync(descriptor)
         except BaseException:
             part.unlink()
