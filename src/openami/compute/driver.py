@@ -133,14 +133,19 @@ class ComputeDriver(Protocol):
         ...
 
     def attach(self, instance_id: InstanceId, disk: Disk) -> None:
-        """Plug a disk into the running machine. Attached already is fine."""
+        """Plug a disk into the running machine. Attached already is fine.
+
+        Raises MachineFailed; the machine may hold the disk even so, until `detach` with
+        `force` has said that it does not.
+        """
         ...
 
     def detach(self, instance_id: InstanceId, volume_id: VolumeId, force: bool) -> bool:
         """Ask the guest to let go of a disk; True when it is unplugged and closed.
 
         False when the guest has not let go within a few seconds (ask again). With `force`
-        the disk is taken away whatever the guest says.
+        the disk is taken away whatever the guest says. True as well for a disk that was
+        attached in part or not at all. Raises MachineFailed when that cannot be found out.
         """
         ...
 
