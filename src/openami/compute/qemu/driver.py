@@ -9,8 +9,7 @@ import logging
 import os
 import shutil
 import threading
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from functools import cached_property, partial
 from pathlib import Path
@@ -30,6 +29,7 @@ from openami.compute.driver import (
 from openami.compute.qemu import accelerator, console, disks, process
 from openami.compute.qemu.command_line import Descriptors, DiskDescriptors, command_line
 from openami.compute.qemu.files import MachineFiles
+from openami.compute.qemu.news import News
 from openami.compute.qemu.qmp import EventLoop
 from openami.compute.qemu.running import RunningMachine
 from openami.domain.ids import InstanceId, VolumeId
@@ -59,7 +59,9 @@ class QemuDriver:
         self._on_exit: OnExit | None = None
         self._on_reset: OnReset | None = None
         self._loop = EventLoop()
-        self._callbacks = ThreadPoolExecutor(max_workers=1, thread_name_prefix="machines")
+        self._news = News("machines")
+        # Apart: machines that do not answer must not keep back what others have to tell.
+        self._reconnections = News("reconnections", threads=2)
         self._closing = False
         self._tending = self._loop.submit(self._tend())
 
@@ -173,8 +175,9 @@ class QemuDriver:
         self._tending.cancel()
         for running in list(self._machines.values()):
             self._loop.submit(running.let_go()).result()
+        self._news.close()
+        self._reconnections.close()
         self._loop.close()
-        self._callbacks.shutdown()
         self._machines.clear()
         self._network.close()
 
@@ -319,7 +322,7 @@ class QemuDriver:
                 del self._machines[running.instance_id]
 
     def _ended(self, running: RunningMachine) -> None:
-        self._soon(lambda: self._tell_end(running))
+        self._news.add(running.instance_id, partial(self._tell_end, running))
 
     def _tell_end(self, running: RunningMachine) -> None:
         with self._lock(running.instance_id):
@@ -330,17 +333,17 @@ class QemuDriver:
             self._on_exit(running.instance_id, running.reason)
 
     def _was_reset(self, running: RunningMachine) -> None:
-        self._soon(lambda: self._tell_reset(running))
+        self._news.add(running.instance_id, partial(self._tell_reset, running), once="reset")
 
     def _tell_reset(self, running: RunningMachine) -> None:
         self._network.restarted(running.instance_id)
         if self._on_reset is not None:
             self._on_reset(running.instance_id)
 
-    def _soon(self, work: Callable[[], None]) -> None:
-        """In the thread of our own that calls back, so that the loop never waits."""
-        if not self._closing:
-            self._callbacks.submit(work).add_done_callback(_log_failure)
+    def _reconnect(self, running: RunningMachine) -> None:
+        with suppress(MachineFailed):  # it is tried again in a second
+            if running.lost_monitor():
+                running.connect(_RECONNECT_TIMEOUT_S)
 
     async def _tend(self) -> None:
         while True:
@@ -349,12 +352,8 @@ class QemuDriver:
                 if not running.exited.is_set():
                     await running.tend()
                 if running.lost_monitor():
-                    self._soon(partial(running.connect, _RECONNECT_TIMEOUT_S))
-
-
-def _log_failure(work: "Future[None]") -> None:
-    if failure := work.exception():
-        _log.error("what follows from a machine's event failed", exc_info=failure)
+                    connect = partial(self._reconnect, running)
+                    self._reconnections.add(running.instance_id, connect, once="connect")
 
 
 def _numbers(given: Descriptors) -> list[int]:
