@@ -28,6 +28,7 @@ from openami.imds.service import MetadataService
 from openami.jobs.durable import DurableEngine
 from openami.jobs.locks import KeyedLocks
 from openami.jobs.running import Patience
+from openami.server import asgi
 from openami.services import Services
 from openami.settings import Settings
 from openami.workflows import registry
@@ -86,6 +87,8 @@ class App:
                 settings.state_dir / "jobs.sqlite",
                 clock=RealClock(),
                 patience=Patience(final=(EC2Error, MachineFailed)),
+                # Half of the request threads stay free for those who do not wait.
+                waiters_max=asgi.THREADS // 2,
             ),
             locks=KeyedLocks(),
             clock=RealClock(),

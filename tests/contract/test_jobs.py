@@ -467,3 +467,26 @@ def test_an_ordinary_day_is_not_logged(
     assert engine.wait("i-1", SOON_S)
     engine.close()
     assert caplog.records == []
+
+
+def test_with_enough_waiting_the_next_one_is_told_at_once_how_things_stand(
+    durable: Callable[..., DurableEngine],
+) -> None:
+    reached, go_on = threading.Event(), threading.Event()
+
+    def slow(args: Args) -> None:
+        reached.set()
+        go_on.wait(SOON_S)
+
+    job = Job(name="boot", steps=(("slow", slow),), give_up=Notes().give_up)
+    engine = durable(job, waiters_max=0)
+    engine.start("boot", "i-1", {})
+    assert reached.wait(SOON_S)
+    began = time.monotonic()
+    assert engine.wait("i-1", SOON_S) is False
+    assert time.monotonic() - began < SOON_S / 2
+    go_on.set()
+    deadline = time.monotonic() + SOON_S
+    while not engine.wait("i-1", SOON_S) and time.monotonic() < deadline:
+        pass
+    assert engine.wait("i-1", 0.0)

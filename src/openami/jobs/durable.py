@@ -55,7 +55,8 @@ class DurableEngine:
 
     `database` is the path of a SQLite file or a PostgreSQL URL. `executor_id` names whose
     unfinished jobs are recovered at launch: it must stay the same over restarts and must
-    not be shared by two processes on one database. Ended jobs are forgotten after
+    not be shared by two processes on one database. With `waiters_max` callers waiting, the
+    next is told at once how things stand. Ended jobs are forgotten after
     `retention`: an id is refused a second start for that long.
     """
 
@@ -69,6 +70,7 @@ class DurableEngine:
         threads: int = 50,
         retention: timedelta = RETENTION,
         closing_s: float = 5.0,
+        waiters_max: int = 1000,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -77,6 +79,7 @@ class DurableEngine:
         self._threads = threads
         self._retention = retention
         self._closing_s = closing_s
+        self._waiters = threading.BoundedSemaphore(waiters_max)
         self._jobs: dict[str, Job] = {}
         self._bodies: dict[str, Callable[[str, dict[str, Any]], None]] = {}
         self._changed = threading.Condition()
@@ -152,9 +155,14 @@ class DurableEngine:
     def wait(self, job_id: str, timeout_s: float) -> bool:
         deadline = time.monotonic() + timeout_s
         ended = self._ended.get(job_id)
-        if ended is not None:
+        if ended is None:
+            return self._wait_for_record(job_id, deadline)
+        if not self._waiters.acquire(blocking=False):
+            return ended.is_set()
+        try:
             return ended.wait(timeout_s)
-        return self._wait_for_record(job_id, deadline)
+        finally:
+            self._waiters.release()
 
     def _wait_for_record(self, job_id: str, deadline: float) -> bool:
         """A job that is not running here: it ended before, or another process has it."""

@@ -36,6 +36,8 @@ class _TooLong(Exception):
 def create_app(svc: Services) -> Starlette:
     """The whole service as an ASGI application; its threads end with its lifespan."""
     threads = ThreadPoolExecutor(THREADS, thread_name_prefix="request")
+    # Whoever watches our health must not stand in line behind those who make us busy.
+    watch = ThreadPoolExecutor(1, thread_name_prefix="health")
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncGenerator[None]:
@@ -45,18 +47,21 @@ def create_app(svc: Services) -> Starlette:
         finally:
             # No request is left by now: the server drains them first.
             threads.shutdown()
+            watch.shutdown()
 
     app = Starlette(lifespan=lifespan)
     # Not a route: a router would answer unknown paths and methods in plain text, and every
     # client of EC2 expects XML.
-    app.mount("/", _Edge(svc, threads))
+    app.mount("/", _Edge(svc, threads, watch))
     return app
 
 
 class _Edge:
-    def __init__(self, svc: Services, threads: ThreadPoolExecutor) -> None:
+    def __init__(
+        self, svc: Services, threads: ThreadPoolExecutor, watch: ThreadPoolExecutor
+    ) -> None:
         self._svc = svc
-        self._threads = threads
+        self._threads, self._watch = threads, watch
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http", "the server speaks no websockets"
@@ -70,7 +75,7 @@ class _Edge:
 
     async def _answer(self, request: Request) -> Answer:
         if request.scope["path"] == HEALTH_PATH and request.method in ("GET", "HEAD"):
-            return await self._in_a_thread(lambda: pipeline.health(self._svc))
+            return await _in_a_thread(self._watch, lambda: pipeline.health(self._svc))
         try:
             async with asyncio.timeout(BODY_TIMEOUT_S):
                 body = await _body(request, self._svc.settings.request_bytes_max)
@@ -79,7 +84,7 @@ class _Edge:
         except TimeoutError:
             return self._refused(408, "RequestTimeout", "The request's body did not arrive.")
         signed = _signed(request, body)
-        return await self._in_a_thread(lambda: pipeline.answer(self._svc, signed))
+        return await _in_a_thread(self._threads, lambda: pipeline.answer(self._svc, signed))
 
     def _refused(self, status: int, code: str, message: str) -> Answer:
         answer = pipeline.refuse(self._svc, status, code, message)
@@ -88,8 +93,9 @@ class _Edge:
             status=status, body=answer.body, headers={**answer.headers, "connection": "close"}
         )
 
-    async def _in_a_thread(self, work: Callable[[], Answer]) -> Answer:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+async def _in_a_thread(threads: ThreadPoolExecutor, work: Callable[[], Answer]) -> Answer:
+    return await asyncio.get_running_loop().run_in_executor(threads, work)
 
 
 async def _body(request: Request, bytes_max: int) -> bytes:
