@@ -1,7 +1,12 @@
 """qemu-img on disks from strangers: good ones come out as they went in, bad ones are refused."""
 
+import fcntl
 import os
+import struct
 import subprocess
+import sys
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +18,7 @@ from openami.diskimage.qemu_img import DiskInfo, Limits, convert_to_raw, inspect
 from support.hostile_disks import MIB, qcow2, vmdk
 
 SIZE = 24 * MIB
+ACL = "system.posix_acl_access"
 KINDS = {
     "raw": (DiskFormat.RAW, []),
     "qcow2": (DiskFormat.QCOW2, []),
@@ -50,6 +56,18 @@ def run(argv: Sequence[str]) -> None:
     subprocess.run(argv, check=True, capture_output=True)
 
 
+def die_while_reading(disk: Path) -> None:
+    """What a kill in the middle of an import leaves on the operator's file."""
+    script = (
+        "import os, pathlib, subprocess, sys\n"
+        "from openami.diskimage.qemu_img import inspect\n"
+        "subprocess.run = lambda *_, **__: os._exit(9)\n"
+        "inspect(pathlib.Path(sys.argv[1]))\n"
+    )
+    died = subprocess.run([sys.executable, "-c", script, str(disk)], check=False)
+    assert died.returncode == 9
+
+
 def leftovers(tmp_path: Path) -> list[str]:
     return [path.name for path in tmp_path.iterdir() if path.name.startswith("out")]
 
@@ -77,7 +95,52 @@ def test_a_private_file_is_read_and_stays_private(tmp_path: Path) -> None:
     disk.chmod(0o600)
     assert inspect(disk).virtual_size_bytes == SIZE
     assert disk.stat().st_mode & 0o777 == 0o600
-    assert "system.posix_acl_access" not in os.listxattr(disk)
+    assert ACL not in os.listxattr(disk)
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o620, 0o640, 0o660])
+def test_a_private_file_is_private_again_after_an_import_that_was_killed(
+    tmp_path: Path, mode: int
+) -> None:
+    disk = a_disk(tmp_path, "qcow2")
+    disk.chmod(mode)
+    die_while_reading(disk)
+    die_while_reading(disk)
+    assert inspect(disk).virtual_size_bytes == SIZE
+    assert disk.stat().st_mode & 0o777 == mode
+    assert ACL not in os.listxattr(disk)
+
+
+def test_an_access_list_of_the_operator_stays(tmp_path: Path) -> None:
+    disk = a_disk(tmp_path, "qcow2")
+    disk.chmod(0o600)
+    nobody, somebody = 0xFFFFFFFF, 1000
+    entries = ((1, 6, nobody), (2, 4, somebody), (4, 0, nobody), (16, 4, nobody), (32, 0, nobody))
+    theirs = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    os.setxattr(disk, ACL, theirs)
+    inspect(disk)
+    assert os.getxattr(disk, ACL) == theirs
+    assert disk.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a permission and takes it back")
+def test_a_file_that_another_import_reads_is_private_in_the_end(tmp_path: Path) -> None:
+    disk = a_disk(tmp_path, "qcow2")
+    disk.chmod(0o640)  # as its mode shows while the other reads
+    second = threading.Thread(target=inspect, args=(disk,))
+    with disk.open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        second.start()
+        waits, deadline = f":{disk.stat().st_ino} ", time.monotonic() + 10
+        while not any("->" in one and waits in one for one in locks()):
+            assert time.monotonic() < deadline
+        disk.chmod(0o600)
+    second.join()
+    assert disk.stat().st_mode & 0o777 == 0o600
+
+
+def locks() -> list[str]:
+    return Path("/proc/locks").read_text().splitlines()
 
 
 def test_a_raw_disk_with_a_qcow2_header_is_not_probed_again(tmp_path: Path) -> None:

@@ -204,13 +204,13 @@ def _readable(path: Path, uid: int) -> Generator[BinaryIO]:
     """
     with _opened(path) as file:
         descriptor = file.fileno()
-        mode = os.fstat(descriptor).st_mode
-        if os.geteuid() != 0 or mode & stat.S_IROTH:
+        if os.geteuid() != 0 or os.fstat(descriptor).st_mode & stat.S_IROTH:
             yield file
             return
         # One at a time: who ends first would take the permission away from the other.
+        # The mode is read under the lock too: another's list shows in its group bits.
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        before = _access_list(descriptor)
+        before, mode = _permissions(descriptor, uid)
         try:
             os.setxattr(descriptor, _ACL, _readable_by(uid, mode))
         except OSError as failure:
@@ -241,12 +241,27 @@ def _access_list(descriptor: int) -> bytes | None:
     return None
 
 
+def _permissions(descriptor: int, uid: int) -> tuple[bytes | None, int]:
+    """The operator's access list, if any, and mode.
+
+    A list of ours is what an import left that was killed: it counts as none. The mode's group
+    bits then show the list's mask (acl(5)), and only the list tells what they were.
+    """
+    found, mode = _access_list(descriptor), stat.S_IMODE(os.fstat(descriptor).st_mode)
+    for group in range(8):
+        original = (mode & ~stat.S_IRWXG) | group << 3
+        if found == _readable_by(uid, original):
+            return None, original
+    return found, mode
+
+
 def _restore(descriptor: int, before: bytes | None, mode: int) -> None:
     if before is not None:
         os.setxattr(descriptor, _ACL, before)
         return
+    # Mode first: a kill between the two leaves a list whose mask gives no more than the mode.
+    os.fchmod(descriptor, mode)
     os.removexattr(descriptor, _ACL)
-    os.fchmod(descriptor, stat.S_IMODE(mode))
 
 
 def _readable_by(uid: int, mode: int) -> bytes:
