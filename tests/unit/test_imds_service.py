@@ -2,6 +2,7 @@
 
 import http.client
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from openami.domain.ids import InstanceId
 from openami.domain.metadata import HttpTokens, Metadata, MetadataOptions, Switch
 from openami.imds.http import BadRequest, parse_head
+from openami.imds.rate import BURST, REQUESTS_PER_S
 from openami.imds.service import CONNECTIONS_PER_INSTANCE_MAX, MetadataService
 from support.metadata import CountingIds, StoppedClock, a_metadata
 
@@ -253,6 +255,44 @@ def test_one_instance_has_a_bounded_number_of_connections(imds: Imds) -> None:
             assert time.monotonic() < deadline
     for connection in held:
         connection.close()
+
+
+def test_a_guest_that_asks_too_often_waits_for_its_answers(imds: Imds) -> None:
+    began, more = time.monotonic(), 64
+    line = f"GET {PATH} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    assert imds.raw(line * (BURST + more)).count(ONE.encode()) == BURST + more
+    assert time.monotonic() - began >= more / REQUESTS_PER_S
+
+
+def test_a_guest_whose_metadata_takes_long_keeps_no_other_waiting() -> None:
+    may_end, asked = threading.Event(), []
+
+    def look_up(instance: InstanceId) -> Metadata:
+        asked.append(instance)
+        if instance == ONE:
+            assert may_end.wait(timeout=30)
+        return a_metadata(instance_id=instance)
+
+    service = MetadataService(look_up, StoppedClock(), CountingIds())
+    imds = Imds(service, {}, StoppedClock())
+    for instance in (ONE, OTHER):
+        listening = socket.create_server(("127.0.0.1", 0))
+        imds.ports[instance] = listening.getsockname()[1]
+        service.serve(instance, listening)
+    held = [imds.connect() for _ in range(8)]
+    try:
+        for connection in held:
+            connection.request("GET", PATH)
+        for _ in range(8):
+            assert imds.ask(instance=OTHER).body == OTHER.encode()
+        assert asked.count(ONE) == 1
+        may_end.set()
+        assert [one.getresponse().read() for one in held] == [ONE.encode()] * len(held)
+    finally:
+        may_end.set()
+        for connection in held:
+            connection.close()
+        service.close()
 
 
 def test_what_a_guest_asked_is_remembered(imds: Imds) -> None:

@@ -1,7 +1,7 @@
 """The metadata service's sockets: one listening socket per instance, one thread for all.
 
 The peer is a guest, so hostile: connections are counted per instance and in total, a head has
-a size and a time, a response that is not read is given up.
+a size and a time, a response that is not read is given up, and who asks too often waits.
 """
 
 import asyncio
@@ -28,6 +28,7 @@ from openami.imds.http import (
     refusal,
     write,
 )
+from openami.imds.rate import NEVER, reserve
 from openami.imds.tokens import Tokens
 
 CONNECTIONS_PER_INSTANCE_MAX: Final = 32
@@ -61,6 +62,9 @@ class _Served:
     instance_id: InstanceId
     listening: socket.socket | None = None
     connections: set[asyncio.Task[None]] = field(default_factory=set)
+    free_at_s: float = NEVER
+    # One look-up at a time: the threads for them are few, and other guests' too.
+    looking_up: asyncio.Lock = field(default_factory=asyncio.Lock)
     seen: deque[Seen] = field(default_factory=lambda: deque(maxlen=REQUESTS_REMEMBERED))
 
 
@@ -159,6 +163,7 @@ class MetadataService:
     ) -> None:
         keep_alive = True
         while keep_alive:
+            await self._turn(served)
             try:
                 request = await _request(reader)
             except BadRequest:
@@ -172,9 +177,18 @@ class MetadataService:
             to_head = request.method == "HEAD"
             await self._send(writer, response[0], to_head=to_head, keep_alive=keep_alive)
 
+    async def _turn(self, served: _Served) -> None:
+        """Wait until this instance may ask again."""
+        served.free_at_s, wait_s = reserve(served.free_at_s, self._loop.time())
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
+
     async def _answered(self, served: _Served, request: Request) -> tuple[Response, int]:
         """The response, and the hop limit of one to a PUT."""
-        metadata = await self._loop.run_in_executor(self._lookups, self._lookup, served.instance_id)
+        async with served.looking_up:
+            metadata = await self._loop.run_in_executor(
+                self._lookups, self._lookup, served.instance_id
+            )
         response = answer(request, metadata, self._tokens)
         served.seen.append(
             Seen(
