@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -51,6 +52,7 @@ class Demo:
         self.state_dir = directory / "state"
         self.key = directory / "demo.pem"
         self.began = time.monotonic()
+        self.interrupted = threading.Event()
         self.port = _free_port()
         self.environment = {
             **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
@@ -118,10 +120,11 @@ class Demo:
     def until(self, condition: Callable[[], object], deadline_s: float, what: str) -> object:
         deadline = time.monotonic() + deadline_s
         while not (found := condition()):
+            if self.interrupted.wait(0.5):
+                raise SystemExit(f"interrupted while waiting: {what}")
             if time.monotonic() > deadline:
                 log = (self.directory / "server.log").read_text(errors="replace")[-3000:]
                 raise SystemExit(f"not within {deadline_s:.0f} s: {what}\n{log}")
-            time.sleep(0.5)
         return found
 
     def _answers(self) -> bool:
@@ -209,8 +212,14 @@ def _launched(demo: Demo, image_id: str, count: int) -> list[str]:
 
 def _seen(demo: Demo, servers: Sequence[str]) -> list[Seen]:
     print("… the firmware, GRUB, the kernel and cloud-init do their work", flush=True)
-    with ThreadPoolExecutor(len(servers)) as pool:
+    pool = ThreadPoolExecutor(len(servers))
+    try:
         return list(pool.map(lambda server: _ask(demo, server), servers))
+    except BaseException:
+        demo.interrupted.set()  # or the threads would wait for servers that are about to go
+        raise
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _ask(demo: Demo, instance_id: str) -> Seen:
