@@ -69,7 +69,11 @@ def test_how_a_process_was_killed_is_told_and_killing_it_again_is_fine() -> None
 def test_a_machines_process_is_found_by_its_arguments() -> None:
     name = "i-0feedfeedfeedfeed"
     argv = ["sleep", "60", f"guest={name},debug-threads=on"]
-    with subprocess.Popen(["sh", "-c", "read _", *argv], stdin=subprocess.PIPE) as child:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(["sh", "-c", "echo up; read _", *argv], **pipes) as child:
+        # Popen comes back when exec has begun; the kernel shows the arguments a moment later.
+        assert child.stdout is not None
+        child.stdout.readline()
         found = list(process.named({InstanceId(name), InstanceId("i-1")}))
         child.kill()
     assert found == [(name, child.pid)]
