@@ -1,0 +1,40 @@
+"""The tables, a file per noun. Every query lives beside its noun; no other package writes SQL.
+
+A table's columns carry the names of its noun's fields, so `Noun(**row._mapping)` is the
+whole mapping. What a filter searches is a column or a child table, never JSON.
+"""
+
+from openami.catalog.schema.accounts import access_keys, accounts
+from openami.catalog.schema.base import metadata
+from openami.catalog.schema.idempotency import idempotency_tokens
+from openami.catalog.schema.images import image_devices, image_launch_permissions, images
+from openami.catalog.schema.ingests import ingest_leases
+from openami.catalog.schema.instances import instance_security_groups, instances
+from openami.catalog.schema.key_pairs import key_pairs
+from openami.catalog.schema.network import subnets, vpcs
+from openami.catalog.schema.security_groups import security_group_rules, security_groups
+from openami.catalog.schema.snapshots import snapshots
+from openami.catalog.schema.tags import tags
+from openami.catalog.schema.volumes import attachments, volumes
+
+__all__ = [
+    "access_keys",
+    "accounts",
+    "attachments",
+    "idempotency_tokens",
+    "image_devices",
+    "image_launch_permissions",
+    "images",
+    "ingest_leases",
+    "instance_security_groups",
+    "instances",
+    "key_pairs",
+    "metadata",
+    "security_group_rules",
+    "security_groups",
+    "snapshots",
+    "subnets",
+    "tags",
+    "volumes",
+    "vpcs",
+]

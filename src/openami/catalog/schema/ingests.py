@@ -1,0 +1,14 @@
+"""Leases of those who write chunks."""
+
+from sqlalchemy import Column, Table
+
+from openami.catalog.schema.base import id_column, metadata
+from openami.catalog.types import UtcDateTime
+
+# Who is writing chunks that no manifest in the catalog names yet (DESIGN section 4).
+ingest_leases = Table(
+    "ingest_lease",
+    metadata,
+    id_column("resource_id", key=True),
+    Column("started_at", UtcDateTime, nullable=False),
+)

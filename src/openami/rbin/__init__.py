@@ -1,0 +1,1 @@
+"""The front door of the Recycle Bin: wire names in, one action, wire names out."""

@@ -1,0 +1,1 @@
+"""The front door of AWS Systems Manager parameters: wire names in, one action, wire names out."""
