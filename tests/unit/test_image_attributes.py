@@ -6,14 +6,17 @@ from typing import Any
 
 import pytest
 
+from openami.actions import organizations
 from openami.catalog import images
+from openami.domain.ids import AccountId
 from openami.domain.image import ImageState
 from openami.services import Services
 from support.asking import ask, put, put_accounts, refused
 from support.builders import ALICE, BOB, CAROL, EPOCH, IMAGE, an_image
 from support.fakes import services
 
-ORG = "arn:aws:organizations::1:organization/o-1"
+ORG = f"arn:aws:organizations::{ALICE}:organization/o-0123456789"
+UNIT = f"arn:aws:organizations::{ALICE}:ou/o-0123456789/ou-6789-01234567"
 
 
 def with_image(tmp_path: Path, **but: Any) -> Services:
@@ -122,6 +125,9 @@ def test_removing_the_group_all_keeps_the_accounts(tmp_path: Path) -> None:
         ({"UserId": "999999999999"}, "userId"),
         ({"Group": "some"}, "group"),
         ({"OrganizationArn": ORG}, "OrganizationArn"),
+        ({"OrganizationArn": UNIT}, "OrganizationArn"),
+        ({"OrganizationArn": "o-0123456789"}, "OrganizationArn"),
+        ({"OrganizationalUnitArn": UNIT}, "OrganizationalUnitArn"),
         ({"OrganizationalUnitArn": ORG}, "OrganizationalUnitArn"),
     ],
 )
@@ -148,6 +154,16 @@ def test_a_bad_item_changes_nothing(tmp_path: Path, item: dict[str, str], kind: 
             "InvalidParameterCombination",
         ),
         ({"LaunchPermission": {}}, "InvalidParameterCombination"),
+        ({"LaunchPermission": {"Add": [{}]}}, "InvalidParameterCombination"),
+        (
+            {"LaunchPermission": {"Add": [{"Group": "all"}]}, "UserIds": [BOB]},
+            "InvalidParameterCombination",
+        ),
+        (
+            {"Attribute": "description", "Value": "x", "UserIds": [BOB]},
+            "InvalidParameterCombination",
+        ),
+        ({"Description": {"Value": "x"}, "Value": "y"}, "InvalidParameterCombination"),
         ({"Attribute": "launchPermission", "UserIds": [BOB]}, "MissingParameter"),
         ({"OperationType": "set", "UserIds": [BOB]}, "InvalidParameterValue"),
         ({"ImdsSupport": {"Value": "v1.0"}}, "InvalidParameterValue"),
@@ -196,3 +212,67 @@ def test_a_disabled_image_is_not_shared(tmp_path: Path) -> None:
     svc = with_image(tmp_path, state=ImageState.DISABLED)
     with refused("IncorrectState"):
         modify(svc, LaunchPermission={"Add": [{"UserId": BOB}]})
+
+
+def with_unit(svc: Services) -> tuple[str, str]:
+    """The ARNs of an organization of ALICE and of a unit in it, where BOB is."""
+    with svc.catalog.begin() as tx:
+        top = organizations.create_organization(tx, svc.clock, svc.ids, ALICE)
+        unit = organizations.create_unit(tx, svc.ids, top.id, "web")
+        organizations.add_account(tx, BOB, unit)
+    return top.arn, unit
+
+
+def seen(svc: Services, account: str = BOB, **request: Any) -> int:
+    return len(ask(svc, "DescribeImages", AccountId(account), **request)["Images"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "which"),
+    [
+        ("OrganizationArn", "OrganizationArns", 0),
+        ("OrganizationalUnitArn", "OrganizationalUnitArns", 1),
+    ],
+)
+def test_an_image_is_shared_with_an_organization_or_a_unit(
+    tmp_path: Path, kind: str, field: str, which: int
+) -> None:
+    svc = with_image(tmp_path)
+    arn = with_unit(svc)[which]
+    modify(svc, LaunchPermission={"Add": [{kind: arn}]})
+    assert permissions(svc) == [{kind: arn}]
+    assert seen(svc) == 1
+    assert seen(svc, ExecutableUsers=["self"]) == 1
+    assert seen(svc, CAROL) == 0
+    modify(svc, OperationType="remove", **{field: [arn]})
+    assert permissions(svc) == []
+    assert seen(svc) == 0
+    modify(svc, OperationType="add", **{field: [arn]})
+    assert seen(svc) == 1
+    ask(svc, "ResetImageAttribute", ImageId=IMAGE, Attribute="launchPermission")
+    assert seen(svc) == 0
+
+
+def test_who_leaves_the_unit_loses_the_image_and_who_is_below_it_has_it(tmp_path: Path) -> None:
+    svc = with_image(tmp_path)
+    top, unit = with_unit(svc)
+    modify(svc, LaunchPermission={"Add": [{"OrganizationalUnitArn": unit}]})
+    with svc.catalog.begin() as tx:
+        below = organizations.create_unit(tx, svc.ids, unit, "shop")
+        organizations.add_account(tx, CAROL, below)
+    assert seen(svc, CAROL) == 1
+    with svc.catalog.begin() as tx:
+        organizations.add_account(tx, CAROL, top)
+        organizations.remove(tx, BOB)
+    assert seen(svc, CAROL) == 0
+    assert seen(svc, BOB) == 0
+
+
+def test_sharing_with_the_organization_of_another_account_tells_only_the_owner(
+    tmp_path: Path,
+) -> None:
+    svc = with_image(tmp_path)
+    top, _ = with_unit(svc)
+    modify(svc, LaunchPermission={"Add": [{"OrganizationArn": top}, {"UserId": CAROL}]})
+    assert seen(svc, ALICE, ExecutableUsers=[BOB]) == 0  # EC2 counts the account's own grants
+    assert seen(svc, ALICE, ExecutableUsers=[CAROL]) == 1

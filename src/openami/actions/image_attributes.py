@@ -5,21 +5,31 @@ Its content, its name and its devices never do.
 
 from dataclasses import dataclass, replace
 
-from openami.catalog import accounts, images
+from openami.catalog import accounts, images, organizations
+from openami.catalog.catalog import Transaction
 from openami.domain.caller import Caller
 from openami.domain.errors import EC2Error, IncorrectState
-from openami.domain.ids import AccountId, ImageId
+from openami.domain.ids import AccountId, ImageId, OrganizationArn
 from openami.domain.image import Image, ImageState
+from openami.domain.organization import is_organization_arn
 from openami.services import Services
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PermissionChange:
-    """Launch permissions to give and to take; `public` is the group "all": give, take or leave."""
+class Permissions:
+    """Those who may launch an image beside its owner; `everybody` is the group "all"."""
 
-    add: frozenset[AccountId] = frozenset()
-    remove: frozenset[AccountId] = frozenset()
-    public: bool | None = None
+    accounts: frozenset[AccountId] = frozenset()
+    organizations: frozenset[OrganizationArn] = frozenset()
+    everybody: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PermissionChange:
+    """Launch permissions to give and to take."""
+
+    add: Permissions = Permissions()
+    remove: Permissions = Permissions()
 
 
 def fetch_own_image(svc: Services, caller: Caller, image_id: ImageId) -> Image:
@@ -50,19 +60,36 @@ def modify_launch_permission(
         image = images.fetch_owned(tx, image_id, caller.account, caller.region)
         if image.state not in (ImageState.PENDING, ImageState.AVAILABLE):
             raise IncorrectState(image_id, image.state, "ModifyImageAttribute")
-        for account in sorted(change.add):
-            if accounts.find(tx, account) is None:
-                raise bad_item(account, "userId")
-        public = image.public if change.public is None else change.public
-        shared = (image.shared_with | change.add) - change.remove
-        images.save(tx, replace(image, public=public, shared_with=shared))
+        _check_known(tx, change.add)
+        images.save(tx, _changed(image, change))
+
+
+def _check_known(tx: Transaction, given: Permissions) -> None:
+    for account in sorted(given.accounts):
+        if accounts.find(tx, account) is None:
+            raise bad_item(account, "userId")
+    for arn in sorted(given.organizations):
+        if not organizations.exists(tx, arn):
+            organization = is_organization_arn(arn)
+            raise bad_item(arn, "OrganizationArn" if organization else "OrganizationalUnitArn")
+
+
+def _changed(image: Image, change: PermissionChange) -> Image:
+    add, remove = change.add, change.remove
+    arns = (image.shared_with_organizations | add.organizations) - remove.organizations
+    return replace(
+        image,
+        public=(image.public or add.everybody) and not remove.everybody,
+        shared_with=(image.shared_with | add.accounts) - remove.accounts,
+        shared_with_organizations=arns,
+    )
 
 
 def reset_launch_permission(svc: Services, caller: Caller, image_id: ImageId) -> None:
     """Nobody but the owner may see and launch it again."""
     with svc.catalog.begin() as tx:
         image = images.fetch_owned(tx, image_id, caller.account, caller.region)
-        images.save(tx, replace(image, public=False, shared_with=frozenset()))
+        images.save(tx, image.unshared())
 
 
 def bad_item(value: str, kind: str) -> EC2Error:

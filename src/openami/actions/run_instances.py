@@ -122,7 +122,8 @@ def _launched_before(tx: Transaction, reservation_id: ReservationId) -> list[Ins
 
 
 def _plan(svc: Services, tx: Transaction, caller: Caller, launch: Launch) -> Plan:
-    image = images.fetch_visible(tx, launch.image_id, caller.account, caller.region)
+    now = svc.clock.now()
+    image = images.fetch_launchable(tx, launch.image_id, caller.account, caller.region, now)
     kind = known_type(launch.instance_type)
     check_bootable(image, kind)
     if launch.cpu_credits is not None and not kind.burstable:
@@ -145,7 +146,7 @@ def _plan(svc: Services, tx: Transaction, caller: Caller, launch: Launch) -> Pla
         volumes=_volumes(tx, caller, image, launch),
         ephemeral_disks=ephemeral_disks_of(image, launch.mappings, kind),
         reservation_id=ReservationId(svc.ids.new("r")),
-        now=svc.clock.now(),
+        now=now,
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, delete, exists, insert, or_, select
+from sqlalchemy import ColumnElement, Select, Table, and_, delete, exists, insert, or_, select
 from sqlalchemy import update as sql_update
 
 from openami.catalog import filters
@@ -13,7 +13,9 @@ from openami.catalog.catalog import Transaction
 from openami.catalog.image_filters import FILTERS
 from openami.catalog.schema import image_devices as devices
 from openami.catalog.schema import image_launch_permissions as permissions
+from openami.catalog.schema import image_organization_permissions as organization_permissions
 from openami.catalog.schema import images
+from openami.catalog.schema import organization_memberships as memberships
 from openami.domain.caller import Caller
 from openami.domain.errors import AuthFailure, ImageNotFound, ImageUnavailable
 from openami.domain.filter import Filter, Page
@@ -41,18 +43,28 @@ def _row(image: Image) -> dict[str, Any]:
 
 
 def _found(tx: Transaction, query: Select[Any]) -> list[Image]:
-    rows = [dict(row) for row in tx.execute(query).mappings()]
-    shares: dict[str, set[AccountId]] = {}
-    wanted = [str(row["id"]) for row in rows]
-    for start in range(0, len(wanted), 500):  # SQL engines limit the values of one IN
-        part = wanted[start : start + 500]
-        for image_id, account in tx.execute(
-            select(permissions).where(permissions.c.image_id.in_(part))
-        ):
-            shares.setdefault(image_id, set()).add(account)
+    rows = [_named(dict(row)) for row in tx.execute(query).mappings()]
+    ids = [str(row["id"]) for row in rows]
+    accounts = _children(tx, permissions, ids)
+    arns = _children(tx, organization_permissions, ids)
     return [
-        Image(**_named(row), shared_with=frozenset(shares.get(str(row["id"]), ()))) for row in rows
+        Image(
+            **row,
+            shared_with=accounts.get(row["id"], frozenset()),
+            shared_with_organizations=arns.get(row["id"], frozenset()),
+        )
+        for row in rows
     ]
+
+
+def _children(tx: Transaction, table: Table, image_ids: Sequence[str]) -> dict[str, frozenset[Any]]:
+    """Image id → the second column of its rows in a table of two columns."""
+    found: dict[str, set[Any]] = {}
+    for start in range(0, len(image_ids), 500):  # SQL engines limit the values of one IN
+        part = image_ids[start : start + 500]
+        for image_id, value in tx.execute(select(table).where(table.c.image_id.in_(part))):
+            found.setdefault(image_id, set()).add(value)
+    return {image_id: frozenset(values) for image_id, values in found.items()}
 
 
 def _named(row: dict[Any, Any]) -> dict[str, Any]:
@@ -79,17 +91,24 @@ def add(tx: Transaction, image: Image) -> None:
 def save(tx: Transaction, image: Image) -> None:
     """Write a changed image. Its devices never change."""
     tx.execute(sql_update(images).where(images.c.id == image.id).values(_row(image)))
-    tx.execute(delete(permissions).where(permissions.c.image_id == image.id))
+    _remove_permissions(tx, image.id)
     _write_permissions(tx, image)
 
 
 def _write_permissions(tx: Transaction, image: Image) -> None:
     for account in sorted(image.shared_with):
         tx.execute(insert(permissions).values(image_id=image.id, account=account))
+    for arn in sorted(image.shared_with_organizations):
+        tx.execute(insert(organization_permissions).values(image_id=image.id, arn=arn))
+
+
+def _remove_permissions(tx: Transaction, image_id: ImageId) -> None:
+    for table in (permissions, organization_permissions):
+        tx.execute(delete(table).where(table.c.image_id == image_id))
 
 
 def remove(tx: Transaction, image_id: ImageId) -> None:
-    tx.execute(delete(permissions).where(permissions.c.image_id == image_id))
+    _remove_permissions(tx, image_id)
     tx.execute(delete(devices).where(devices.c.image_id == image_id))
     tx.execute(delete(images).where(images.c.id == image_id))
 
@@ -98,13 +117,25 @@ def visible_to(account: AccountId) -> ColumnElement[bool]:
     """The rule of `Image.visible_to`, in SQL. A property test keeps the two equal."""
     return or_(
         images.c.owner == account,
-        and_(images.c.state != S.DISABLED, or_(images.c.public, _shared_with(account))),
+        and_(
+            images.c.state != S.DISABLED,
+            or_(images.c.public, _shared_with(account), _shared_with_organization_of(account)),
+        ),
     )
 
 
 def _shared_with(account: str) -> ColumnElement[bool]:
     return exists(
         select(1).where(permissions.c.image_id == images.c.id, permissions.c.account == account)
+    )
+
+
+def _shared_with_organization_of(account: str) -> ColumnElement[bool]:
+    return exists(
+        select(1)
+        .select_from(organization_permissions)
+        .join(memberships, memberships.c.arn == organization_permissions.c.arn)
+        .where(organization_permissions.c.image_id == images.c.id, memberships.c.account == account)
     )
 
 
@@ -129,11 +160,25 @@ def fetch_owned(tx: Transaction, image_id: ImageId, account: AccountId, region: 
     return image
 
 
-def fetch_launchable(
-    tx: Transaction, image_id: ImageId, account: AccountId, region: Region
+def fetch_usable(
+    tx: Transaction,
+    image_id: ImageId,
+    account: AccountId,
+    region: Region,
+    now: datetime,  # noqa: ARG001
 ) -> Image:
-    """Raises as `fetch_visible`, and ImageUnavailable for one that is not available."""
-    image = fetch_visible(tx, image_id, account, region)
+    """An image to copy, store or launch. Raises as `fetch_visible`.
+
+    ImageNotFound is also for one that the account's Allowed AMIs settings do not allow at `now`.
+    """
+    return fetch_visible(tx, image_id, account, region)
+
+
+def fetch_launchable(
+    tx: Transaction, image_id: ImageId, account: AccountId, region: Region, now: datetime
+) -> Image:
+    """Raises as `fetch_usable`, and ImageUnavailable for one that is not available."""
+    image = fetch_usable(tx, image_id, account, region, now)
     if image.state is not S.AVAILABLE:
         raise ImageUnavailable(image_id)
     return image
@@ -223,14 +268,15 @@ def _check_seen(tx: Transaction, ids: Iterable[ImageId], seen: ColumnElement[boo
 def _executable_by(users: Sequence[str], account: AccountId) -> ColumnElement[bool]:
     """Images with an explicit permission for one of `users`.
 
-    With whom else an image is shared is its owner's to know.
+    With whom else an image is shared is its owner's to know. Of the caller's own account, its
+    organization and its units count too.
     """
     conditions: list[ColumnElement[bool]] = []
     for user in users:
         if user == "all":
             conditions.append(and_(images.c.public))
         elif user == account:
-            conditions.append(_shared_with(user))
+            conditions += [_shared_with(user), _shared_with_organization_of(user)]
         else:
             conditions.append(and_(images.c.owner == account, _shared_with(user)))
     return or_(*conditions)

@@ -23,6 +23,8 @@ SecurityGroupId = NewType("SecurityGroupId", str)
 SecurityGroupRuleId = NewType("SecurityGroupRuleId", str)
 NetworkInterfaceId = NewType("NetworkInterfaceId", str)
 KeyPairId = NewType("KeyPairId", str)
+OrganizationId = NewType("OrganizationId", str)
+OrganizationArn = NewType("OrganizationArn", str)  # of an organization or of a unit in one
 
 # EC2 still honours the eight-digit ids it issued before 2016.
 _DIGITS: Final = re.compile(r"[0-9a-f]{8}|[0-9a-f]{17}")

@@ -9,7 +9,7 @@ from typing import Final
 
 from openami.domain.block_device import BlockDeviceMapping
 from openami.domain.errors import EC2Error
-from openami.domain.ids import AccountId, ImageId, InstanceId, Region
+from openami.domain.ids import AccountId, ImageId, InstanceId, OrganizationArn, Region
 from openami.domain.lifecycle import advance
 from openami.domain.state_reason import StateReason
 
@@ -90,6 +90,7 @@ class Image:
     state_reason: StateReason | None = None
     public: bool = False
     shared_with: frozenset[AccountId] = frozenset()
+    shared_with_organizations: frozenset[OrganizationArn] = frozenset()
 
     def after(self, event: ImageEvent, reason: StateReason | None = None) -> "Image":
         state = advance(TRANSITIONS, self.id, self.state, event)
@@ -98,13 +99,28 @@ class Image:
     def deregistered(self, at: datetime) -> "Image":
         return replace(self.after(ImageEvent.DEREGISTER), deregistered_at=at)
 
-    def visible_to(self, account: AccountId) -> bool:
-        """Launch permission is also permission to see; a disabled image is its owner's alone."""
+    def unshared(self) -> "Image":
+        """Without any launch permission."""
+        return replace(
+            self, public=False, shared_with=frozenset(), shared_with_organizations=frozenset()
+        )
+
+    def visible_to(
+        self, account: AccountId, memberships: frozenset[OrganizationArn] = frozenset()
+    ) -> bool:
+        """Launch permission is also permission to see; a disabled image is its owner's alone.
+
+        `memberships` are the organization of the account and all units that it is in.
+        """
         if account == self.owner:
             return True
         if self.state is ImageState.DISABLED:
             return False
-        return self.public or account in self.shared_with
+        return (
+            self.public
+            or account in self.shared_with
+            or not memberships.isdisjoint(self.shared_with_organizations)
+        )
 
     @property
     def root_device_type(self) -> str:

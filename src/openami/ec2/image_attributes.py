@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from openami.actions import image_attributes as actions
-from openami.actions.image_attributes import PermissionChange, bad_item
+from openami.actions.image_attributes import PermissionChange, Permissions, bad_item
 from openami.domain.caller import Caller
 from openami.domain.errors import (
     EC2Error,
@@ -13,8 +13,15 @@ from openami.domain.errors import (
     InvalidRequest,
     MissingParameter,
 )
-from openami.domain.ids import AccountId, ImageId, parse_account_id, parse_image_id
+from openami.domain.ids import (
+    AccountId,
+    ImageId,
+    OrganizationArn,
+    parse_account_id,
+    parse_image_id,
+)
 from openami.domain.image import Image
+from openami.domain.organization import is_organization_arn, is_unit_arn
 from openami.ec2.operation import Operation, Request, Result, only, operation
 from openami.services import Services
 
@@ -35,8 +42,12 @@ def _launched(image: Image) -> str | None:
 
 
 def _permissions(image: Image) -> Result:
-    given: list[dict[str, str]] = [{"UserId": account} for account in sorted(image.shared_with)]
-    return {"LaunchPermissions": ([{"Group": "all"}] if image.public else []) + given}
+    given: list[dict[str, str]] = [{"Group": "all"}] if image.public else []
+    given.extend({"UserId": account} for account in sorted(image.shared_with))
+    for arn in sorted(image.shared_with_organizations):
+        organization = is_organization_arn(arn)
+        given.append({"OrganizationArn" if organization else "OrganizationalUnitArn": arn})
+    return {"LaunchPermissions": given}
 
 
 _ATTRIBUTES: Final[Mapping[str, Callable[[Image], Result]]] = {
@@ -68,7 +79,13 @@ def describe_image_attribute(svc: Services, caller: Caller, request: Request) ->
 
 
 _SHAPES: Final = ("Description", "LaunchPermission", "ImdsSupport")
-_ITEMS: Final = ("UserIds", "UserGroups", "OrganizationArns", "OrganizationalUnitArns")
+_ITEMS: Final = {
+    "UserIds": "UserId",
+    "UserGroups": "Group",
+    "OrganizationArns": "OrganizationArn",
+    "OrganizationalUnitArns": "OrganizationalUnitArn",
+}
+_ARNS: Final = {"OrganizationArn": is_organization_arn, "OrganizationalUnitArn": is_unit_arn}
 _CHANGEABLE: Final = ("description", "launchPermission", "imdsSupport")
 
 
@@ -109,6 +126,9 @@ def _attribute(request: Request) -> str:
 
 
 def _text(request: Request, shape: str) -> str:
+    extra = [name for name in (*_ITEMS, "OperationType") if name in request]
+    if extra or (shape in request and "Value" in request):
+        raise InvalidParameterCombination(f"{shape} is said once, and by its value alone")
     value = request[shape].get("Value") if shape in request else request.get("Value")
     if value is None:
         raise MissingParameter("value")
@@ -116,50 +136,53 @@ def _text(request: Request, shape: str) -> str:
 
 
 def _change(request: Request) -> PermissionChange:
+    """What is to be given and taken. Raises InvalidAMIAttributeItemValue for a bad item."""
     if "LaunchPermission" in request:
+        if any(name in request for name in (*_ITEMS, "OperationType", "Value")):
+            raise InvalidParameterCombination("LaunchPermission names all that it changes itself")
         wanted = request["LaunchPermission"]
         only(wanted, "LaunchPermission.", {"Add", "Remove"})
         add, remove = wanted.get("Add", ()), wanted.get("Remove", ())
     else:
         items = _listed(request)
-        kind = request.get("OperationType")
-        if kind not in ("add", "remove"):
-            raise (
-                MissingParameter("operationType")
-                if kind is None
-                else InvalidParameterValue(
-                    f"Value ({kind}) for parameter operationType is invalid. It is add or remove."
-                )
-            )
-        add, remove = (items, ()) if kind == "add" else ((), items)
+        add, remove = (items, ()) if _operation_type(request) == "add" else ((), items)
     if not add and not remove:
         raise InvalidParameterCombination("No launch permission is named to add or to remove")
-    added, taken = _parsed(add), _parsed(remove)
-    public = True if added[1] else (False if taken[1] else None)
-    return PermissionChange(add=added[0], remove=taken[0], public=public)
+    return PermissionChange(add=_parsed(add), remove=_parsed(remove))
+
+
+def _operation_type(request: Request) -> str:
+    kind = request.get("OperationType")
+    if kind is None:
+        raise MissingParameter("operationType")
+    if kind not in ("add", "remove"):
+        raise InvalidParameterValue(
+            f"Value ({kind}) for parameter operationType is invalid. It is add or remove."
+        )
+    return kind
 
 
 def _listed(request: Request) -> Sequence[Mapping[str, str]]:
-    names = {"UserIds": "UserId", "UserGroups": "Group", "OrganizationArns": "OrganizationArn"}
-    names["OrganizationalUnitArns"] = "OrganizationalUnitArn"
-    return [{item: value} for field, item in names.items() for value in request.get(field, ())]
+    """The older form's lists as the newer form's items."""
+    return [{item: value} for field, item in _ITEMS.items() for value in request.get(field, ())]
 
 
-def _parsed(items: Sequence[Mapping[str, Any]]) -> tuple[frozenset[AccountId], bool]:
-    """The accounts, and whether the group "all" is among the items."""
+def _parsed(items: Sequence[Mapping[str, Any]]) -> Permissions:
     users: set[AccountId] = set()
+    arns: set[OrganizationArn] = set()
     everybody = False
     for item in items:
-        for kind in ("OrganizationArn", "OrganizationalUnitArn"):
-            if kind in item:  # openami has no organizations, so no ARN names one
-                raise bad_item(item[kind], kind)
-        if "Group" in item:
-            if item["Group"] != "all":
-                raise bad_item(item["Group"], "group")
-            everybody = True
-        if "UserId" in item:
-            users.add(_account(item["UserId"]))
-    return frozenset(users), everybody
+        only(item, "LaunchPermission.", {"UserId", "Group", *_ARNS})
+        if not item:
+            raise InvalidParameterCombination("A launch permission names nobody")
+        if item.get("Group", "all") != "all":
+            raise bad_item(item["Group"], "group")
+        everybody |= "Group" in item
+        users |= {_account(item["UserId"])} if "UserId" in item else set()
+        arns |= {_arn(item[kind], kind) for kind in _ARNS if kind in item}
+    return Permissions(
+        accounts=frozenset(users), organizations=frozenset(arns), everybody=everybody
+    )
 
 
 def _account(text: str) -> AccountId:
@@ -167,6 +190,12 @@ def _account(text: str) -> AccountId:
         return parse_account_id(text)
     except EC2Error:
         raise bad_item(text, "userId") from None
+
+
+def _arn(text: str, kind: str) -> OrganizationArn:
+    if not _ARNS[kind](text):
+        raise bad_item(text, kind)
+    return OrganizationArn(text)
 
 
 def reset_image_attribute(svc: Services, caller: Caller, request: Request) -> Result:
@@ -183,7 +212,6 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         modify_image_attribute,
         *("ImageId", "Attribute", "Value", "Description", "LaunchPermission", "ImdsSupport"),
         *("OperationType", *_ITEMS),
-        partly="no organizations",
     ),
     "ResetImageAttribute": operation(reset_image_attribute, "ImageId", "Attribute"),
 }

@@ -7,11 +7,22 @@ whole mapping. What a filter searches is a column or a child table, never JSON.
 from openami.catalog.schema.accounts import access_keys, accounts
 from openami.catalog.schema.base import metadata
 from openami.catalog.schema.idempotency import idempotency_tokens
-from openami.catalog.schema.images import image_devices, image_launch_permissions, images
+from openami.catalog.schema.images import (
+    image_devices,
+    image_launch_permissions,
+    image_organization_permissions,
+    images,
+)
 from openami.catalog.schema.ingests import ingest_leases
 from openami.catalog.schema.instances import instance_security_groups, instances
 from openami.catalog.schema.key_pairs import key_pairs
 from openami.catalog.schema.network import subnets, vpcs
+from openami.catalog.schema.organizations import (
+    organization_members,
+    organization_memberships,
+    organizational_units,
+    organizations,
+)
 from openami.catalog.schema.security_groups import security_group_rules, security_groups
 from openami.catalog.schema.snapshots import snapshots
 from openami.catalog.schema.tags import tags
@@ -24,12 +35,17 @@ __all__ = [
     "idempotency_tokens",
     "image_devices",
     "image_launch_permissions",
+    "image_organization_permissions",
     "images",
     "ingest_leases",
     "instance_security_groups",
     "instances",
     "key_pairs",
     "metadata",
+    "organization_members",
+    "organization_memberships",
+    "organizational_units",
+    "organizations",
     "security_group_rules",
     "security_groups",
     "snapshots",

@@ -62,6 +62,13 @@ image_launch_permissions = Table(
     Column("account", String(12), primary_key=True, index=True),
 )
 
+image_organization_permissions = Table(
+    "image_organization_permission",
+    metadata,
+    id_column("image_id", key=True),
+    Column("arn", String(160), primary_key=True, index=True),
+)
+
 # The searchable shadow of image.block_device_mappings, for filters and for snapshots in use.
 image_devices = Table(
     "image_device",
