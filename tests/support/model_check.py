@@ -12,6 +12,8 @@ from typing import Any
 from botocore.client import BaseClient
 from botocore.model import ListShape, OperationModel, Shape, StructureShape
 
+from support.json_check import json_faults
+
 _FORMS = {
     "boolean": re.compile(r"true|false"),
     "integer": re.compile(r"-?[0-9]+"),
@@ -26,7 +28,7 @@ def watch(client: BaseClient) -> BaseClient:
     """The client, with each of its answers checked: a call raises AssertionError instead."""
 
     def check(http_response: Any, model: OperationModel, **_: Any) -> None:
-        if http_response.status_code == 200:
+        if http_response.status_code < 300:
             wrong = list(faults(http_response.content, model))
             assert not wrong, f"{model.name} answers what its model does not know: {wrong}"
 
@@ -35,7 +37,10 @@ def watch(client: BaseClient) -> BaseClient:
 
 
 def faults(body: bytes, model: OperationModel) -> Iterator[str]:
-    """What in an answer's XML the operation's model does not allow."""
+    """What in an answer's XML or JSON the operation's model does not allow."""
+    if model.metadata["protocol"] in ("json", "rest-json"):
+        yield from json_faults(body, model)
+        return
     root = ElementTree.fromstring(body)
     if model.metadata["protocol"] == "query":
         yield from _query_faults(root, model)

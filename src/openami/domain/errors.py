@@ -8,7 +8,9 @@ An error that is raised in one way from several places is a class here; one that
 has a single place is `EC2Error.of(code, sentence)` there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 
 class EC2Error(Exception):
@@ -16,11 +18,13 @@ class EC2Error(Exception):
 
     code: str = "InternalError"
     status: int = 400
+    details: Mapping[str, Any] = MappingProxyType({})
+    """Further members of the error's structure, in the services whose errors have them: Reason."""
 
     @staticmethod
-    def of(code: str, message: str, status: int = 400) -> "EC2Error":
+    def of(code: str, message: str, status: int = 400, **details: Any) -> "EC2Error":
         refusal = EC2Error(message)
-        refusal.code, refusal.status = code, status
+        refusal.code, refusal.status, refusal.details = code, status, details
         return refusal
 
 

@@ -1,9 +1,10 @@
 """One request from first byte to last. Newcomers read this file first.
 
-Who asks (the signature), where (the scope's region and service), what (the form against
-the model), then one handler, then XML. No HTTP library is in here: a request is a value
-and so is its answer. Refusals are told to the caller under the name EC2 gives them;
-anything else is our bug, logged once with the request id and told as InternalError.
+Who asks (the signature), where (the scope's region and service), what (the form or the JSON
+against the model), then one handler, then XML or JSON. No HTTP library is in here: a
+request is a value and so is its answer. Refusals are told to the caller under the name EC2
+gives them; anything else is our bug, logged once with the request id and told as
+InternalError.
 """
 
 import logging
@@ -15,13 +16,16 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from openami.catalog import accounts
+from openami.dlm.operations import OPERATIONS as DLM
 from openami.domain.caller import Caller
 from openami.domain.errors import DryRunOperation, EC2Error, InvalidAction
 from openami.domain.ids import Region
 from openami.ec2.operations import OPERATIONS as EC2
+from openami.rbin.operations import OPERATIONS as RBIN
 from openami.services import Services
+from openami.ssm.operations import OPERATIONS as SSM
 from openami.sts.operations import OPERATIONS as STS
-from openami.wire import form, models, query, sigv4, xml
+from openami.wire import form, json_calls, models, query, sigv4, xml
 from openami.wire.refusal import WireRefusal
 from openami.wire.sigv4 import Claim, SignedRequest
 
@@ -31,7 +35,9 @@ Handler = Callable[[Services, Caller, Any], Mapping[str, Any]]
 FrontDoors = Mapping[str, Mapping[str, Handler]]
 
 # By the service that the signature's scope names; every service comes in by the same port.
-FRONT_DOORS: Final[FrontDoors] = MappingProxyType({"ec2": EC2, "sts": STS})
+FRONT_DOORS: Final[FrontDoors] = MappingProxyType(
+    {"ec2": EC2, "sts": STS, "ssm": SSM, "dlm": DLM, "rbin": RBIN}
+)
 
 _VERSION: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -53,23 +59,21 @@ def answer(svc: Services, request: SignedRequest, doors: FrontDoors = FRONT_DOOR
         claim = sigv4.read(request)
         service = claim.service
         caller = _caller(svc, request, claim, request_id)
-        status, body = 200, _call(svc, caller, request, claim, doors)
-    except (EC2Error, WireRefusal) as refusal:
-        status = refusal.status
-        body = xml.serialize_error(service, refusal.code, str(refusal), request_id, status)
+        return _call(svc, caller, request, claim, doors)
+    except EC2Error as refusal:
+        code, status, details = refusal.code, refusal.status, refusal.details
+        return _refusal(service, code, str(refusal), request_id, status, details)
+    except WireRefusal as refusal:
+        return _refusal(service, refusal.code, str(refusal), request_id, refusal.status)
     except Exception:
         log.exception("request %s failed", request_id)
-        status = 500
-        body = xml.serialize_error(
-            service, "InternalError", "An internal error has occurred", request_id, status
-        )
-    return _answer(status, body, request_id)
+        sentence = "An internal error has occurred"
+        return _refusal(service, "InternalError", sentence, request_id, 500)
 
 
 def refuse(svc: Services, status: int, code: str, message: str) -> Answer:
     """The answer to what is no request at all, such as a body that is too long."""
-    request_id = svc.ids.request_id()
-    return _answer(status, xml.serialize_error("ec2", code, message, request_id), request_id)
+    return _refusal("ec2", code, message, svc.ids.request_id(), status)
 
 
 def health(svc: Services) -> Answer:
@@ -112,13 +116,15 @@ def _caller(svc: Services, request: SignedRequest, claim: Claim, request_id: str
 
 def _call(
     svc: Services, caller: Caller, request: SignedRequest, claim: Claim, doors: FrontDoors
-) -> bytes:
+) -> Answer:
     service = claim.service
     if service not in doors:
         raise _auth_failure(
             f"Credential should be scoped to a service that openami answers"
             f" ({', '.join(sorted(doors))}), not '{service[:40]}'."
         )
+    if _speaks_json(service):
+        return _json_call(svc, caller, request, claim, doors[service])
     parameters = _parameters(request, claim)
     action = parameters.pop("Action", "")
     version = _version(service, parameters.pop("Version", ""))
@@ -127,7 +133,33 @@ def _call(
     if asked.pop("DryRun", False):
         _dry_run(svc, caller, handler, asked)
     result = handler(svc, caller, asked)
-    return xml.serialize(service, action, result, caller.request_id, version)
+    body = xml.serialize(service, action, result, caller.request_id, version)
+    return _answer(200, body, caller.request_id)
+
+
+def _json_call(
+    svc: Services,
+    caller: Caller,
+    request: SignedRequest,
+    claim: Claim,
+    operations: Mapping[str, Handler],
+) -> Answer:
+    service = claim.service
+    request = json_calls.signed_part(request, claim)
+    called = json_calls.called(service, request)
+    handler = operations.get(called.operation)
+    if handler is None:
+        raise EC2Error.of(
+            "UnknownOperationException",
+            f"The operation {called.operation} is not supported by openami.",
+        )
+    asked = json_calls.parse(service, called, request)
+    result = handler(svc, caller, asked)
+    return _json_answer(json_calls.serialize(service, called.operation, result), caller.request_id)
+
+
+def _speaks_json(service: str) -> bool:
+    return service in FRONT_DOORS and models.metadata(service)["protocol"] in json_calls.PROTOCOLS
 
 
 def _dry_run(svc: Services, caller: Caller, handler: Handler, asked: dict[str, Any]) -> None:
@@ -183,6 +215,27 @@ def _unknown_key(service: str) -> WireRefusal:
 
 def _auth_failure(message: str) -> WireRefusal:
     return WireRefusal("AuthFailure", message, 401)
+
+
+def _refusal(
+    service: str,
+    code: str,
+    message: str,
+    request_id: str,
+    status: int,
+    details: Mapping[str, Any] = MappingProxyType({}),
+) -> Answer:
+    """A refusal in the words of its service's protocol."""
+    if _speaks_json(service):
+        told = json_calls.serialize_error(service, code, message, status, details)
+        return _json_answer(told, request_id)
+    body = xml.serialize_error(service, code, message, request_id, status)
+    return _answer(status, body, request_id)
+
+
+def _json_answer(reply: json_calls.Reply, request_id: str) -> Answer:
+    headers = {**reply.headers, "x-amzn-requestid": request_id}
+    return Answer(status=reply.status, body=reply.body, headers=headers)
 
 
 def _answer(status: int, body: bytes, request_id: str) -> Answer:

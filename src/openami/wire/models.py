@@ -25,7 +25,12 @@ class Shape(Protocol):
     def type_name(self) -> str: ...
     @property
     def serialization(self) -> Mapping[str, Any]:
-        """How it is named on the wire: "name", "queryName", "flattened"."""
+        """How it is named on the wire: "name", "queryName", "flattened", "location"."""
+        ...
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What it may be: "min", "max", "pattern", "enum", "sensitive"."""
         ...
 
 
@@ -45,9 +50,18 @@ class ListShape(Shape, Protocol):
     def member(self) -> Shape: ...
 
 
+class MapShape(Shape, Protocol):
+    """`type_name` is "map"."""
+
+    @property
+    def key(self) -> Shape: ...
+    @property
+    def value(self) -> Shape: ...
+
+
 @cache
 def service(name: str) -> ServiceModel:
-    """The model of "ec2" or "sts". Reading EC2's takes half a second, once."""
+    """The model of "ec2", "sts", "ssm", …. Reading EC2's takes half a second, once."""
     loader = cast("Any", Loader())
     return ServiceModel(loader.load_service_model(name, "service-2"), name)
 
@@ -90,3 +104,23 @@ def as_structure(shape: Shape) -> StructureShape:
 def as_list(shape: Shape) -> ListShape:
     assert shape.type_name == "list"
     return cast("ListShape", shape)
+
+
+def as_map(shape: Shape) -> MapShape:
+    assert shape.type_name == "map"
+    return cast("MapShape", shape)
+
+
+def http(service_name: str, operation_name: str) -> Mapping[str, Any]:
+    """Where a REST operation is: "method", "requestUri" and "responseCode" if it is not 200."""
+    model = cast("Any", operation(service_name, operation_name))
+    return cast("Mapping[str, Any]", model.http)
+
+
+@cache
+def error_shapes(service_name: str) -> Mapping[str, StructureShape]:
+    """The service's errors by their codes. EC2's model lists none."""
+    found: dict[str, StructureShape] = {}
+    for shape in cast("Any", service(service_name)).error_shapes:
+        found[str(shape.error_code)] = cast("StructureShape", shape)
+    return found

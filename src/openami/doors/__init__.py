@@ -1,0 +1,1 @@
+"""What all front doors have in common."""

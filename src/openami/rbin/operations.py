@@ -1,0 +1,8 @@
+"""Every operation of the Recycle Bin that openami answers."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from openami.doors.operation import Operation
+
+OPERATIONS: Final[Mapping[str, Operation]] = {}

@@ -1,0 +1,8 @@
+"""Every SSM operation that openami answers: the parameter store's."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from openami.doors.operation import Operation
+
+OPERATIONS: Final[Mapping[str, Operation]] = {}
