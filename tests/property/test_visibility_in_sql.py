@@ -1,5 +1,7 @@
 """Who may see an image is written twice, once pure and once in SQL. They must agree."""
 
+from datetime import datetime, timedelta
+
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
@@ -9,11 +11,13 @@ from openami.catalog.catalog import Catalog
 from openami.catalog.schema import images as image_table
 from openami.catalog.schema import organization_memberships
 from openami.domain.block_device import BlockDeviceMapping
+from openami.domain.filter import Page
 from openami.domain.ids import AccountId, OrganizationId
 from openami.domain.image import Image, ImageState
+from openami.domain.image_retirement import DeregistrationProtection
 from openami.domain.organization import Organization, OrganizationTree, Unit
 from openami.domain.state_reason import StateReason
-from support.builders import ALICE, BOB, CAROL, EPOCH, HERE, a_device, an_image
+from support.builders import ALICE, BOB, CAROL, EPOCH, HERE, a_caller, a_device, an_image
 
 ORGANIZATION = Organization(
     id=OrganizationId("o-0123456789"), management_account=ALICE, created_at=EPOCH
@@ -30,6 +34,10 @@ ARNS = [ORGANIZATION.arn, *(EMPTY.arn_of(unit.id) for unit in UNITS)]
 some_members = st.dictionaries(
     st.sampled_from([ALICE, BOB]), st.sampled_from([ROOT, WEB, SHOP, OTHER])
 )
+LISTED = (ImageState.PENDING, ImageState.AVAILABLE, ImageState.FAILED)
+some_moment = st.datetimes(datetime(2021, 6, 1), datetime(2026, 6, 1)).map(
+    lambda moment: moment.replace(tzinfo=EPOCH.tzinfo)
+)
 some_image = st.builds(
     an_image,
     owner=st.sampled_from([ALICE, BOB]),
@@ -38,6 +46,10 @@ some_image = st.builds(
     shared_with=st.frozensets(st.sampled_from([ALICE, BOB])),
     shared_with_organizations=st.frozensets(st.sampled_from(ARNS)),
     description=st.none() | st.text(),
+    created_at=some_moment,
+    deprecated_at=st.none() | some_moment,
+    deregistration_protection=st.sampled_from(DeregistrationProtection),
+    protected_until=st.none() | some_moment,
     state_reason=st.none() | st.builds(StateReason, code=st.text(), message=st.text()),
     block_device_mappings=st.sampled_from(
         [
@@ -76,6 +88,20 @@ def test_an_organization_comes_back_as_it_was_last_stored(
             rows = tx.execute(select(organization_memberships)).all()
             counted = {(account, arn) for account in each for arn in tree.memberships(account)}
             assert {(row.account, row.arn) for row in rows} == counted
+    catalog.close()
+
+
+@given(image=some_image)
+def test_a_stranger_s_listing_leaves_out_what_the_rule_calls_deprecated(image: Image) -> None:
+    catalog = Catalog.in_memory()
+    page = Page(limit=None, after=None)
+    with catalog.begin() as tx:
+        images.add(tx, image)
+        for now in (EPOCH, EPOCH + timedelta(days=731), image.deprecation_time or EPOCH):
+            told = images.describe(tx, a_caller(CAROL), images.Scope(), (), page, now)
+            out_of_date = image.deprecation_time is not None and image.deprecation_time <= now
+            listed = image.public and not out_of_date and image.state in LISTED
+            assert told == ([image] if listed else [])
     catalog.close()
 
 

@@ -153,7 +153,7 @@ def describe_images(
 ) -> tuple[Sequence[Image], Tags]:
     """The images that the caller may see, by id, and the tags the caller gave them."""
     with svc.catalog.read() as tx:
-        found = images.describe(tx, caller, scope, conditions, page)
+        found = images.describe(tx, caller, scope, conditions, page, svc.clock.now())
         return found, tags.of_many(tx, caller.account, [image.id for image in found])
 
 

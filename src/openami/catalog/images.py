@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, and_, delete, exists, insert, or_, select
+from sqlalchemy import ColumnElement, Select, Table, and_, delete, exists, insert, not_, or_, select
 from sqlalchemy import update as sql_update
 
 from openami.catalog import filters
@@ -21,6 +21,7 @@ from openami.domain.errors import AuthFailure, ImageNotFound, ImageUnavailable
 from openami.domain.filter import Filter, Page
 from openami.domain.ids import AccountId, ImageId, Region, SnapshotId
 from openami.domain.image import Image, ImageState
+from openami.domain.image_retirement import PUBLIC_DEPRECATION_MAX
 
 S = ImageState
 
@@ -36,6 +37,7 @@ class Scope:
     owners: tuple[AccountId, ...] | None = None
     executable_by: tuple[str, ...] = ()
     include_disabled: bool = False
+    include_deprecated: bool = False
 
 
 def _row(image: Image) -> dict[str, Any]:
@@ -234,7 +236,12 @@ def launched(tx: Transaction, image_id: ImageId, at: datetime) -> None:
 
 
 def describe(
-    tx: Transaction, caller: Caller, scope: Scope, conditions: Sequence[Filter], page: Page
+    tx: Transaction,
+    caller: Caller,
+    scope: Scope,
+    conditions: Sequence[Filter],
+    page: Page,
+    now: datetime,
 ) -> list[Image]:
     """What the caller sees in the region, by id. Raises ImageNotFound for ids not seen."""
     seen = and_(images.c.region == caller.region, visible_to(caller.account))
@@ -252,9 +259,17 @@ def describe(
         query = query.where(_executable_by(scope.executable_by, caller.account))
     if not scope.include_disabled:
         query = query.where(images.c.state != S.DISABLED)
+    if not scope.include_deprecated and not scope.ids:
+        query = query.where(or_(images.c.owner == caller.account, not_(_deprecated(now))))
     if page.after is not None:
         query = query.where(images.c.id > page.after)
     return _found(tx, query.order_by(images.c.id).limit(page.limit))
+
+
+def _deprecated(now: datetime) -> ColumnElement[bool]:
+    """The rule of `Image.deprecation_time`, in SQL."""
+    by_date = and_(images.c.deprecated_at.is_not(None), images.c.deprecated_at <= now)
+    return or_(by_date, and_(images.c.public, images.c.created_at <= now - PUBLIC_DEPRECATION_MAX))
 
 
 def _check_seen(tx: Transaction, ids: Iterable[ImageId], seen: ColumnElement[bool]) -> None:

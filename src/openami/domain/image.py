@@ -10,6 +10,13 @@ from typing import Final
 from openami.domain.block_device import BlockDeviceMapping
 from openami.domain.errors import EC2Error
 from openami.domain.ids import AccountId, ImageId, InstanceId, OrganizationArn, Region
+from openami.domain.image_retirement import (
+    COOLDOWN,
+    PUBLIC_DEPRECATION_MAX,
+    DeregistrationProtection,
+    check_unprotected,
+    checked_deprecation,
+)
 from openami.domain.lifecycle import advance
 from openami.domain.state_reason import StateReason
 
@@ -88,6 +95,9 @@ class Image:
     last_launched_at: datetime | None = None
     deregistered_at: datetime | None = None
     state_reason: StateReason | None = None
+    deprecated_at: datetime | None = None
+    deregistration_protection: DeregistrationProtection = DeregistrationProtection.DISABLED
+    protected_until: datetime | None = None
     public: bool = False
     shared_with: frozenset[AccountId] = frozenset()
     shared_with_organizations: frozenset[OrganizationArn] = frozenset()
@@ -97,6 +107,8 @@ class Image:
         return replace(self, state=state, state_reason=reason)
 
     def deregistered(self, at: datetime) -> "Image":
+        """Raises OperationNotPermitted while it is protected from that."""
+        check_unprotected(self.id, self.deregistration_protection, self.protected_until, at)
         return replace(self.after(ImageEvent.DEREGISTER), deregistered_at=at)
 
     def unshared(self) -> "Image":
@@ -104,6 +116,39 @@ class Image:
         return replace(
             self, public=False, shared_with=frozenset(), shared_with_organizations=frozenset()
         )
+
+    def disabled(self) -> "Image":
+        """Nobody launches it, and nobody but its owner sees it. Its permissions do not return."""
+        return self.unshared().after(ImageEvent.DISABLE)
+
+    def deprecated(self, asked: datetime, now: datetime) -> "Image":
+        """Raises InvalidParameterValue for a moment that EC2 does not take."""
+        created = self.created_at if self.public else None
+        return replace(self, deprecated_at=checked_deprecation(asked, now, created))
+
+    @property
+    def deprecation_time(self) -> datetime | None:
+        """From when others do not find it in listings. A public one never counts as new for long.
+
+        https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ami-deprecate.html
+        """
+        if not self.public:
+            return self.deprecated_at
+        latest = self.created_at + PUBLIC_DEPRECATION_MAX
+        return latest if self.deprecated_at is None else min(latest, self.deprecated_at)
+
+    def protected(self, with_cooldown: bool) -> "Image":
+        kind = DeregistrationProtection.ENABLED
+        if with_cooldown:
+            kind = DeregistrationProtection.ENABLED_WITH_COOLDOWN
+        return replace(self, deregistration_protection=kind, protected_until=None)
+
+    def unprotected(self, now: datetime) -> "Image":
+        """Not protected, or not for longer than the cooldown that its protection was given."""
+        disabled = replace(self, deregistration_protection=DeregistrationProtection.DISABLED)
+        if self.deregistration_protection is DeregistrationProtection.ENABLED_WITH_COOLDOWN:
+            return replace(disabled, protected_until=now + COOLDOWN)
+        return disabled
 
     def visible_to(
         self, account: AccountId, memberships: frozenset[OrganizationArn] = frozenset()

@@ -62,7 +62,9 @@ _ATTRIBUTES: Final[Mapping[str, Callable[[Image], Result]]] = {
     "uefiData": lambda _image: {},
     "lastLaunchedTime": _value("LastLaunchedTime", _launched),
     "imdsSupport": _value("ImdsSupport", lambda image: image.imds_support),
-    "deregistrationProtection": _value("DeregistrationProtection", lambda _image: "disabled"),
+    "deregistrationProtection": _value(
+        "DeregistrationProtection", lambda image: image.deregistration_protection
+    ),
 }
 
 

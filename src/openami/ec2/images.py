@@ -10,6 +10,7 @@ from openami.domain.caller import Caller
 from openami.domain.errors import InvalidParameterValue
 from openami.domain.ids import AccountId, parse_account_id, parse_image_id, parse_instance_id
 from openami.domain.image import Image
+from openami.domain.image_retirement import iso
 from openami.ec2.operation import Operation, Request, Result, operation
 from openami.ec2.request import (
     block_device_mappings,
@@ -63,6 +64,7 @@ def describe_images(svc: Services, caller: Caller, request: Request) -> Result:
         owners=_owners(request.get("Owners", ()), caller),
         executable_by=tuple(_user(text, caller) for text in request.get("ExecutableUsers", ())),
         include_disabled=bool(request.get("IncludeDisabled")),
+        include_deprecated=bool(request.get("IncludeDeprecated")),
     )
     found, tags = actions.describe_images(svc, caller, scope, filters(request), one_more(asked))
     shown, token = paged(found, asked)
@@ -107,13 +109,13 @@ def create_image(svc: Services, caller: Caller, request: Request) -> Result:
 
 def image_answer(image: Image, tags: Mapping[str, str]) -> dict[str, Any]:
     """An image as DescribeImages tells it. What it lacks is absent, not empty."""
+    deprecation_time = image.deprecation_time
     answer: dict[str, Any] = {
         "ImageId": image.id,
         "ImageLocation": image.location,
         "State": image.state,
         "OwnerId": image.owner,
-        "CreationDate": image.created_at.strftime("%Y-%m-%dT%H:%M:%S.")
-        + f"{image.created_at.microsecond // 1000:03d}Z",
+        "CreationDate": iso(image.created_at),
         "Public": image.public,
         "Architecture": image.architecture,
         "ImageType": "machine",
@@ -137,7 +139,8 @@ def image_answer(image: Image, tags: Mapping[str, str]) -> dict[str, Any]:
         "SourceInstanceId": image.source_instance_id,
         "SourceImageId": image.source_image_id,
         "SourceImageRegion": image.source_image_region,
-        "DeregistrationProtection": "disabled",
+        "DeregistrationProtection": image.deregistration_protection,
+        "DeprecationTime": None if deprecation_time is None else iso(deprecation_time),
         "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
     }
     if image.state_reason is not None:

@@ -6,6 +6,7 @@ from typing import Final
 from openami.ec2 import (
     console,
     image_attributes,
+    image_retirement,
     images,
     instance_attributes,
     instance_types,
@@ -24,6 +25,7 @@ from openami.ec2.operation import Operation
 OPERATIONS: Final[Mapping[str, Operation]] = {
     **images.OPERATIONS,
     **image_attributes.OPERATIONS,
+    **image_retirement.OPERATIONS,
     **snapshots.OPERATIONS,
     **volumes.OPERATIONS,
     **tags.OPERATIONS,

@@ -6,6 +6,7 @@ from openami.catalog import types
 from openami.catalog.schema.base import id_column, metadata, place
 from openami.catalog.types import EnumText, UtcDateTime
 from openami.domain.image import ImageState
+from openami.domain.image_retirement import DeregistrationProtection
 
 images = Table(
     "image",
@@ -35,6 +36,14 @@ images = Table(
     Column("last_launched_at", UtcDateTime),
     Column("deregistered_at", UtcDateTime),
     Column("state_reason", types.state_reason()),
+    Column("deprecated_at", UtcDateTime),
+    Column(
+        "deregistration_protection",
+        EnumText(DeregistrationProtection),
+        nullable=False,
+        server_default=DeregistrationProtection.DISABLED.value,
+    ),
+    Column("protected_until", UtcDateTime),
     Column("public", Boolean, nullable=False),
 )
 Index("ix_image_owner", images.c.owner, images.c.region)
