@@ -64,4 +64,16 @@ def upgrade() -> None:
             batch_op.f("ix_organizational_unit_organization_id"), ["organization_id"], unique=False
         )
 
+    with op.batch_alter_table("image", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("deprecated_at", sa.DateTime(timezone=True), nullable=True))
+        batch_op.add_column(
+            sa.Column(
+                "deregistration_protection",
+                sa.String(length=32),
+                server_default="disabled",
+                nullable=False,
+            )
+        )
+        batch_op.add_column(sa.Column("protected_until", sa.DateTime(timezone=True), nullable=True))
+
     # ### end Alembic commands ###
