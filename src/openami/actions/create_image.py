@@ -100,6 +100,7 @@ def _image(
         source_instance_id=instance.id,
         source_image_id=instance.image_id,
         source_image_region=instance.region,
+        watermarks=source.watermarks if source else (),
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from openami.catalog import accounts, images, organizations
 from openami.catalog.catalog import Transaction
 from openami.domain.caller import Caller
-from openami.domain.errors import EC2Error, IncorrectState
+from openami.domain.errors import EC2Error, IncorrectState, OperationNotPermitted
 from openami.domain.ids import AccountId, ImageId, OrganizationArn
 from openami.domain.image import Image, ImageState
 from openami.domain.organization import is_organization_arn
@@ -60,6 +60,10 @@ def modify_launch_permission(
         image = images.fetch_owned(tx, image_id, caller.account, caller.region)
         if image.state not in (ImageState.PENDING, ImageState.AVAILABLE):
             raise IncorrectState(image_id, image.state, "ModifyImageAttribute")
+        if change.add.everybody and image.watermarks:
+            raise OperationNotPermitted(
+                f"The image '{image_id}' has watermarks: it cannot be made public."
+            )
         _check_known(tx, change.add)
         images.save(tx, _changed(image, change))
 

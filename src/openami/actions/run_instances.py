@@ -42,6 +42,7 @@ from openami.domain.launch import (
     boot_mode_of,
     check_bootable,
     check_counts,
+    check_instance_type,
     devices_of,
     ephemeral_disks_of,
     fitting_count,
@@ -126,6 +127,7 @@ def _plan(svc: Services, tx: Transaction, caller: Caller, launch: Launch) -> Pla
     image = images.fetch_launchable(tx, launch.image_id, caller.account, caller.region, now)
     kind = known_type(launch.instance_type)
     check_bootable(image, kind)
+    check_instance_type(image, kind)
     if launch.cpu_credits is not None and not kind.burstable:
         raise InvalidParameterCombination(
             f"The instance type '{kind.name}' has no CPU credits: CreditSpecification is for"

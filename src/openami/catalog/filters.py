@@ -48,6 +48,16 @@ def child(link: ColumnElement[bool], text: ColumnElement[Any]) -> Condition:
     return lambda values: exists(select(1).where(link, matches(cast(text, String), values)))
 
 
+def child_instant(link: ColumnElement[bool], moment: ColumnElement[Any]) -> Condition:
+    """As `child`, of an instant that is written with Z or with an offset and microseconds."""
+    with_offset = func.replace(iso_instant(moment), "Z", "000+00:00")
+    return lambda values: exists(
+        select(1).where(
+            link, or_(matches(iso_instant(moment), values), matches(with_offset, values))
+        )
+    )
+
+
 def where(
     filters: Sequence[Filter],
     table: Mapping[str, Condition],

@@ -11,6 +11,8 @@ from sqlalchemy import ColumnElement, and_, case, exists, false, literal, select
 from openami.catalog import filters
 from openami.catalog.filters import Condition
 from openami.catalog.schema import image_devices as devices
+from openami.catalog.schema import image_instance_types as types
+from openami.catalog.schema import image_watermarks as watermarks
 from openami.catalog.schema import images
 
 C: Final = images.c
@@ -49,20 +51,34 @@ _DEVICES: Final[Mapping[str, Condition]] = {
     )
 }
 
+_OF_WATERMARK: Final = watermarks.c.image_id == C.id
+_WATERMARKS: Final[Mapping[str, Condition]] = {
+    "image-watermark.source-image-creation-time": filters.child_instant(
+        _OF_WATERMARK, watermarks.c.source_image_created_at
+    ),
+    "image-watermark.source-image-id": filters.child(_OF_WATERMARK, watermarks.c.source_image_id),
+    "image-watermark.source-image-region": filters.child(
+        _OF_WATERMARK, watermarks.c.source_image_region
+    ),
+    "image-watermark.watermark-creation-time": filters.child_instant(
+        _OF_WATERMARK, watermarks.c.attached_at
+    ),
+    "image-watermark.watermark-key": filters.child(_OF_WATERMARK, watermarks.c.key),
+}
+
+_OF_TYPE: Final = types.c.image_id == C.id
+_TYPES: Final[Mapping[str, Condition]] = {
+    "instance-type-specification.supported-instance-type": filters.child(
+        and_(_OF_TYPE, types.c.supported), types.c.entry
+    ),
+    "instance-type-specification.unsupported-instance-type": filters.child(
+        and_(_OF_TYPE, ~types.c.supported), types.c.entry
+    ),
+}
+
 _ABSENT: Final = (
     *("image-allowed", "owner-alias", "product-code", "product-code.type"),
     "public-ssm-parameter-name",
-    *(
-        f"image-watermark.{name}"
-        for name in (
-            *("source-image-creation-time", "source-image-id", "source-image-region"),
-            *("watermark-creation-time", "watermark-key"),
-        )
-    ),
-    *(
-        f"instance-type-specification.{name}"
-        for name in ("supported-instance-type", "unsupported-instance-type")
-    ),
     *("scan-result.finding-scan-date", "scan-result.highest-finding-severity-label"),
     *(
         f"scan-result.{severity}-fix-available-since"
@@ -72,6 +88,8 @@ _ABSENT: Final = (
 
 FILTERS: Final[Mapping[str, Condition]] = {
     **_DEVICES,
+    **_WATERMARKS,
+    **_TYPES,
     **dict.fromkeys(_ABSENT, _nothing),
     "architecture": filters.column(C.architecture),
     "boot-mode": filters.column(C.boot_mode),

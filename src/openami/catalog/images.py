@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, Table, and_, delete, exists, insert, not_, or_, select
 from sqlalchemy import update as sql_update
 
-from openami.catalog import filters
+from openami.catalog import filters, image_facts
 from openami.catalog.catalog import Transaction
 from openami.catalog.image_filters import FILTERS
 from openami.catalog.schema import image_devices as devices
@@ -49,9 +49,11 @@ def _found(tx: Transaction, query: Select[Any]) -> list[Image]:
     ids = [str(row["id"]) for row in rows]
     accounts = _children(tx, permissions, ids)
     arns = _children(tx, organization_permissions, ids)
+    facts = image_facts.of_many(tx, ids)
     return [
         Image(
             **row,
+            **facts.get(row["id"], {}),
             shared_with=accounts.get(row["id"], frozenset()),
             shared_with_organizations=arns.get(row["id"], frozenset()),
         )
@@ -76,6 +78,8 @@ def _named(row: dict[Any, Any]) -> dict[str, Any]:
 def add(tx: Transaction, image: Image) -> None:
     tx.execute(insert(images).values(_row(image)))
     _write_permissions(tx, image)
+    image_facts.attach(tx, image.id, image.watermarks)
+    image_facts.specify(tx, image.id, image.instance_types)
     for mapping in image.block_device_mappings:
         ebs = mapping.ebs
         tx.execute(
@@ -91,7 +95,7 @@ def add(tx: Transaction, image: Image) -> None:
 
 
 def save(tx: Transaction, image: Image) -> None:
-    """Write a changed image. Its devices never change."""
+    """Write a changed image. Its devices never change; of its facts image_facts writes."""
     tx.execute(sql_update(images).where(images.c.id == image.id).values(_row(image)))
     _remove_permissions(tx, image.id)
     _write_permissions(tx, image)
@@ -110,6 +114,7 @@ def _remove_permissions(tx: Transaction, image_id: ImageId) -> None:
 
 
 def remove(tx: Transaction, image_id: ImageId) -> None:
+    image_facts.remove(tx, image_id)
     _remove_permissions(tx, image_id)
     tx.execute(delete(devices).where(devices.c.image_id == image_id))
     tx.execute(delete(images).where(images.c.id == image_id))
@@ -192,6 +197,15 @@ def fetch_any(tx: Transaction, image_id: ImageId) -> Image | None:
     return found[0] if found else None
 
 
+def fetch_many_any(tx: Transaction, image_ids: Sequence[ImageId]) -> dict[ImageId, Image]:
+    """As `fetch_any`; those that are gone are absent."""
+    found: dict[ImageId, Image] = {}
+    for start in range(0, len(image_ids), 500):  # SQL engines limit the values of one IN
+        part = image_ids[start : start + 500]
+        found |= {each.id: each for each in _found(tx, select(images).where(images.c.id.in_(part)))}
+    return found
+
+
 def pending(tx: Transaction) -> list[Image]:
     return _found(tx, select(images).where(images.c.state == S.PENDING).order_by(images.c.id))
 
@@ -221,13 +235,6 @@ def all_users_of_snapshot(tx: Transaction, snapshot_id: SnapshotId) -> list[Imag
     """The images that have a device of this snapshot, those too that were deregistered."""
     query = select(devices.c.image_id).where(devices.c.snapshot_id == snapshot_id)
     return list(dict.fromkeys(tx.scalars(query.order_by(devices.c.image_id))))
-
-
-def deregistered_before(tx: Transaction, moment: datetime) -> list[ImageId]:
-    query = select(images.c.id).where(
-        images.c.state == S.DEREGISTERED, images.c.deregistered_at < moment
-    )
-    return list(tx.scalars(query))
 
 
 def launched(tx: Transaction, image_id: ImageId, at: datetime) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import update as sql_update
 
 from openami.catalog import filters
 from openami.catalog.catalog import Transaction
+from openami.catalog.filters import Condition
 from openami.catalog.instance_filters import FILTERS
 from openami.catalog.schema import instance_security_groups as members
 from openami.catalog.schema import instances
@@ -112,11 +113,15 @@ def describe(
     instance_ids: Sequence[InstanceId],
     conditions: Sequence[Filter],
     page: Page,
+    known: Mapping[str, Condition] = FILTERS,
 ) -> list[Instance]:
-    """The caller's instances in the region, by id. Raises InstanceNotFound for ids not theirs."""
+    """The caller's instances in the region, by id. Raises InstanceNotFound for ids not theirs.
+
+    `known` is the table of the filters that may be used.
+    """
     query = select(instances).where(
         _of(caller.account, caller.region),
-        filters.where(conditions, FILTERS, instances.c.id, caller.account),
+        filters.where(conditions, known, instances.c.id, caller.account),
     )
     if instance_ids:
         fetch_all_owned(tx, instance_ids, caller.account, caller.region)

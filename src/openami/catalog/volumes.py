@@ -22,10 +22,10 @@ from openami.catalog.filters import Condition
 from openami.catalog.schema import attachments, volumes
 from openami.domain.caller import Caller
 from openami.domain.errors import VolumeNotFound
-from openami.domain.filter import Filter, Page, as_regex
+from openami.domain.filter import Filter, Page
 from openami.domain.ids import AccountId, InstanceId, Region, VolumeId
 from openami.domain.volume import Attachment, AttachmentState, Volume, VolumeState
-from openami.domain.zone import availability_zones, zone_id
+from openami.domain.zone import zones_by_id
 
 C: Final = volumes.c
 _LINK: Final = attachments.c.volume_id == C.id
@@ -233,10 +233,4 @@ def _by_zone_name(each: Filter, region: Region) -> Filter:
     """A volume knows the name of its zone only; the ids follow from the names."""
     if each.name != "availability-zone-id":
         return each
-    patterns = [as_regex(value) for value in each.values]
-    zones = [
-        zone
-        for zone in availability_zones(region)
-        if any(pattern.fullmatch(zone_id(zone)) for pattern in patterns)
-    ]
-    return Filter(name="availability-zone", values=tuple(zones))
+    return Filter(name="availability-zone", values=zones_by_id(each.values, region))

@@ -17,8 +17,10 @@ from openami.domain.image_retirement import (
     check_unprotected,
     checked_deprecation,
 )
+from openami.domain.instance_type_specification import ANY_TYPE, InstanceTypeSpecification
 from openami.domain.lifecycle import advance
 from openami.domain.state_reason import StateReason
+from openami.domain.watermark import Watermark
 
 
 class ImageState(StrEnum):
@@ -101,6 +103,8 @@ class Image:
     public: bool = False
     shared_with: frozenset[AccountId] = frozenset()
     shared_with_organizations: frozenset[OrganizationArn] = frozenset()
+    watermarks: tuple[Watermark, ...] = ()
+    instance_types: InstanceTypeSpecification = ANY_TYPE
 
     def after(self, event: ImageEvent, reason: StateReason | None = None) -> "Image":
         state = advance(TRANSITIONS, self.id, self.state, event)

@@ -13,6 +13,7 @@ from openami.domain.errors import (
     EC2Error,
     ImageUnavailable,
     InvalidBlockDeviceMapping,
+    InvalidParameterCombination,
     InvalidParameterValue,
     UnsupportedOperation,
 )
@@ -127,6 +128,15 @@ def check_bootable(image: Image, kind: InstanceType) -> None:
             "Unsupported",
             f"The image '{image.id}' boots by uefi, which the instance type '{kind.name}'"
             " does not support.",
+        )
+
+
+def check_instance_type(image: Image, kind: InstanceType) -> None:
+    """Raises InvalidParameterCombination if the image's owner says that it is not for the type."""
+    if not image.instance_types.allows(kind.name):
+        raise InvalidParameterCombination(
+            f"The instance type '{kind.name}' is not supported by the instance type"
+            f" specification of the image '{image.id}'."
         )
 
 

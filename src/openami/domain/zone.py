@@ -4,9 +4,11 @@ https://docs.aws.amazon.com/global-infrastructure/latest/regions/az-ids.html
 """
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from openami.domain.errors import InvalidParameterValue
+from openami.domain.filter import as_regex
 from openami.domain.ids import Region
 
 _LETTERS: Final = "abc"
@@ -49,3 +51,13 @@ def zone_id(zone: str) -> str:
     direction = dict(_DIRECTIONS)
     short = "".join(direction.get(word, word[0]) for word in middle)
     return f"{country}{short}{last}-az{number}"
+
+
+def zones_by_id(patterns: Sequence[str], region: Region) -> tuple[str, ...]:
+    """The region's zones whose id matches one of a filter's values."""
+    wanted = [as_regex(each) for each in patterns]
+    return tuple(
+        zone
+        for zone in availability_zones(region)
+        if any(each.fullmatch(zone_id(zone)) for each in wanted)
+    )

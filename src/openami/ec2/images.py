@@ -11,6 +11,7 @@ from openami.domain.errors import InvalidParameterValue
 from openami.domain.ids import AccountId, parse_account_id, parse_image_id, parse_instance_id
 from openami.domain.image import Image
 from openami.domain.image_retirement import iso
+from openami.ec2 import image_lineage
 from openami.ec2.operation import Operation, Request, Result, operation
 from openami.ec2.request import (
     block_device_mappings,
@@ -146,6 +147,7 @@ def image_answer(image: Image, tags: Mapping[str, str]) -> dict[str, Any]:
     if image.state_reason is not None:
         reason = image.state_reason
         answer["StateReason"] = {"Code": reason.code, "Message": reason.message}
+    answer |= image_lineage.facts_answer(image)
     return {name: value for name, value in answer.items() if value is not None}
 
 

@@ -6,7 +6,9 @@ from typing import Final
 from openami.ec2 import (
     console,
     image_attributes,
+    image_lineage,
     image_retirement,
+    image_use,
     images,
     instance_attributes,
     instance_types,
@@ -26,6 +28,8 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     **images.OPERATIONS,
     **image_attributes.OPERATIONS,
     **image_retirement.OPERATIONS,
+    **image_lineage.OPERATIONS,
+    **image_use.OPERATIONS,
     **snapshots.OPERATIONS,
     **volumes.OPERATIONS,
     **tags.OPERATIONS,

@@ -7,6 +7,11 @@ whole mapping. What a filter searches is a column or a child table, never JSON.
 from openami.catalog.schema.accounts import access_keys, accounts
 from openami.catalog.schema.base import metadata
 from openami.catalog.schema.idempotency import idempotency_tokens
+from openami.catalog.schema.image_facts import (
+    image_instance_types,
+    image_watermarks,
+    past_images,
+)
 from openami.catalog.schema.images import (
     image_devices,
     image_launch_permissions,
@@ -34,8 +39,10 @@ __all__ = [
     "attachments",
     "idempotency_tokens",
     "image_devices",
+    "image_instance_types",
     "image_launch_permissions",
     "image_organization_permissions",
+    "image_watermarks",
     "images",
     "ingest_leases",
     "instance_security_groups",
@@ -46,6 +53,7 @@ __all__ = [
     "organization_memberships",
     "organizational_units",
     "organizations",
+    "past_images",
     "security_group_rules",
     "security_groups",
     "snapshots",

@@ -1,0 +1,46 @@
+"""Which images are in use: by the caller's instances, and by other resources of the caller."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from openami.catalog import image_use, tags
+from openami.domain.caller import Caller
+from openami.domain.filter import Filter, Page
+from openami.domain.ids import InstanceId
+from openami.domain.image import Image
+from openami.domain.instance import Instance
+from openami.services import Services
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceImage:
+    """An instance, its tags and its image; None if the image was gone before openami kept it."""
+
+    instance: Instance
+    image: Image | None
+    tags: Mapping[str, str]
+
+    @property
+    def id(self) -> InstanceId:
+        return self.instance.id
+
+
+def describe_instance_image_metadata(
+    svc: Services,
+    caller: Caller,
+    instance_ids: Sequence[InstanceId],
+    conditions: Sequence[Filter],
+    page: Page,
+) -> list[InstanceImage]:
+    """The caller's instances with their images, also those deregistered or no longer shared.
+
+    Raises InstanceNotFound.
+    """
+    with svc.catalog.read() as tx:
+        found = image_use.describe_instances(tx, caller, instance_ids, conditions, page)
+        used = image_use.images_of(tx, found)
+        tagged = tags.of_many(tx, caller.account, [each.id for each in found])
+    return [
+        InstanceImage(instance=each, image=used.get(each.image_id), tags=tagged.get(each.id, {}))
+        for each in found
+    ]

@@ -1,0 +1,158 @@
+"""Watermarks, instance types and lineage of images, in SQL: what hangs on an image's row."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, exists, insert, or_, select
+
+from openami.catalog.catalog import Transaction
+from openami.catalog.schema import (
+    image_instance_types,
+    image_watermarks,
+    images,
+    instances,
+    past_images,
+)
+from openami.domain.ids import AccountId, ImageId, Region
+from openami.domain.image import ImageState
+from openami.domain.instance_type_specification import InstanceTypeSpecification
+from openami.domain.watermark import Watermark
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ancestor:
+    """An image as its descendants know it, whether it is still there or not."""
+
+    id: ImageId
+    region: Region
+    owner: AccountId
+    created_at: datetime
+    source_image_id: ImageId | None
+    source_image_region: Region | None
+
+
+def of_many(tx: Transaction, image_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Image id → the fields of an Image that are told here; those that have none are absent."""
+    found: dict[str, dict[str, Any]] = {}
+    for start in range(0, len(image_ids), 500):  # SQL engines limit the values of one IN
+        part = image_ids[start : start + 500]
+        for image_id, marks in _watermarks_of(tx, part).items():
+            found.setdefault(image_id, {})["watermarks"] = marks
+        for image_id, specification in _specifications_of(tx, part).items():
+            found.setdefault(image_id, {})["instance_types"] = specification
+    return found
+
+
+def _watermarks_of(
+    tx: Transaction, image_ids: Sequence[str]
+) -> Mapping[str, tuple[Watermark, ...]]:
+    marks = image_watermarks.c
+    query = select(image_watermarks).where(marks.image_id.in_(image_ids))
+    found: dict[str, tuple[Watermark, ...]] = {}
+    for row in tx.execute(query.order_by(marks.attached_at, marks.key)).mappings():
+        fields = {str(name): value for name, value in row.items() if name != "image_id"}
+        found[row["image_id"]] = (*found.get(row["image_id"], ()), Watermark(**fields))
+    return found
+
+
+def _specifications_of(
+    tx: Transaction, image_ids: Sequence[str]
+) -> Mapping[str, InstanceTypeSpecification]:
+    types = image_instance_types.c
+    query = select(image_instance_types).where(types.image_id.in_(image_ids))
+    listed: dict[str, tuple[list[str], list[str]]] = {}
+    for row in tx.execute(query.order_by(types.position)):
+        listed.setdefault(row.image_id, ([], []))[0 if row.supported else 1].append(row.entry)
+    return {
+        image_id: InstanceTypeSpecification(supported=tuple(yes), unsupported=tuple(no))
+        for image_id, (yes, no) in listed.items()
+    }
+
+
+def attach(tx: Transaction, image_id: ImageId, marks: Iterable[Watermark]) -> None:
+    for mark in marks:
+        tx.execute(
+            insert(image_watermarks).values(
+                image_id=image_id,
+                key=mark.key,
+                source_image_id=mark.source_image_id,
+                source_image_region=mark.source_image_region,
+                source_image_created_at=mark.source_image_created_at,
+                attached_at=mark.attached_at,
+            )
+        )
+
+
+def detach(tx: Transaction, image_id: ImageId, key: str) -> None:
+    mine = (image_watermarks.c.image_id == image_id) & (image_watermarks.c.key == key)
+    tx.execute(delete(image_watermarks).where(mine))
+
+
+def specify(tx: Transaction, image_id: ImageId, specification: InstanceTypeSpecification) -> None:
+    """Write the image's instance types anew."""
+    tx.execute(delete(image_instance_types).where(image_instance_types.c.image_id == image_id))
+    listed = [(entry, True) for entry in specification.supported]
+    listed += [(entry, False) for entry in specification.unsupported]
+    for position, (entry, supported) in enumerate(listed):
+        tx.execute(
+            insert(image_instance_types).values(
+                image_id=image_id, entry=entry, supported=supported, position=position
+            )
+        )
+
+
+def remove(tx: Transaction, image_id: ImageId) -> None:
+    """The image goes: if another descends from it, its place in the lineage stays."""
+    for table in (image_watermarks, image_instance_types):
+        tx.execute(delete(table).where(table.c.image_id == image_id))
+    if tx.scalar(select(1).where(_has_descendants(image_id)).limit(1)):
+        columns = [images.c[column.name] for column in past_images.columns]
+        copied = select(*columns).where(images.c.id == image_id)
+        tx.execute(insert(past_images).from_select([c.name for c in past_images.columns], copied))
+
+
+def _has_descendants(image_id: ColumnElement[str] | str) -> ColumnElement[bool]:
+    later = past_images.alias("later")
+    children = images.alias("child")
+    return or_(
+        exists(select(1).where(children.c.source_image_id == image_id)),
+        exists(select(1).where(later.c.source_image_id == image_id)),
+    )
+
+
+def forget_childless(tx: Transaction) -> int:
+    """Past images from which nothing descends any more; how many were forgotten."""
+    return tx.execute(delete(past_images).where(~_has_descendants(past_images.c.id))).rowcount
+
+
+def purgeable(tx: Transaction, before: datetime) -> list[ImageId]:
+    """Images deregistered before then of which there is no instance any more."""
+    used = exists(select(1).where(instances.c.image_id == images.c.id))
+    query = select(images.c.id).where(
+        images.c.state == ImageState.DEREGISTERED, images.c.deregistered_at < before, ~used
+    )
+    return list(tx.scalars(query))
+
+
+def ancestors(tx: Transaction, image_id: ImageId, most: int) -> list[Ancestor]:
+    """The image and those it descends from, youngest first, at most `most` of them."""
+    chain: list[Ancestor] = []
+    following: ImageId | None = image_id
+    while following is not None and len(chain) < most:
+        ancestor = _ancestor(tx, following)
+        if ancestor is None:  # gone before lineage was kept
+            break
+        chain.append(ancestor)
+        following = ancestor.source_image_id
+    return chain
+
+
+def _ancestor(tx: Transaction, image_id: ImageId) -> Ancestor | None:
+    for table in (images, past_images):
+        columns = [table.c[column.name] for column in past_images.columns]
+        row = tx.execute(select(*columns).where(table.c.id == image_id)).mappings().first()
+        if row is not None:
+            return Ancestor(**{str(name): value for name, value in row.items()})
+    return None

@@ -1,0 +1,64 @@
+"""DescribeInstanceImageMetadata: which image each instance was launched from."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from openami.actions import image_use as actions
+from openami.domain.caller import Caller
+from openami.domain.ids import parse_instance_id
+from openami.domain.image import Image
+from openami.domain.zone import zone_id
+from openami.ec2.image_lineage import watermarks_answer
+from openami.ec2.instance_shapes import state, tag_list
+from openami.ec2.operation import Operation, Request, Result, operation
+from openami.ec2.request import filters, one_more, page, paged
+from openami.services import Services
+
+
+def describe_instance_image_metadata(svc: Services, caller: Caller, request: Request) -> Result:
+    ids = [parse_instance_id(text) for text in request.get("InstanceIds", ())]
+    asked = page(request, 1, 1000)
+    found = actions.describe_instance_image_metadata(
+        svc, caller, ids, filters(request), one_more(asked)
+    )
+    shown, token = paged(found, asked)
+    return {"InstanceImageMetadata": [_metadata_answer(each) for each in shown], **token}
+
+
+def _metadata_answer(used: actions.InstanceImage) -> dict[str, Any]:
+    its = used.instance
+    image = {"ImageId": its.image_id} if used.image is None else _image_answer(used.image)
+    return {
+        "InstanceId": its.id,
+        "InstanceType": its.instance_type,
+        "LaunchTime": its.launched_at,
+        "AvailabilityZone": its.availability_zone,
+        "ZoneId": zone_id(its.availability_zone),
+        "State": state(its.state),
+        "OwnerId": its.owner,
+        "Tags": tag_list(used.tags),
+        "ImageMetadata": image,
+        "Operator": {"Managed": False},
+    }
+
+
+def _image_answer(image: Image) -> dict[str, Any]:
+    answer = {
+        "ImageId": image.id,
+        "Name": image.name,
+        "OwnerId": image.owner,
+        "State": image.state,
+        "CreationDate": f"{image.created_at:%Y-%m-%dT%H:%M:%S}"
+        f".{image.created_at.microsecond // 1000:03d}Z",
+        "IsPublic": image.public,
+    }
+    if image.watermarks:
+        answer["ImageWatermarks"] = watermarks_answer(image.watermarks)
+    return answer
+
+
+OPERATIONS: Final[Mapping[str, Operation]] = {
+    "DescribeInstanceImageMetadata": operation(
+        describe_instance_image_metadata, "InstanceIds", "Filters", "MaxResults", "NextToken"
+    ),
+}
