@@ -43,7 +43,7 @@ def _metadata_answer(used: actions.InstanceImage) -> dict[str, Any]:
 
 
 def _image_answer(image: Image) -> dict[str, Any]:
-    answer = {
+    answer: dict[str, Any] = {
         "ImageId": image.id,
         "Name": image.name,
         "OwnerId": image.owner,
