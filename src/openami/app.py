@@ -13,7 +13,6 @@ from typing import Final
 
 from openami.actions import instances, metadata
 from openami.blockstore.cache import BaseCache
-from openami.blockstore.local_dir import LocalDirChunkStore
 from openami.blockstore.volumes import VolumeHost
 from openami.catalog import migrate
 from openami.catalog.catalog import Catalog
@@ -31,7 +30,7 @@ from openami.jobs.running import Patience
 from openami.server import asgi
 from openami.services import Services
 from openami.settings import Settings
-from openami.workflows import registry
+from openami.workflows import region_stores, registry
 
 SWEEP_EVERY_S: Final = 60.0
 _log = logging.getLogger(__name__)
@@ -74,14 +73,13 @@ class App:
         self._metadata = MetadataService(self._metadata_of, RealClock(), RealIds())
         catalog = Catalog.open(settings.state_dir / "catalog.sqlite")
         migrate.upgrade(catalog)
-        chunks = LocalDirChunkStore(settings.state_dir / "chunks")
-        chunks.recover()
-        cache = BaseCache(settings.state_dir / "cache", chunks)
+        stores = region_stores.ready(settings, catalog)
+        cache = BaseCache(settings.state_dir / "cache")
         self.services = Services(
             settings=settings,
             catalog=catalog,
-            chunks=chunks,
-            volumes=VolumeHost(settings.state_dir / "volumes", cache, chunks),
+            stores=stores,
+            volumes=VolumeHost(settings.state_dir / "volumes", cache, stores),
             compute=self._driver(settings),
             jobs=DurableEngine(
                 settings.state_dir / "jobs.sqlite",

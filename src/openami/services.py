@@ -1,12 +1,13 @@
 """The services that actions and workflows are handed, and never make for themselves."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from openami.blockstore.store import ChunkStore
 from openami.blockstore.volumes import VolumeHost
 from openami.catalog.catalog import Catalog
 from openami.compute.driver import ComputeDriver
-from openami.domain.ids import Clock, Ids, InstanceId
+from openami.domain.ids import Clock, Ids, InstanceId, Region
 from openami.jobs.engine import Engine
 from openami.jobs.locks import KeyedLocks
 from openami.settings import Settings
@@ -18,7 +19,8 @@ class Services:
 
     settings: Settings
     catalog: Catalog
-    chunks: ChunkStore
+    stores: Mapping[Region, ChunkStore]
+    """A resource's bytes are in the store of its region; no region relies on another's."""
     volumes: VolumeHost
     compute: ComputeDriver
     jobs: Engine

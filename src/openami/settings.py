@@ -24,6 +24,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8773
     regions: tuple[str, ...] = ("us-east-1", "us-west-2")
+    region_stores: tuple[str, ...] = ()  # "region=directory" where it is not the default one
     compute_driver: str = "qemu"  # "qemu" or "record"
     accelerator: str = "auto"  # "auto" (a trial boot decides), "kvm" or "tcg"
     egress: str = "none"  # the guests' way out of their VPC: "none" or "nat"
@@ -46,6 +47,18 @@ class Settings:
             raise SettingsError(f"egress is {self.egress!r}: none or nat")
         if not self.regions:
             raise SettingsError("regions is empty: name at least one")
+        for each in self.region_stores:
+            if not each.partition("=")[2].startswith("/"):
+                raise SettingsError(f"region_stores has {each!r}: not <region>=</a/directory>")
+
+    @property
+    def store_of(self) -> Mapping[str, Path]:
+        """Region → directory of `region_stores`. Raises SettingsError for an unknown region."""
+        pairs = [each.partition("=") for each in self.region_stores]
+        for region, _, _ in pairs:
+            if region not in self.regions:
+                raise SettingsError(f"region_stores names {region}, which is not in regions")
+        return {region: Path(directory) for region, _, directory in pairs}
 
 
 def load(file: Path | None, environment: Mapping[str, str]) -> Settings:
@@ -81,7 +94,7 @@ def _converted(name: str, value: object, default: object) -> object:
                     if isinstance(value, str)
                     else ",".join(map(str, cast("list[object]", value)))
                 )
-                return tuple(part.strip() for part in text.split(","))
+                return tuple(part.strip() for part in text.split(",") if part.strip())
             case int():
                 return int(str(value))
             case float():

@@ -170,6 +170,27 @@ class ChunkStoreContract:
         store.quarantine(DIGEST)
         assert not list(store.digests())
 
+    def test_what_is_framed_is_what_another_store_takes(self, store: ChunkStore) -> None:
+        put(store)
+        assert store.framed(DIGEST) == FRAMED
+        with pytest.raises(ChunkLost):
+            store.framed(PAGE_DIGEST)
+
+    @pytest.mark.parametrize("what", HOSTILE)
+    def test_a_rotten_chunk_is_not_handed_on(self, store: ChunkStore, what: str) -> None:
+        put(store, HOSTILE[what])
+        with pytest.raises(ChunkCorrupt):
+            store.framed(DIGEST)
+        assert not store.has(DIGEST)
+
+    def test_of_many_it_says_which_are_missing(self, store: ChunkStore) -> None:
+        put(store)
+        with store.writer() as writer:
+            writer.put(PAGE_DIGEST, codec.encode(PAGE, Kind.PAGE), Kind.PAGE)
+        assert store.missing([DIGEST, PAGE_DIGEST]) == {PAGE_DIGEST}
+        assert store.missing([DIGEST, PAGE_DIGEST], Kind.PAGE) == {DIGEST}
+        assert store.missing([]) == set()
+
     def test_a_deleted_chunk_is_gone(self, store: ChunkStore) -> None:
         put(store)
         store.delete(DIGEST)

@@ -15,6 +15,7 @@ from openami.diskimage.qcow2 import changed_blocks, create_overlay
 from openami.domain.block import BLOCK_BYTES
 from openami.domain.ids import VolumeId
 from support.blocks import a_block, a_disk, qemu_img, qemu_io, raw_content
+from support.builders import HERE
 
 SIZE = 24 * BLOCK_BYTES
 VOLUME = VolumeId("vol-00000000000000001")
@@ -125,14 +126,14 @@ def test_disk_to_chunks_to_disk(tmp_path: Path, seed: int) -> None:
     store = MemoryChunkStore()
     a_base(tmp_path / "image", chance, 40)
     root = ingest_file(store, tmp_path / "image")
-    host = VolumeHost(tmp_path / "volumes", BaseCache(tmp_path / "bases", store), store)
-    host.create(VOLUME, root, 1)
-    overlay, _ = host.paths(VOLUME)
+    host = VolumeHost(tmp_path / "volumes", BaseCache(tmp_path / "bases"), {HERE: store})
+    host.create(VOLUME, HERE, root, 1)
+    overlay, _ = host.paths(VOLUME, HERE)
     for generation in range(2):
         qemu_io(overlay, some_commands(chance, 48 * BLOCK_BYTES, 12))
-        snapshot = host.snapshot_from(overlay, root, 1)
+        snapshot = host.snapshot_from(overlay, HERE, root, 1)
         back = tmp_path / f"back{generation}"
         restore(store, snapshot, back)
         assert "identical" in qemu_img("compare", "-f", "raw", "-F", "qcow2", back, overlay)
-        host.export_raw(VOLUME, back)
+        host.export_raw(VOLUME, HERE, back)
         assert "identical" in qemu_img("compare", "-f", "raw", "-F", "qcow2", back, overlay)

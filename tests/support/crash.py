@@ -90,7 +90,7 @@ class FusedChunkStore:
         self._real, self._fuse = real, fuse
         self.get, self.has, self.digests = real.get, real.has, real.digests
         self.stored_bytes, self.delete = real.stored_bytes, real.delete
-        self.quarantine = real.quarantine
+        self.quarantine, self.framed, self.missing = real.quarantine, real.framed, real.missing
 
     def writer(self) -> FusedWriter:
         return FusedWriter(self._real.writer(), self._fuse)
@@ -119,13 +119,13 @@ class FusedDriver(RecordDriver):
 
 def fused_services(tmp_path: Path, fuse: Fuse) -> Services:
     def fused(svc: Services) -> Services:
-        chunks = FusedChunkStore(svc.chunks, fuse)
-        cache = BaseCache(tmp_path / "cache", chunks)
+        stores = {region: FusedChunkStore(store, fuse) for region, store in svc.stores.items()}
+        cache = BaseCache(tmp_path / "cache")
         return replace(
             svc,
             catalog=FusedCatalog(svc.catalog, fuse),
-            chunks=chunks,
-            volumes=VolumeHost(tmp_path / "volumes", cache, chunks),
+            stores=stores,
+            volumes=VolumeHost(tmp_path / "volumes", cache, stores),
         )
 
     compute = FusedDriver(tmp_path / "instances", fuse)

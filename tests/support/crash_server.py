@@ -32,6 +32,7 @@ ALIVE_MAX = 4
 KILLED_WITHIN_S = 1.5
 SETTLE_DEADLINE_S = 60.0
 IMPORT_BYTES = 16 << 20
+STAGES = ("chunks/stage", "regions/us-west-2/chunks/stage")
 USER_DATA = "#!/bin/sh\ndd if=/dev/urandom of=/root/noise bs=1M count=3\nsync\n"
 RUNNING, STOPPED, TERMINATED = "running", "stopped", "terminated"
 
@@ -360,7 +361,7 @@ class Life:
         """
         state = self.server.state_dir
         found = [f"process {each}" for each in host.processes(state)]
-        for name in ("volumes", "instances", "ephemeral", "scratch", "chunks/stage"):
+        for name in ("volumes", "instances", "ephemeral", "scratch", *STAGES):
             directory = state / name
             there = directory.iterdir() if directory.exists() else iter(())
             found += [str(path) for path in there if path.is_dir()]

@@ -1,7 +1,8 @@
 """What is on the disks of the tests' volumes and snapshots."""
 
 from openami.blockstore.manifest import Manifests
-from openami.catalog import snapshots
+from openami.blockstore.store import ChunkStore
+from openami.catalog import snapshots, volumes
 from openami.domain.ids import SnapshotId, VolumeId
 from openami.domain.manifest import Root
 from openami.services import Services
@@ -10,7 +11,10 @@ from support.blocks import qemu_io
 
 def write_volume(svc: Services, volume_id: str, block: int, sign: str) -> None:
     """Fill one block of the volume with a sign, as its guest's QEMU would."""
-    overlay, _base = svc.volumes.paths(VolumeId(volume_id))
+    with svc.catalog.read() as tx:
+        volume = volumes.fetch_any(tx, VolumeId(volume_id))
+    assert volume is not None
+    overlay, _base = svc.volumes.paths(volume.id, volume.region)
     qemu_io(overlay, [f"write -P {ord(sign)} {block * 512}k 512k"])
 
 
@@ -20,13 +24,13 @@ def snapshot_blocks(svc: Services, snapshot_id: str) -> dict[int, str]:
         snapshot = snapshots.fetch_any(tx, SnapshotId(snapshot_id))
     assert snapshot is not None
     assert snapshot.root is not None, f"{snapshot_id} is {snapshot.state}: {snapshot.state_message}"
-    return blocks_of(svc, Root.from_text(snapshot.root))
+    return blocks_of(svc.stores[snapshot.region], Root.from_text(snapshot.root))
 
 
-def blocks_of(svc: Services, root: Root) -> dict[int, str]:
+def blocks_of(store: ChunkStore, root: Root) -> dict[int, str]:
     found: dict[int, str] = {}
-    for index, digest in Manifests(svc.chunks).iterate(root):
-        block = svc.chunks.get(digest)
+    for index, digest in Manifests(store).iterate(root):
+        block = store.get(digest)
         assert block == block[:1] * len(block)
         found[index] = block[:1].decode()
     return found

@@ -11,6 +11,7 @@ from openami.blockstore.volumes import VolumeHost
 from openami.catalog.catalog import Catalog
 from openami.compute.driver import ComputeDriver
 from openami.compute.record.driver import RecordDriver
+from openami.domain.ids import Region
 from openami.jobs.engine import Job
 from openami.jobs.inline import InlineEngine
 from openami.jobs.locks import KeyedLocks
@@ -64,13 +65,14 @@ def services(
 
     `disturbed` may put something worse in the place of a service, before any job knows it.
     """
-    chunks = MemoryChunkStore()
+    settings = settings or Settings(state_dir=tmp_path, compute_driver="record")
+    stores = {Region(name): MemoryChunkStore() for name in settings.regions}
     clock = StoppedClock()
     svc = Services(
-        settings=settings or Settings(state_dir=tmp_path, compute_driver="record"),
+        settings=settings,
         catalog=Catalog.in_memory(),
-        chunks=chunks,
-        volumes=VolumeHost(tmp_path / "volumes", BaseCache(tmp_path / "cache", chunks), chunks),
+        stores=stores,
+        volumes=VolumeHost(tmp_path / "volumes", BaseCache(tmp_path / "cache"), stores),
         compute=compute or RecordDriver(tmp_path / "instances"),
         jobs=InlineEngine(clock=clock),
         locks=KeyedLocks(),

@@ -54,7 +54,7 @@ class World:
         return held
 
     def _files(self) -> Iterator[str]:
-        for name in ("chunks", "volumes", "instances", "scratch"):
+        for name in ("chunks", "regions", "volumes", "instances", "scratch"):
             for directory, _, files in os.walk(self.server.state_dir / name):
                 yield directory
                 yield from (f"{directory}/{file}" for file in files)

@@ -40,7 +40,7 @@ def a_root(store: MemoryChunkStore | LocalDirChunkStore, tmp_path: Path) -> Root
 def test_a_base_is_the_disk_and_readable_by_its_owner_alone(tmp_path: Path) -> None:
     store = MemoryChunkStore()
     root = a_root(store, tmp_path)
-    base = BaseCache(tmp_path / "bases", store).ensure(root)
+    base = BaseCache(tmp_path / "bases").ensure(store, root)
     assert base.read_bytes() == (tmp_path / "disk").read_bytes()
     assert base.stat().st_mode & 0o777 == 0o600
     assert base.parent.stat().st_mode & 0o777 == 0o700
@@ -49,10 +49,10 @@ def test_a_base_is_the_disk_and_readable_by_its_owner_alone(tmp_path: Path) -> N
 def test_many_who_ask_at_once_cost_one_restore(tmp_path: Path) -> None:
     store = CountingStore()
     root = a_root(store, tmp_path)
-    caches = [BaseCache(tmp_path / "bases", store) for _ in range(4)]
+    caches = [BaseCache(tmp_path / "bases") for _ in range(4)]
     paths: list[Path] = []
     threads = [
-        threading.Thread(target=lambda cache=cache: paths.append(cache.ensure(root)))
+        threading.Thread(target=lambda cache=cache: paths.append(cache.ensure(store, root)))
         for cache in caches * 4
     ]
     for thread in threads:
@@ -77,7 +77,7 @@ def stop(done, total):
     signal.pause()
 
 store = LocalDirChunkStore(Path(sys.argv[1]))
-BaseCache(Path(sys.argv[2]), store).ensure(Root.from_text(sys.argv[3]), stop)
+BaseCache(Path(sys.argv[2])).ensure(store, Root.from_text(sys.argv[3]), stop)
 """
 
 
@@ -95,10 +95,10 @@ def test_another_process_is_waited_for_and_its_death_is_survived(tmp_path: Path)
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "half way\n"
-        cache = BaseCache(bases, store)
+        cache = BaseCache(bases)
         assert not cache.path(root).exists()
         assert cache.evict([]) == 0, "what is being made is not evicted"
-        waiting = threading.Thread(target=lambda: made.append(cache.ensure(root)))
+        waiting = threading.Thread(target=lambda: made.append(cache.ensure(store, root)))
         waiting.start()
         waiting.join(0.2)
         assert waiting.is_alive()
@@ -113,20 +113,20 @@ def test_a_base_that_cannot_be_made_is_not_there(tmp_path: Path) -> None:
     root = a_root(store, tmp_path)
     digest = Manifests(store).lookup(root, 7)
     store.delete(digest)
-    cache = BaseCache(tmp_path / "bases", store)
+    cache = BaseCache(tmp_path / "bases")
     with pytest.raises(ChunkLost):
-        cache.ensure(root)
+        cache.ensure(store, root)
     assert not list((tmp_path / "bases").iterdir())
     ingest_file(store, tmp_path / "disk")
-    assert cache.ensure(root).read_bytes() == (tmp_path / "disk").read_bytes()
+    assert cache.ensure(store, root).read_bytes() == (tmp_path / "disk").read_bytes()
 
 
 def test_what_nobody_needs_is_evicted_and_what_a_crash_left_too(tmp_path: Path) -> None:
     store = MemoryChunkStore()
-    cache = BaseCache(tmp_path / "bases", store)
+    cache = BaseCache(tmp_path / "bases")
     kept = a_root(store, tmp_path)
     gone = ingest_file(store, a_disk(tmp_path / "b", {0: a_block("b")}, BLOCK_BYTES))
-    paths = [cache.ensure(kept), cache.ensure(gone)]
+    paths = [cache.ensure(store, kept), cache.ensure(store, gone)]
     stale = tmp_path / "bases" / f"{'0' * 64}-1.raw.part"
     stale.touch()
     stranger = tmp_path / "bases" / "notes.txt"
@@ -141,7 +141,7 @@ def test_what_nobody_needs_is_evicted_and_what_a_crash_left_too(tmp_path: Path) 
 def test_an_evicted_base_is_made_again(tmp_path: Path) -> None:
     store = MemoryChunkStore()
     root = a_root(store, tmp_path)
-    cache = BaseCache(tmp_path / "bases", store)
-    cache.ensure(root)
+    cache = BaseCache(tmp_path / "bases")
+    cache.ensure(store, root)
     cache.evict([])
-    assert cache.ensure(root).read_bytes() == (tmp_path / "disk").read_bytes()
+    assert cache.ensure(store, root).read_bytes() == (tmp_path / "disk").read_bytes()

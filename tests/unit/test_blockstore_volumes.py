@@ -14,6 +14,7 @@ from openami.domain.block import BLOCK_BYTES, BLOCKS_PER_GIB
 from openami.domain.ids import VolumeId
 from openami.domain.manifest import Root
 from support.blocks import a_block, a_disk, qemu_img, qemu_io, stored_on_disk_bytes
+from support.builders import HERE
 
 VOLUME, OTHER = VolumeId("vol-00000000000000001"), VolumeId("vol-00000000000000002")
 
@@ -21,9 +22,9 @@ VOLUME, OTHER = VolumeId("vol-00000000000000001"), VolumeId("vol-000000000000000
 class Host:
     def __init__(self, directory: Path) -> None:
         self.store = MemoryChunkStore()
-        self.cache = BaseCache(directory / "bases", self.store)
+        self.cache = BaseCache(directory / "bases")
         self.directory = directory / "volumes"
-        self.volumes = VolumeHost(self.directory, self.cache, self.store)
+        self.volumes = VolumeHost(self.directory, self.cache, {HERE: self.store})
         self.root = ingest_file(
             self.store, a_disk(directory / "image", {0: a_block("a"), 9: a_block("b")}, 1 << 30)
         )
@@ -35,8 +36,8 @@ def host(tmp_path: Path) -> Host:
 
 
 def test_a_volume_is_an_overlay_over_the_base_of_its_snapshot(host: Host) -> None:
-    host.volumes.create(VOLUME, host.root, 2)
-    overlay, base = host.volumes.paths(VOLUME)
+    host.volumes.create(VOLUME, HERE, host.root, 2)
+    overlay, base = host.volumes.paths(VOLUME, HERE)
     assert base == host.cache.path(host.root)
     assert f"backing file: {base}\n" in qemu_img("info", overlay)
     assert "virtual size: 2 GiB" in qemu_img("info", overlay)
@@ -46,39 +47,39 @@ def test_a_volume_is_an_overlay_over_the_base_of_its_snapshot(host: Host) -> Non
 
 
 def test_two_volumes_of_one_snapshot_share_its_base(host: Host) -> None:
-    host.volumes.create(VOLUME, host.root, 1)
-    host.volumes.create(OTHER, host.root, 3)
-    assert host.volumes.paths(VOLUME)[1] == host.volumes.paths(OTHER)[1]
+    host.volumes.create(VOLUME, HERE, host.root, 1)
+    host.volumes.create(OTHER, HERE, host.root, 3)
+    assert host.volumes.paths(VOLUME, HERE)[1] == host.volumes.paths(OTHER, HERE)[1]
     assert sorted(host.volumes.list()) == [VOLUME, OTHER]
     assert host.volumes.roots() == {host.root}
 
 
 @pytest.mark.parametrize("root", [None, Root.empty(BLOCKS_PER_GIB)], ids=["none", "all holes"])
 def test_an_empty_volume_has_no_base(host: Host, root: Root | None) -> None:
-    host.volumes.create(VOLUME, root, 1)
-    assert host.volumes.paths(VOLUME) == (host.directory / VOLUME / "disk.qcow2", None)
+    host.volumes.create(VOLUME, HERE, root, 1)
+    assert host.volumes.paths(VOLUME, HERE) == (host.directory / VOLUME / "disk.qcow2", None)
 
 
 def test_making_a_volume_again_leaves_its_data_alone(host: Host) -> None:
-    host.volumes.create(VOLUME, host.root, 1)
-    overlay, _ = host.volumes.paths(VOLUME)
+    host.volumes.create(VOLUME, HERE, host.root, 1)
+    overlay, _ = host.volumes.paths(VOLUME, HERE)
     qemu_io(overlay, ["write -P 5 0 4096"])
     before = overlay.read_bytes()
-    host.volumes.create(VOLUME, host.root, 1)
+    host.volumes.create(VOLUME, HERE, host.root, 1)
     assert overlay.read_bytes() == before
 
 
 def test_a_volume_is_never_taken_for_another(host: Host) -> None:
-    host.volumes.create(VOLUME, host.root, 1)
+    host.volumes.create(VOLUME, HERE, host.root, 1)
     for root, size_gib in ((host.root, 2), (None, 1)):
         with pytest.raises(ValueError, match="something else"):
-            host.volumes.create(VOLUME, root, size_gib)
+            host.volumes.create(VOLUME, HERE, root, size_gib)
 
 
 def test_a_volume_is_not_smaller_than_its_snapshot(host: Host) -> None:
     large = Root.empty(2 * BLOCKS_PER_GIB)
     with pytest.raises(ValueError, match="cannot hold"):
-        host.volumes.create(VOLUME, large, 1)
+        host.volumes.create(VOLUME, HERE, large, 1)
     assert not list(host.volumes.list())
 
 
@@ -89,19 +90,19 @@ def test_what_a_dead_attempt_left_is_no_volume_and_in_nobodys_way(host: Host) ->
     (home / ".disk.qcow2").write_text("half of it")
     assert not list(host.volumes.list())
     with pytest.raises(VolumeAbsent):
-        host.volumes.paths(VOLUME)
-    host.volumes.create(VOLUME, host.root, 1)
+        host.volumes.paths(VOLUME, HERE)
+    host.volumes.create(VOLUME, HERE, host.root, 1)
     assert host.volumes.origin(VOLUME) == Origin(root=host.root, size_gib=1)
-    assert "No errors" in qemu_img("check", host.volumes.paths(VOLUME)[0])
+    assert "No errors" in qemu_img("check", host.volumes.paths(VOLUME, HERE)[0])
 
 
 def test_deleting_a_volume_twice_is_deleting_it_once(host: Host) -> None:
-    host.volumes.create(VOLUME, host.root, 1)
+    host.volumes.create(VOLUME, HERE, host.root, 1)
     host.volumes.delete(VOLUME)
     host.volumes.delete(VOLUME)
     assert not list(host.directory.iterdir())
     with pytest.raises(VolumeAbsent):
-        host.volumes.paths(VOLUME)
+        host.volumes.paths(VOLUME, HERE)
 
 
 @pytest.mark.parametrize("volume_id", ["../image", "vol-1", "", "snap-00000000000000001"])
@@ -111,24 +112,25 @@ def test_only_a_volume_id_names_a_volume(host: Host, volume_id: str) -> None:
 
 
 def test_a_base_that_was_evicted_is_back_before_the_volume_is_used(host: Host) -> None:
-    host.volumes.create(VOLUME, host.root, 1)
+    host.volumes.create(VOLUME, HERE, host.root, 1)
     host.cache.evict([])
-    _, base = host.volumes.paths(VOLUME)
+    _, base = host.volumes.paths(VOLUME, HERE)
     assert base is not None
     assert base.exists()
 
 
 def test_a_snapshot_of_an_untouched_volume_is_the_one_it_was_made_of(host: Host) -> None:
-    host.volumes.create(VOLUME, host.root, 1)
-    assert host.volumes.snapshot_from(host.volumes.paths(VOLUME)[0], host.root, 1) == host.root
+    host.volumes.create(VOLUME, HERE, host.root, 1)
+    overlay, _ = host.volumes.paths(VOLUME, HERE)
+    assert host.volumes.snapshot_from(overlay, HERE, host.root, 1) == host.root
 
 
 def test_a_snapshot_stores_what_changed_and_nothing_else(host: Host) -> None:
-    host.volumes.create(VOLUME, host.root, 4)
-    overlay, _ = host.volumes.paths(VOLUME)
+    host.volumes.create(VOLUME, HERE, host.root, 4)
+    overlay, _ = host.volumes.paths(VOLUME, HERE)
     qemu_io(overlay, [f"write -P 5 {9 * BLOCK_BYTES + 4096} 4096", "write -P 6 3G 64k"])
     before = set(host.store.digests())
-    root = host.volumes.snapshot_from(overlay, host.root, 4)
+    root = host.volumes.snapshot_from(overlay, HERE, host.root, 4)
     assert len(set(host.store.digests()) - before) == 2
     assert root.blocks == 4 * BLOCKS_PER_GIB
     changed = [change.index for change in Manifests(host.store).diff(host.root, root)]
@@ -139,34 +141,34 @@ def test_a_snapshot_stores_what_changed_and_nothing_else(host: Host) -> None:
 
 
 def test_zeros_that_were_written_leave_a_hole(host: Host) -> None:
-    host.volumes.create(VOLUME, host.root, 1)
-    overlay, _ = host.volumes.paths(VOLUME)
+    host.volumes.create(VOLUME, HERE, host.root, 1)
+    overlay, _ = host.volumes.paths(VOLUME, HERE)
     qemu_io(overlay, [f"write -P 0 0 {BLOCK_BYTES}", f"write -z {9 * BLOCK_BYTES} {BLOCK_BYTES}"])
-    assert host.volumes.snapshot_from(overlay, host.root, 1) == Root.empty(BLOCKS_PER_GIB)
+    assert host.volumes.snapshot_from(overlay, HERE, host.root, 1) == Root.empty(BLOCKS_PER_GIB)
 
 
 def test_a_snapshot_of_a_volume_without_a_base(host: Host) -> None:
-    host.volumes.create(VOLUME, None, 1)
-    overlay, _ = host.volumes.paths(VOLUME)
+    host.volumes.create(VOLUME, HERE, None, 1)
+    overlay, _ = host.volumes.paths(VOLUME, HERE)
     qemu_io(overlay, [f"write -P 5 {BLOCK_BYTES} {BLOCK_BYTES}"])
-    root = host.volumes.snapshot_from(overlay, None, 1)
+    root = host.volumes.snapshot_from(overlay, HERE, None, 1)
     assert [index for index, _ in Manifests(host.store).iterate(root)] == [1]
 
 
 def test_the_backing_file_that_an_overlay_names_is_never_opened(host: Host, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_bytes(b"root:secret" + bytes(BLOCK_BYTES))
-    host.volumes.create(VOLUME, None, 1)
-    overlay, _ = host.volumes.paths(VOLUME)
+    host.volumes.create(VOLUME, HERE, None, 1)
+    overlay, _ = host.volumes.paths(VOLUME, HERE)
     qemu_img("rebase", "-u", "-b", secret, "-F", "raw", overlay)
     qemu_io(overlay, [f"write -z {BLOCK_BYTES} 16384"])  # now it has a say in block 1, in part
-    root = host.volumes.snapshot_from(overlay, None, 1)
+    root = host.volumes.snapshot_from(overlay, HERE, None, 1)
     assert root == Root.empty(BLOCKS_PER_GIB)
 
 
 def test_a_volume_of_another_size_than_the_catalog_knows_is_refused(host: Host) -> None:
-    host.volumes.create(VOLUME, None, 1)
-    overlay, _ = host.volumes.paths(VOLUME)
+    host.volumes.create(VOLUME, HERE, None, 1)
+    overlay, _ = host.volumes.paths(VOLUME, HERE)
     qemu_img("resize", overlay, "2G")
     with pytest.raises(Qcow2Error, match="not 1073741824"):
-        host.volumes.snapshot_from(overlay, None, 1)
+        host.volumes.snapshot_from(overlay, HERE, None, 1)

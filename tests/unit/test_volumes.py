@@ -13,6 +13,7 @@ from openami.workflows import create_volume, delete_volume
 from support.asking import a_bootable_image, a_running_instance, ask, filtered, put, refused
 from support.builders import (
     BOB,
+    HERE,
     INSTANCE,
     SNAPSHOT,
     VOLUME,
@@ -62,7 +63,7 @@ def test_a_blank_volume_is_available_when_its_creation_is_answered(tmp_path: Pat
     assert (volume["VolumeType"], volume["Iops"], volume["Size"]) == ("gp2", 100, 1)
     assert (volume["AvailabilityZoneId"], volume["SnapshotId"]) == ("use1-az1", "")
     assert volume["Tags"] == [{"Key": "a", "Value": "b"}]
-    assert svc.volumes.paths(answer["VolumeId"])[0].exists()
+    assert svc.volumes.paths(answer["VolumeId"], HERE)[0].exists()
 
 
 def test_a_volume_is_as_large_as_its_snapshot_if_no_size_is_given(tmp_path: Path) -> None:
@@ -217,7 +218,7 @@ def test_a_stopped_instance_finds_the_volume_when_it_starts(tmp_path: Path) -> N
     assert the_volume(svc, volume_id)["Attachments"][0]["State"] == "attached"
     ask(svc, "StartInstances", InstanceIds=[instance_id])
     assert the_volume(svc, volume_id)["State"] == "in-use"
-    svc.volumes.paths(VolumeId(volume_id))[0].unlink()
+    svc.volumes.paths(VolumeId(volume_id), HERE)[0].unlink()
     ask(svc, "StopInstances", InstanceIds=[instance_id])
     ask(svc, "StartInstances", InstanceIds=[instance_id])
     (reservation,) = ask(svc, "DescribeInstances", InstanceIds=[instance_id])["Reservations"]

@@ -27,9 +27,8 @@ class BaseCache:
     process, so a crash leaves a file that the next one to ask for the base takes over.
     """
 
-    def __init__(self, directory: Path, store: ChunkStore) -> None:
+    def __init__(self, directory: Path) -> None:
         self._directory = directory.absolute()
-        self._store = store
         self._directory.mkdir(parents=True, exist_ok=True)
         self._directory.chmod(0o700)
 
@@ -37,15 +36,16 @@ class BaseCache:
         """Where the base is or would be."""
         return self._directory / f"{root.digest.hex()}-{root.blocks}.raw"
 
-    def ensure(self, root: Root, progress: Progress = no_progress) -> Path:
-        """The base of `root`: complete, verified, durable. Made by the first who asks.
+    def ensure(self, store: ChunkStore, root: Root, progress: Progress = no_progress) -> Path:
+        """The base of `root`: complete, verified, durable. Made by the first who asks, out of the
+        store he names; equal roots of two stores are one file.
 
         Others who ask meanwhile, of this process or another, wait for it. Raises ChunkLost,
         ChunkCorrupt, StoreFull; nothing is then under the base's name.
         """
         path = self.path(root)
         while not path.exists():
-            self._make(root, path, progress)
+            self._make(store, root, path, progress)
         return path
 
     def evict(self, keep: Iterable[Root]) -> int:
@@ -63,7 +63,7 @@ class BaseCache:
             freed_bytes += _removed_unless_locked(file)
         return freed_bytes
 
-    def _make(self, root: Root, path: Path, progress: Progress) -> None:
+    def _make(self, store: ChunkStore, root: Root, path: Path, progress: Progress) -> None:
         part = path.with_name(f"{path.name}.part")
         with full_disk_is_told(self._directory):
             descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -74,19 +74,16 @@ class BaseCache:
                 if path.exists():  # made by another between our look and our open
                     part.unlink()
                     return
-                self._fill(root, descriptor, part, progress)
+                try:
+                    write_disk(store, root, descriptor, progress=progress)
+                    os.fsync(descriptor)
+                except BaseException:
+                    part.unlink()
+                    raise
                 part.rename(path)
                 sync_directory(self._directory)
             finally:
                 os.close(descriptor)
-
-    def _fill(self, root: Root, descriptor: int, part: Path, progress: Progress) -> None:
-        try:
-            write_disk(self._store, root, descriptor, progress=progress)
-            os.fsync(descriptor)
-        except BaseException:
-            part.unlink()
-            raise
 
 
 def _is(path: Path, descriptor: int) -> bool:

@@ -11,7 +11,7 @@ import re
 import shutil
 import tempfile
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -133,18 +133,16 @@ class LocalDirChunkStore:
         return LocalDirWriter(self)
 
     def get(self, digest: Digest, kind: Kind = Kind.CHUNK) -> bytes:
-        try:
-            return codec.decode(digest, self._body(digest, kind), kind)
-        except ChunkCorrupt:
-            pass
-        try:  # once more: a bit that flipped on the way must not cost us a good object
-            return codec.decode(digest, self._body(digest, kind), kind)
-        except ChunkCorrupt:
-            self.quarantine(digest, kind)
-            raise
+        return self._verified(digest, kind)[1]
+
+    def framed(self, digest: Digest, kind: Kind = Kind.CHUNK) -> bytes:
+        return self._verified(digest, kind)[0]
 
     def has(self, digest: Digest, kind: Kind = Kind.CHUNK) -> bool:
         return os.access(self.path(digest, kind), os.F_OK)
+
+    def missing(self, digests: Iterable[Digest], kind: Kind = Kind.CHUNK) -> set[Digest]:
+        return {digest for digest in digests if not self.has(digest, kind)}
 
     def stored_bytes(self, digest: Digest, kind: Kind = Kind.CHUNK) -> int:
         try:
@@ -168,6 +166,22 @@ class LocalDirChunkStore:
             for name in os.listdir(self.directory / kind / f"{prefix:02x}"):  # noqa: PTH208 (speed)
                 if _NAME.fullmatch(name):
                     yield Digest(bytes.fromhex(name))
+
+    def _verified(self, digest: Digest, kind: Kind) -> tuple[bytes, bytes]:
+        """The object as it is stored, and its plain bytes."""
+        try:
+            return self._decoded(digest, kind)
+        except ChunkCorrupt:
+            pass
+        try:  # once more: a bit that flipped on the way must not cost us a good object
+            return self._decoded(digest, kind)
+        except ChunkCorrupt:
+            self.quarantine(digest, kind)
+            raise
+
+    def _decoded(self, digest: Digest, kind: Kind) -> tuple[bytes, bytes]:
+        body = self._body(digest, kind)
+        return body, codec.decode(digest, body, kind)
 
     def _body(self, digest: Digest, kind: Kind) -> bytes:
         try:

@@ -124,11 +124,23 @@ class Manifests:
             except ChunkLost as lost:
                 on_lost(lost)
                 continue
-            entries = [_entry(page, i) for i in np.flatnonzero(page.any(axis=1)).tolist()]
+            entries = _entries(page)
             if level == 0:
                 yield entries
             else:
                 below += [(entry, level - 1) for entry in entries]
+
+    def named(self, root: Root) -> tuple[list[Digest], list[Digest]]:
+        """Everything the disk relies on: its pages, each after all those below it, and its chunks.
+
+        Raises ChunkLost if a page is gone.
+        """
+        pages: list[Digest] = []
+        level = {} if root.digest == HOLE else {root.digest: None}
+        for _ in range(root.depth):
+            pages += level
+            level = dict.fromkeys(entry for page in level for entry in _entries(self._page(page)))
+        return pages[::-1], list(level)
 
     def _walk(self, digest: Digest, level: int, first: int) -> Iterator[tuple[int, Digest]]:
         if digest == HOLE:
@@ -224,6 +236,10 @@ def _parsed(digest: Digest, text: bytes) -> Entries:
 
 def _entry(page: Entries, slot: int) -> Digest:
     return Digest(page[slot].tobytes())
+
+
+def _entries(page: Entries) -> list[Digest]:
+    return [_entry(page, i) for i in np.flatnonzero(page.any(axis=1)).tolist()]
 
 
 def _above(digest: Digest) -> Entries:

@@ -1,7 +1,7 @@
 """Chunks in a dict, for tests and for trying things out."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
@@ -56,8 +56,16 @@ class MemoryChunkStore:
             self.quarantine(digest, kind)
             raise
 
+    def framed(self, digest: Digest, kind: Kind = Kind.CHUNK) -> bytes:
+        body = self._body(digest, kind)
+        self.get(digest, kind)
+        return body
+
     def has(self, digest: Digest, kind: Kind = Kind.CHUNK) -> bool:
         return (kind, digest) in self._objects
+
+    def missing(self, digests: Iterable[Digest], kind: Kind = Kind.CHUNK) -> set[Digest]:
+        return {digest for digest in digests if not self.has(digest, kind)}
 
     def stored_bytes(self, digest: Digest, kind: Kind = Kind.CHUNK) -> int:
         return len(self._body(digest, kind))

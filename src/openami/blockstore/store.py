@@ -5,7 +5,7 @@ commits; what a commit has published survives a power cut. What is read was veri
 is named by its content, so writing it again is harmless and writers never contend.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from types import TracebackType
 from typing import Protocol, Self
@@ -61,8 +61,16 @@ class ChunkStore(Protocol):
         """
         ...
 
+    def framed(self, digest: Digest, kind: Kind = Kind.CHUNK) -> bytes:
+        """The object as it is stored, for another store's `put`: verified as `get` does it."""
+        ...
+
     def has(self, digest: Digest, kind: Kind = Kind.CHUNK) -> bool:
         """Whether it is published. Rely on the answer only under an ingest's lease."""
+        ...
+
+    def missing(self, digests: Iterable[Digest], kind: Kind = Kind.CHUNK) -> set[Digest]:
+        """Those that are not published, asked for at once: `has` of many."""
         ...
 
     def stored_bytes(self, digest: Digest, kind: Kind = Kind.CHUNK) -> int:

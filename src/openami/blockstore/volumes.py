@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,7 +22,7 @@ from openami.blockstore.restore import write_disk
 from openami.blockstore.store import ChunkStore
 from openami.diskimage.qcow2 import changed_blocks, create_overlay
 from openami.domain.block import BLOCK_BYTES, BLOCKS_PER_GIB, GIB, HOLE
-from openami.domain.ids import VolumeId, is_id
+from openami.domain.ids import Region, VolumeId, is_id
 from openami.domain.manifest import Root
 
 _ZERO: Final = bytes(BLOCK_BYTES)
@@ -43,16 +43,21 @@ class Origin:
 
 
 class VolumeHost:
-    """Calls may be repeated and may die anywhere: a volume is there when its overlay is."""
+    """Calls may be repeated and may die anywhere: a volume is there when its overlay is.
 
-    def __init__(self, directory: Path, cache: BaseCache, store: ChunkStore) -> None:
+    Whoever names a volume names its region: that is where the blocks below it are stored.
+    """
+
+    def __init__(
+        self, directory: Path, cache: BaseCache, stores: Mapping[Region, ChunkStore]
+    ) -> None:
         self._directory = directory.absolute()
-        self._cache, self._store = cache, store
-        self._manifests = Manifests(store)
+        self._cache, self._stores = cache, stores
+        self._manifests = {region: Manifests(store) for region, store in stores.items()}
         self._directory.mkdir(parents=True, exist_ok=True)
         self._directory.chmod(0o711)
 
-    def create(self, volume_id: VolumeId, root: Root | None, size_gib: int) -> None:
+    def create(self, volume_id: VolumeId, region: Region, root: Root | None, size_gib: int) -> None:
         """Make the volume, durably, if it is not there: `size_gib` of the disk `root`, or of zeros.
 
         Raises ValueError if it is there but was made of something else, or if `root` is larger;
@@ -67,7 +72,7 @@ class VolumeHost:
                 raise ValueError(f"{volume_id} was made of something else: {home / _ORIGIN}")
             return
         with full_disk_is_told(self._directory):
-            base = self._base(root)
+            base = self._base(region, root)
             home.mkdir(exist_ok=True)
             home.chmod(0o711)
             for draft in home.iterdir():  # of an attempt that died
@@ -89,7 +94,7 @@ class VolumeHost:
         root = None if fields["root"] is None else Root.from_text(fields["root"])
         return Origin(root=root, size_gib=fields["size_gib"])
 
-    def paths(self, volume_id: VolumeId) -> tuple[Path, Path | None]:
+    def paths(self, volume_id: VolumeId, region: Region) -> tuple[Path, Path | None]:
         """The overlay, and the base under it (made again if it was evicted).
 
         Raises VolumeAbsent, ChunkLost, ChunkCorrupt, StoreFull.
@@ -97,7 +102,7 @@ class VolumeHost:
         overlay = self._home(volume_id) / _OVERLAY
         if not overlay.exists():
             raise VolumeAbsent(volume_id)
-        return overlay, self._base(self.origin(volume_id).root)
+        return overlay, self._base(region, self.origin(volume_id).root)
 
     def delete(self, volume_id: VolumeId) -> None:
         """Remove the volume and its bytes. One that is not there is fine."""
@@ -117,21 +122,26 @@ class VolumeHost:
         origins = (self.origin(volume_id) for volume_id in self.list())
         return {origin.root for origin in origins if origin.root is not None}
 
-    def snapshot_from(self, overlay: Path, base_root: Root | None, size_gib: int) -> Root:
+    def snapshot_from(
+        self, overlay: Path, region: Region, base_root: Root | None, size_gib: int
+    ) -> Root:
         """Store a quiescent overlay, or a backup of one that runs, as a disk; cost is what changed.
 
         The caller holds the ingest's lease, which covers `base_root` too. Raises Qcow2Error if
         the file is not a disk of that size, ChunkLost, ChunkCorrupt, StoreFull.
         """
+        store, manifests = self._stores[region], self._manifests[region]
         base = base_root or Root.empty(size_gib * BLOCKS_PER_GIB)
         blocks = size_gib * BLOCKS_PER_GIB
         if base.blocks != blocks:
-            with self._store.writer() as writer:
-                base = self._manifests.resized(writer, base, blocks)
-        changed = changed_blocks(overlay, size_gib * GIB, lambda index: self._block(base, index))
-        return ingest_blocks(self._store, base, changed, manifests=self._manifests)
+            with store.writer() as writer:
+                base = manifests.resized(writer, base, blocks)
+        changed = changed_blocks(
+            overlay, size_gib * GIB, lambda index: self._block(region, base, index)
+        )
+        return ingest_blocks(store, base, changed, manifests=manifests)
 
-    def export_raw(self, volume_id: VolumeId, path: Path) -> None:
+    def export_raw(self, volume_id: VolumeId, region: Region, path: Path) -> None:
         """Write a quiescent volume to `path` as a sparse raw file, whole or not at all.
 
         Raises VolumeAbsent, Qcow2Error, ChunkLost, ChunkCorrupt, StoreFull.
@@ -143,9 +153,9 @@ class VolumeHost:
         with full_disk_is_told(path.parent):
             descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
             try:
-                write_disk(self._store, base, descriptor, size_bytes=size_bytes)
+                write_disk(self._stores[region], base, descriptor, size_bytes=size_bytes)
                 for index, block in changed_blocks(
-                    overlay, size_bytes, lambda index: self._block(base, index)
+                    overlay, size_bytes, lambda index: self._block(region, base, index)
                 ):
                     os.lseek(descriptor, index * BLOCK_BYTES, os.SEEK_SET)
                     write_all(descriptor, block)
@@ -163,13 +173,17 @@ class VolumeHost:
             raise ValueError(f"not a volume id: {volume_id!r}")
         return self._directory / volume_id
 
-    def _base(self, root: Root | None) -> Path | None:
-        return None if root is None or root.digest == HOLE else self._cache.ensure(root)
+    def _base(self, region: Region, root: Root | None) -> Path | None:
+        if root is None or root.digest == HOLE:
+            return None
+        return self._cache.ensure(self._stores[region], root)
 
-    def _block(self, root: Root, index: int) -> bytes:
+    def _block(self, region: Region, root: Root, index: int) -> bytes:
         """A block of `root` as it is stored, verified; zeros beyond its end."""
-        digest = self._manifests.lookup(root, index) if index < root.blocks else HOLE
-        return _ZERO if digest == HOLE else self._store.get(digest)
+        if index >= root.blocks:
+            return _ZERO
+        digest = self._manifests[region].lookup(root, index)
+        return _ZERO if digest == HOLE else self._stores[region].get(digest)
 
 
 def _write_origin(home: Path, origin: Origin) -> None:

@@ -82,10 +82,15 @@ def fetch_any(tx: Transaction, snapshot_id: SnapshotId) -> Snapshot | None:
     return found[0] if found else None
 
 
-def all_roots(tx: Transaction) -> set[str]:
-    """The contents that snapshots name: every one of them must be readable."""
-    query = select(snapshots.c.root).where(snapshots.c.root.is_not(None)).distinct()
+def all_roots(tx: Transaction, region: Region) -> set[str]:
+    """The contents that the region's snapshots name: its store must be able to give each."""
+    query = select(C.root).where(C.root.is_not(None), C.region == region).distinct()
     return {str(root) for root in tx.scalars(query)}
+
+
+def regions(tx: Transaction) -> set[Region]:
+    """Where there are any."""
+    return set(tx.scalars(select(C.region).distinct()))
 
 
 def pending(tx: Transaction) -> list[Snapshot]:

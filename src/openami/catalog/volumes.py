@@ -169,10 +169,15 @@ def fetch_any(tx: Transaction, volume_id: VolumeId) -> Volume | None:
     return found[0] if found else None
 
 
-def all_roots(tx: Transaction) -> set[str]:
-    """What volumes lie on: to be readable even where the snapshot is gone."""
-    query = select(volumes.c.root).where(volumes.c.root.is_not(None)).distinct()
+def all_roots(tx: Transaction, region: Region) -> set[str]:
+    """What the region's volumes lie on: to be readable even where the snapshot is gone."""
+    query = select(C.root).where(C.root.is_not(None), C.region == region).distinct()
     return {str(root) for root in tx.scalars(query)}
+
+
+def regions(tx: Transaction) -> set[Region]:
+    """Where there are any."""
+    return set(tx.scalars(select(C.region).distinct()))
 
 
 def in_state(tx: Transaction, *states: VolumeState) -> list[Volume]:

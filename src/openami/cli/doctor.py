@@ -18,7 +18,7 @@ from openami.domain.instance import Instance, InstanceState
 from openami.domain.network import Vpc
 from openami.domain.volume import Volume, VolumeState
 from openami.settings import Settings
-from openami.workflows import machines
+from openami.workflows import machines, region_stores
 
 PROGRAMS: Final = ("qemu-system-x86_64", "qemu-img", "ip", "nft", "setpriv")
 
@@ -30,6 +30,7 @@ class Seen:
     """Everything of one moment that the checks compare: the catalog's rows, the host's things."""
 
     settings: Settings
+    stores: Sequence[Path]
     pending: Sequence[str]
     leases: Sequence[str]
     filling: frozenset[str]
@@ -81,6 +82,7 @@ def _told(title: str, findings: Iterator[str]) -> int:
 def look(settings: Settings, catalog: Catalog) -> Seen:
     """The host first: what is made meanwhile has its row before its files and process."""
     processes = tuple(host.processes(settings.state_dir))
+    stores = tuple(region_stores.places(settings, catalog).values())
     with catalog.read() as tx:
         its_instances = instances.in_state(tx, *S)
         its_volumes = volumes.in_state(tx, *V)
@@ -88,6 +90,7 @@ def look(settings: Settings, catalog: Catalog) -> Seen:
         pending = [f"{each.id} is {each.state}" for each in filling]
         return Seen(
             settings=settings,
+            stores=stores,
             pending=[*pending, *_moving(its_instances, its_volumes)],
             leases=ingests.all_active(tx),
             filling=frozenset(str(each.id) for each in filling),
@@ -202,9 +205,9 @@ def _ephemeral(seen: Seen) -> Iterator[str]:
 
 def _drafts(seen: Seen) -> Iterator[str]:
     """What a killed writer left; the server's start removes it, so with no writer it is ill."""
-    stages = _directories(seen.settings.state_dir / "chunks" / "stage")
-    if not seen.leases:
-        yield from (f"{stage} is a draft that nobody writes" for stage in stages.values())
+    for store in () if seen.leases else seen.stores:
+        for stage in _directories(store / "stage").values():
+            yield f"{stage} is a draft that nobody writes"
 
 
 def _homeless(seen: Seen, name: str, owners: set[str] | frozenset[str], none: str) -> Iterator[str]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from openami.app import App, StateDirectoryBusy
+from openami.blockstore.regional import StoreOfAnotherRegion
 from openami.cli.command import CommandFailed, open_catalog, say
 from openami.server import admin, serve
 from openami.server.asgi import create_app
@@ -32,8 +33,8 @@ def run(settings: Settings, arguments: argparse.Namespace) -> NoReturn:
     settings = _with_address(settings, arguments)
     try:
         app = App(settings)
-    except StateDirectoryBusy as busy:
-        raise CommandFailed(str(busy)) from busy
+    except (StateDirectoryBusy, StoreOfAnotherRegion) as refused:
+        raise CommandFailed(str(refused)) from refused
     try:
         app.start()
         with admin.listening(app.services, settings.state_dir / "admin.sock"):

@@ -7,13 +7,13 @@ from typing import Any
 from openami.blockstore import restore, verify
 from openami.blockstore.local_dir import LocalDirChunkStore
 from openami.blockstore.store import ChunkLost
-from openami.catalog import snapshots, volumes
-from openami.catalog.catalog import Catalog
+from openami.catalog import snapshots
 from openami.cli.command import CommandFailed, open_catalog, progress_to_stderr
 from openami.domain.errors import EC2Error
 from openami.domain.ids import parse_snapshot_id
 from openami.domain.manifest import Root
 from openami.settings import Settings
+from openami.workflows import region_stores
 
 
 def add_to(verbs: Any) -> None:
@@ -31,18 +31,29 @@ def add_to(verbs: Any) -> None:
 
 def run_verify(settings: Settings, arguments: argparse.Namespace) -> int:  # noqa: ARG001
     """Say what was read and what is wrong with it; 1 if anything is."""
-    store = _store(settings)
-    report = verify.verify(store, roots(open_catalog(settings)), progress_to_stderr("verifying"))
+    catalog = open_catalog(settings)
+    relied_on: dict[Path, set[Root]] = {}
+    names: dict[Path, str] = {}
+    for region, directory in region_stores.homes(settings, catalog).items():
+        relied_on.setdefault(directory, set()).update(region_stores.roots(catalog, region))
+        names.setdefault(directory, region)
+    whole = [_verified(names[each], each, roots) for each, roots in relied_on.items()]
+    return 0 if all(whole) else 1
+
+
+def _verified(region: str, directory: Path, roots: set[Root]) -> bool:
+    store = LocalDirChunkStore(directory)
+    report = verify.verify(store, roots, progress_to_stderr(f"verifying {region}"))
     for verdict, found in (("missing", report.missing), ("corrupt", report.corrupt)):
         for kind, digest in found:
-            print(f"{verdict} {kind} {digest.hex()}")
+            print(f"{region}: {verdict} {kind} {digest.hex()}")
     spare = sum(store.stored_bytes(digest, kind) for kind, digest in report.orphans)
     print(
-        f"{report.chunks} chunks and {report.pages} manifest pages verified,"
+        f"{region}: {report.chunks} chunks and {report.pages} manifest pages verified,"
         f" {len(report.missing)} missing, {len(report.corrupt)} corrupt;"
         f" {len(report.orphans)} objects ({spare} bytes) belong to no snapshot or volume"
     )
-    return 0 if report.intact else 1
+    return report.intact
 
 
 def run_export(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -61,7 +72,7 @@ def run_export(settings: Settings, arguments: argparse.Namespace) -> int:
         raise CommandFailed(f"{arguments.file} exists; name a file that does not")
     try:
         restore.restore(
-            _store(settings),
+            LocalDirChunkStore(region_stores.homes(settings, catalog)[snapshot.region]),
             Root.from_text(snapshot.root),
             arguments.file,
             progress=progress_to_stderr("writing"),
@@ -69,14 +80,3 @@ def run_export(settings: Settings, arguments: argparse.Namespace) -> int:
     except (ChunkLost, OSError) as failed:
         raise CommandFailed(f"cannot export {snapshot.id}: {failed}") from failed
     return 0
-
-
-def roots(catalog: Catalog) -> set[Root]:
-    """Everything that must be readable: the snapshots' disks, and the volumes' bases."""
-    with catalog.read() as tx:
-        texts = {*snapshots.all_roots(tx), *volumes.all_roots(tx)}
-    return {Root.from_text(text) for text in texts}
-
-
-def _store(settings: Settings) -> LocalDirChunkStore:
-    return LocalDirChunkStore(settings.state_dir / "chunks")

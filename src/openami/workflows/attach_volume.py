@@ -79,7 +79,7 @@ def _plug(svc: Services, args: Args) -> None:
 
 def _disk(svc: Services, volume: Volume) -> Disk:
     assert volume.attachment is not None
-    overlay, base = svc.volumes.paths(volume.id)
+    overlay, base = svc.volumes.paths(volume.id, volume.region)
     return Disk(
         device_name=volume.attachment.device_name,
         serial=volume.id.replace("-", ""),

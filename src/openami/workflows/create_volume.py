@@ -49,7 +49,7 @@ def _make(svc: Services, args: Args) -> None:
             return
         root = None if volume.root is None else Root.from_text(volume.root)
         try:
-            svc.volumes.create(volume_id, root, volume.size_gib)
+            svc.volumes.create(volume_id, volume.region, root, volume.size_gib)
         except (ChunkLost, StoreFull) as failure:
             raise GiveUp(str(failure)) from failure
         _settle(svc, args, VolumeEvent.CREATED)

@@ -100,7 +100,7 @@ def _store(svc: Services, args: Args) -> None:
         return
     raw = _raw(svc, args)
     try:
-        root = ingest_file(svc.chunks, raw, progress=_progress(svc, snapshot.id))
+        root = ingest_file(svc.stores[snapshot.region], raw, progress=_progress(svc, snapshot.id))
     except (OSError, ValueError, SourceChanged, StoreFull) as failure:
         _log.warning("the import of %s failed: %s", raw, failure)
         raise GiveUp(_said(failure)) from failure

@@ -81,7 +81,7 @@ def _create_volumes(svc: Services, instance_id: InstanceId) -> None:
             return
         for volume in wanted:
             if volume.state is VolumeState.CREATING:
-                svc.volumes.create(volume.id, _root(volume), volume.size_gib)
+                svc.volumes.create(volume.id, volume.region, _root(volume), volume.size_gib)
 
 
 def _root(volume: Volume) -> Root | None:

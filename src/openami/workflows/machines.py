@@ -136,7 +136,7 @@ def _root_first(instance: Instance, attached: Iterable[Volume]) -> list[Volume]:
 
 def _disk_of(svc: Services, volume: Volume) -> Disk:
     assert volume.attachment is not None
-    overlay, base = svc.volumes.paths(volume.id)
+    overlay, base = svc.volumes.paths(volume.id, volume.region)
     return Disk(
         device_name=volume.attachment.device_name,
         serial=volume.id.replace("-", ""),

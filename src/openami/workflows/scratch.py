@@ -102,7 +102,8 @@ def _take(
         if instance_id is None or svc.compute.state(instance_id) is MachineState.ABSENT:
             with _filling(svc, owner, origins):
                 for volume in its_volumes:
-                    _copy(svc.volumes.paths(volume.id)[0], targets[volume.id])
+                    overlay, _ = svc.volumes.paths(volume.id, volume.region)
+                    _copy(overlay, targets[volume.id])
             return
     # A copy of a running machine may take minutes, and nobody has to wait for it but the next.
     with svc.locks(f"copies of {instance_id}"), _filling(svc, owner, origins):
@@ -159,7 +160,7 @@ def store(svc: Services, owner: str, snapshot_id: SnapshotId) -> None:
     copy = (found(svc, owner) or {}).get(snapshot_id)
     if copy is None:
         raise GiveUp("Server.InternalError: the copy of the volume is gone")
-    root = svc.volumes.snapshot_from(copy.overlay, copy.root, copy.size_gib)
+    root = svc.volumes.snapshot_from(copy.overlay, snapshot.region, copy.root, copy.size_gib)
     complete(svc, snapshot_id, root)
 
 
