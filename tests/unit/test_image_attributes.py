@@ -276,3 +276,19 @@ def test_sharing_with_the_organization_of_another_account_tells_only_the_owner(
     modify(svc, LaunchPermission={"Add": [{"OrganizationArn": top}, {"UserId": CAROL}]})
     assert seen(svc, ALICE, ExecutableUsers=[BOB]) == 0  # EC2 counts the account's own grants
     assert seen(svc, ALICE, ExecutableUsers=[CAROL]) == 1
+
+
+def test_an_account_gives_up_what_was_shared_with_it(tmp_path: Path) -> None:
+    svc = with_image(tmp_path, shared_with=frozenset({BOB, CAROL}))
+    assert ask(svc, "CancelImageLaunchPermission", BOB, ImageId=IMAGE) == {"Return": True}
+    assert permissions(svc) == [{"UserId": CAROL}]
+    with refused("InvalidAMIID.NotFound"):
+        ask(svc, "CancelImageLaunchPermission", BOB, ImageId=IMAGE)
+
+
+def test_only_an_accounts_own_permission_can_be_given_up(tmp_path: Path) -> None:
+    svc = with_image(tmp_path, public=True)
+    for account in (ALICE, BOB):
+        with refused("InvalidRequest", IMAGE):
+            ask(svc, "CancelImageLaunchPermission", account, ImageId=IMAGE)
+    assert permissions(svc) == [{"Group": "all"}]

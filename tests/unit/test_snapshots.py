@@ -131,6 +131,7 @@ def test_snapshots_are_their_owners_in_their_region(tmp_path: Path) -> None:
     assert ids(svc, RestorableByUserIds=["self"]) == [SNAPSHOT]
     assert ids(svc, RestorableByUserIds=["all"]) == []
     assert ids(svc, RestorableByUserIds=[BOB]) == []
+    assert ids(svc, RestorableByUserIds=["self", "all"]) == [SNAPSHOT]
     assert ids(svc, region=THERE) == []
     with refused("InvalidSnapshot.NotFound", f"The snapshot '{OTHER}' does not exist."):
         ids(svc, SnapshotIds=[SNAPSHOT, OTHER])

@@ -5,13 +5,19 @@ Its content, its name and its devices never do.
 
 from dataclasses import dataclass, replace
 
-from openami.catalog import accounts, images, organizations
+from openami.catalog import accounts, images, organizations, public_access
 from openami.catalog.catalog import Transaction
 from openami.domain.caller import Caller
-from openami.domain.errors import EC2Error, IncorrectState, OperationNotPermitted
+from openami.domain.errors import (
+    EC2Error,
+    IncorrectState,
+    InvalidRequest,
+    OperationNotPermitted,
+)
 from openami.domain.ids import AccountId, ImageId, OrganizationArn
 from openami.domain.image import Image, ImageState
 from openami.domain.organization import is_organization_arn
+from openami.domain.public_access import Shareable, check_public_sharing
 from openami.services import Services
 
 
@@ -60,12 +66,19 @@ def modify_launch_permission(
         image = images.fetch_owned(tx, image_id, caller.account, caller.region)
         if image.state not in (ImageState.PENDING, ImageState.AVAILABLE):
             raise IncorrectState(image_id, image.state, "ModifyImageAttribute")
-        if change.add.everybody and image.watermarks:
-            raise OperationNotPermitted(
-                f"The image '{image_id}' has watermarks: it cannot be made public."
-            )
         _check_known(tx, change.add)
+        if change.add.everybody:
+            _check_may_be_public(tx, image)
         images.save(tx, _changed(image, change))
+
+
+def _check_may_be_public(tx: Transaction, image: Image) -> None:
+    access = public_access.of(tx, Shareable.IMAGE, image.owner, image.region)
+    check_public_sharing(access, Shareable.IMAGE)
+    if image.watermarks:
+        raise OperationNotPermitted(
+            f"The image '{image.id}' has watermarks: it cannot be made public."
+        )
 
 
 def _check_known(tx: Transaction, given: Permissions) -> None:
@@ -94,6 +107,18 @@ def reset_launch_permission(svc: Services, caller: Caller, image_id: ImageId) ->
     with svc.catalog.begin() as tx:
         image = images.fetch_owned(tx, image_id, caller.account, caller.region)
         images.save(tx, image.unshared())
+
+
+def cancel_launch_permission(svc: Services, caller: Caller, image_id: ImageId) -> None:
+    """The caller gives up an image that was shared with its account; what runs is left alone."""
+    with svc.catalog.begin() as tx:
+        image = images.fetch_visible(tx, image_id, caller.account, caller.region)
+        if caller.account not in image.shared_with:
+            raise InvalidRequest(
+                f"The image {image_id} is not shared with the account {caller.account} itself:"
+                " a permission of all, of an organization or of a unit cannot be cancelled."
+            )
+        images.save(tx, replace(image, shared_with=image.shared_with - {caller.account}))
 
 
 def bad_item(value: str, kind: str) -> EC2Error:

@@ -128,7 +128,7 @@ def _size_gib(tx: Transaction, caller: Caller, ebs: EbsDevice) -> int:
         if ebs.volume_size_gib is None:
             raise MissingParameter("size/snapshot")
         return ebs.volume_size_gib
-    snapshot = snapshots.fetch_owned(tx, ebs.snapshot_id, caller.account, caller.region)
+    snapshot = snapshots.fetch_visible(tx, ebs.snapshot_id, caller.account, caller.region)
     if snapshot.state is not SnapshotState.COMPLETED:
         raise EC2Error.of("IncorrectState", f"Snapshot '{snapshot.id}' is not 'completed'.")
     size_gib = ebs.volume_size_gib or snapshot.volume_size_gib

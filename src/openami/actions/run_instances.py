@@ -22,7 +22,6 @@ from openami.domain.errors import (
     EC2Error,
     InvalidParameterCombination,
     InvalidParameterValue,
-    SnapshotNotFound,
     SubnetNotFound,
 )
 from openami.domain.ids import (
@@ -212,12 +211,9 @@ def _source(tx: Transaction, caller: Caller, image: Image, ebs: EbsDevice) -> Sn
     if ebs.snapshot_id is None:
         return None
     lent = {each.ebs.snapshot_id for each in image.block_device_mappings if each.ebs is not None}
-    if ebs.snapshot_id in lent:  # who may launch an image may use its snapshots
-        snapshot = snapshots.fetch_any(tx, ebs.snapshot_id)
-        if snapshot is None:
-            raise SnapshotNotFound(ebs.snapshot_id)
-    else:
-        snapshot = snapshots.fetch_owned(tx, ebs.snapshot_id, caller.account, caller.region)
+    # Who may launch an image may use its snapshots: those that its owner may use.
+    user = image.owner if ebs.snapshot_id in lent else caller.account
+    snapshot = snapshots.fetch_visible(tx, ebs.snapshot_id, user, caller.region)
     if snapshot.state is not SnapshotState.COMPLETED:
         raise EC2Error.of("IncorrectState", f"Snapshot {snapshot.id} is not completed.")
     return snapshot

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 
 from openami.catalog import images, ingests, snapshots, tags, volumes
 from openami.catalog.catalog import Transaction
+from openami.catalog.snapshots import Scope as Scope
 from openami.domain.caller import Caller
 from openami.domain.errors import EC2Error
 from openami.domain.filter import Filter, Page
-from openami.domain.ids import AccountId, SnapshotId, VolumeId
+from openami.domain.ids import SnapshotId, VolumeId
 from openami.domain.snapshot import Snapshot, SnapshotState
 from openami.domain.volume import Volume, VolumeState
 from openami.services import Services
@@ -58,16 +59,11 @@ def begin(
 
 
 def describe_snapshots(
-    svc: Services,
-    caller: Caller,
-    snapshot_ids: Sequence[SnapshotId],
-    owners: Sequence[AccountId] | None,
-    conditions: Sequence[Filter],
-    page: Page,
+    svc: Services, caller: Caller, scope: Scope, conditions: Sequence[Filter], page: Page
 ) -> tuple[Sequence[Snapshot], Mapping[str, Mapping[str, str]]]:
-    """The caller's snapshots, by id, and their tags. `owners` None asks for all."""
+    """The snapshots that the caller may use, by id, and the tags the caller gave them."""
     with svc.catalog.read() as tx:
-        found = snapshots.describe(tx, caller, snapshot_ids, owners, conditions, page)
+        found = snapshots.describe(tx, caller, scope, conditions, page)
         return found, tags.of_many(tx, caller.account, [each.id for each in found])
 
 

@@ -96,7 +96,7 @@ def _new_volume(svc: Services, tx: Transaction, caller: Caller, asked: VolumeReq
 def _source(tx: Transaction, caller: Caller, ebs: EbsDevice) -> Snapshot | None:
     if ebs.snapshot_id is None:
         return None
-    snapshot = snapshots.fetch_owned(tx, ebs.snapshot_id, caller.account, caller.region)
+    snapshot = snapshots.fetch_visible(tx, ebs.snapshot_id, caller.account, caller.region)
     if snapshot.state is not SnapshotState.COMPLETED:
         raise EC2Error.of("IncorrectState", f"Snapshot '{snapshot.id}' is not 'completed'.")
     return snapshot

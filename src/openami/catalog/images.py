@@ -14,7 +14,7 @@ from openami.catalog.image_filters import FILTERS
 from openami.catalog.schema import image_devices as devices
 from openami.catalog.schema import image_launch_permissions as permissions
 from openami.catalog.schema import image_organization_permissions as organization_permissions
-from openami.catalog.schema import images
+from openami.catalog.schema import images, snapshots
 from openami.catalog.schema import organization_memberships as memberships
 from openami.domain.caller import Caller
 from openami.domain.errors import AuthFailure, ImageNotFound, ImageUnavailable
@@ -222,11 +222,19 @@ def id_by_name(tx: Transaction, name: str, account: AccountId, region: Region) -
 
 
 def users_of_snapshot(tx: Transaction, snapshot_id: SnapshotId) -> list[ImageId]:
-    """The images that are registered and have a device of this snapshot."""
+    """The registered images of the snapshot's owner that have a device of it.
+
+    One that somebody else registered, to whom it is shared, does not keep it.
+    """
     query = (
         select(images.c.id)
         .join(devices, devices.c.image_id == images.c.id)
-        .where(devices.c.snapshot_id == snapshot_id, images.c.state != S.DEREGISTERED)
+        .join(snapshots, snapshots.c.id == devices.c.snapshot_id)
+        .where(
+            devices.c.snapshot_id == snapshot_id,
+            images.c.owner == snapshots.c.owner,
+            images.c.state != S.DEREGISTERED,
+        )
     )
     return list(dict.fromkeys(tx.scalars(query.order_by(images.c.id))))
 

@@ -1,22 +1,53 @@
-"""Snapshots in SQL. A snapshot is its owner's alone; images lend its content to others."""
+"""Snapshots in SQL, with who may make volumes of them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, String, cast, delete, false, insert, literal, select
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    String,
+    and_,
+    cast,
+    delete,
+    exists,
+    false,
+    insert,
+    literal,
+    not_,
+    or_,
+    select,
+)
 from sqlalchemy import update as sql_update
 
 from openami.catalog import filters
 from openami.catalog.catalog import Transaction
 from openami.catalog.filters import Condition
+from openami.catalog.schema import public_access_blocks as blocks
+from openami.catalog.schema import snapshot_volume_permissions as permissions
 from openami.catalog.schema import snapshots
 from openami.domain.caller import Caller
-from openami.domain.errors import SnapshotNotFound
+from openami.domain.errors import AuthFailure, SnapshotNotFound
 from openami.domain.filter import Filter, Page
 from openami.domain.ids import AccountId, Region, SnapshotId, VolumeId
+from openami.domain.public_access import PublicAccess, Shareable
 from openami.domain.snapshot import Snapshot, SnapshotState
 
 C: Final = snapshots.c
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Which of the visible snapshots DescribeSnapshots is asked for; empty asks for all.
+
+    `restorable_by` holds account ids and the group "all".
+    """
+
+    ids: tuple[SnapshotId, ...] = ()
+    owners: tuple[AccountId, ...] | None = None
+    restorable_by: tuple[str, ...] = ()
+
 
 FILTERS: Final[Mapping[str, Condition]] = {
     "description": filters.column(C.description),
@@ -40,20 +71,54 @@ def _row(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _found(tx: Transaction, query: Select[Any]) -> list[Snapshot]:
-    rows = tx.execute(query).mappings()
-    return [Snapshot(**{str(name): value for name, value in row.items()}) for row in rows]
+    rows = [
+        {str(name): value for name, value in row.items()} for row in tx.execute(query).mappings()
+    ]
+    ids = [row["id"] for row in rows]
+    shares: dict[str, set[AccountId]] = {}
+    for start in range(0, len(ids), 500):  # SQL engines limit the values of one IN
+        mine = permissions.c.snapshot_id.in_(ids[start : start + 500])
+        for snapshot_id, account in tx.execute(select(permissions).where(mine)):
+            shares.setdefault(snapshot_id, set()).add(account)
+    return [Snapshot(**row, shared_with=frozenset(shares.get(row["id"], ()))) for row in rows]
 
 
-def _of(account: AccountId, region: Region) -> ColumnElement[bool]:
-    return (C.owner == account) & (C.region == region)
+def visible_to(account: AccountId) -> ColumnElement[bool]:
+    """Permission to make volumes of it is also permission to see it."""
+    return or_(C.owner == account, _shared_with(account), and_(C.public, not_(_hidden())))
+
+
+def _shared_with(account: str) -> ColumnElement[bool]:
+    mine = (permissions.c.snapshot_id == C.id) & (permissions.c.account == account)
+    return exists(select(1).where(mine))
+
+
+def _hidden() -> ColumnElement[bool]:
+    """Its owner treats as private what was shared with everybody."""
+    return exists(
+        select(1).where(
+            blocks.c.account == C.owner,
+            blocks.c.region == C.region,
+            blocks.c.kind == Shareable.SNAPSHOT,
+            blocks.c.access == PublicAccess.BLOCK_ALL,
+        )
+    )
 
 
 def add(tx: Transaction, snapshot: Snapshot) -> None:
     tx.execute(insert(snapshots).values(_row(snapshot)))
+    _write_permissions(tx, snapshot)
 
 
 def save(tx: Transaction, snapshot: Snapshot) -> None:
     tx.execute(sql_update(snapshots).where(C.id == snapshot.id).values(_row(snapshot)))
+    tx.execute(delete(permissions).where(permissions.c.snapshot_id == snapshot.id))
+    _write_permissions(tx, snapshot)
+
+
+def _write_permissions(tx: Transaction, snapshot: Snapshot) -> None:
+    for account in sorted(snapshot.shared_with):
+        tx.execute(insert(permissions).values(snapshot_id=snapshot.id, account=account))
 
 
 def save_progress(tx: Transaction, snapshot_id: SnapshotId, percent: int) -> None:
@@ -63,17 +128,29 @@ def save_progress(tx: Transaction, snapshot_id: SnapshotId, percent: int) -> Non
 
 
 def remove(tx: Transaction, snapshot_id: SnapshotId) -> None:
+    tx.execute(delete(permissions).where(permissions.c.snapshot_id == snapshot_id))
     tx.execute(delete(snapshots).where(C.id == snapshot_id))
+
+
+def fetch_visible(
+    tx: Transaction, snapshot_id: SnapshotId, account: AccountId, region: Region
+) -> Snapshot:
+    """One that `account` may use. Raises SnapshotNotFound, also for one it may not see."""
+    query = select(snapshots).where(C.id == snapshot_id, C.region == region, visible_to(account))
+    found = _found(tx, query)
+    if not found:
+        raise SnapshotNotFound(snapshot_id)
+    return found[0]
 
 
 def fetch_owned(
     tx: Transaction, snapshot_id: SnapshotId, account: AccountId, region: Region
 ) -> Snapshot:
-    """Raises SnapshotNotFound."""
-    found = _found(tx, select(snapshots).where(_of(account, region), C.id == snapshot_id))
-    if not found:
-        raise SnapshotNotFound(snapshot_id)
-    return found[0]
+    """Raises as `fetch_visible`, and AuthFailure for one that is only visible."""
+    snapshot = fetch_visible(tx, snapshot_id, account, region)
+    if snapshot.owner != account:
+        raise AuthFailure(f"snapshot: {snapshot_id}")
+    return snapshot
 
 
 def fetch_any(tx: Transaction, snapshot_id: SnapshotId) -> Snapshot | None:
@@ -103,31 +180,40 @@ def pending_of_volume(tx: Transaction, volume_id: VolumeId) -> list[Snapshot]:
 
 
 def describe(
-    tx: Transaction,
-    caller: Caller,
-    snapshot_ids: Sequence[SnapshotId],
-    owners: Sequence[AccountId] | None,
-    conditions: Sequence[Filter],
-    page: Page,
+    tx: Transaction, caller: Caller, scope: Scope, conditions: Sequence[Filter], page: Page
 ) -> list[Snapshot]:
-    """The caller's snapshots in the region, by id. Raises SnapshotNotFound for ids not theirs."""
-    query = select(snapshots).where(
-        _of(caller.account, caller.region),
-        filters.where(conditions, FILTERS, C.id, caller.account),
-    )
-    if snapshot_ids:
-        _check_owned(tx, caller, snapshot_ids)
-        query = query.where(C.id.in_(snapshot_ids))
-    if owners is not None:
-        query = query.where(C.owner.in_(owners))
+    """What the caller sees in the region, by id. Raises SnapshotNotFound for ids not seen."""
+    seen = (C.region == caller.region) & visible_to(caller.account)
+    query = select(snapshots).where(seen, filters.where(conditions, FILTERS, C.id, caller.account))
+    if scope.ids:
+        _check_seen(tx, scope.ids, seen)
+        query = query.where(C.id.in_(scope.ids))
+    if scope.owners is not None:
+        query = query.where(C.owner.in_(scope.owners))
+    if scope.restorable_by:
+        query = query.where(_restorable_by(scope.restorable_by, caller.account))
     if page.after is not None:
         query = query.where(C.id > page.after)
     return _found(tx, query.order_by(C.id).limit(page.limit))
 
 
-def _check_owned(tx: Transaction, caller: Caller, snapshot_ids: Sequence[SnapshotId]) -> None:
-    mine = select(C.id).where(_of(caller.account, caller.region), C.id.in_(snapshot_ids))
-    found = set(tx.scalars(mine))
+def _check_seen(
+    tx: Transaction, snapshot_ids: Sequence[SnapshotId], seen: ColumnElement[bool]
+) -> None:
+    found = set(tx.scalars(select(C.id).where(seen, C.id.in_(snapshot_ids))))
     missing = [each for each in dict.fromkeys(snapshot_ids) if each not in found]
     if missing:
         raise SnapshotNotFound(*missing)
+
+
+def _restorable_by(users: Sequence[str], account: AccountId) -> ColumnElement[bool]:
+    """Of others, whom a snapshot is shared with is its owner's to know."""
+    conditions: list[ColumnElement[bool]] = []
+    for user in users:
+        if user == "all":
+            conditions.append(and_(C.public))
+        elif user == account:
+            conditions += [C.owner == account, _shared_with(account)]
+        else:
+            conditions.append(and_(C.owner == account, _shared_with(user)))
+    return or_(*conditions)

@@ -6,9 +6,8 @@ from typing import Any, Final
 
 from sqlalchemy import Column, ColumnElement, Select, Table, select
 
-from openami.catalog import schema
+from openami.catalog import images, schema, snapshots
 from openami.catalog.catalog import Transaction
-from openami.catalog.images import visible_to
 from openami.domain.caller import Caller
 from openami.domain.errors import (
     EC2Error,
@@ -46,7 +45,12 @@ def _of(name: str, table: Table, not_found: Callable[[str], EC2Error]) -> Kind:
 def _image(caller: Caller) -> Select[Any]:
     # An account may tag what is shared with it: its tags are its own.
     region: ColumnElement[bool] = schema.images.c.region == caller.region
-    return select(schema.images.c.id).where(region, visible_to(caller.account))
+    return select(schema.images.c.id).where(region, images.visible_to(caller.account))
+
+
+def _snapshot(caller: Caller) -> Select[Any]:
+    region: ColumnElement[bool] = schema.snapshots.c.region == caller.region
+    return select(schema.snapshots.c.id).where(region, snapshots.visible_to(caller.account))
 
 
 def _interface(caller: Caller) -> Select[Any]:
@@ -78,7 +82,12 @@ KINDS: Final[Mapping[str, Kind]] = {
         id=schema.images.c.id,
         not_found=lambda each: ImageNotFound(each),
     ),
-    "snap": _of("snapshot", schema.snapshots, lambda each: SnapshotNotFound(each)),
+    "snap": Kind(
+        name="snapshot",
+        query=_snapshot,
+        id=schema.snapshots.c.id,
+        not_found=lambda each: SnapshotNotFound(each),
+    ),
     "vol": _of("volume", schema.volumes, lambda each: VolumeNotFound(each)),
     "i": _of("instance", schema.instances, lambda each: InstanceNotFound(each)),
     "vpc": _of("vpc", schema.vpcs, VpcNotFound),

@@ -46,6 +46,8 @@ class Snapshot:
     progress_percent: int = 0
     state_message: str | None = None
     root: str | None = None
+    public: bool = False
+    shared_with: frozenset[AccountId] = frozenset()
 
     def completed(self, root: str, at: datetime) -> "Snapshot":
         state = advance(TRANSITIONS, self.id, self.state, SnapshotEvent.BLOCKS_WRITTEN)

@@ -1,4 +1,4 @@
-"""DescribeImageAttribute, ModifyImageAttribute, ResetImageAttribute."""
+"""Describe-, Modify- and ResetImageAttribute, CancelImageLaunchPermission."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -208,6 +208,11 @@ def reset_image_attribute(svc: Services, caller: Caller, request: Request) -> Re
     return {}
 
 
+def cancel_image_launch_permission(svc: Services, caller: Caller, request: Request) -> Result:
+    actions.cancel_launch_permission(svc, caller, parse_image_id(request["ImageId"]))
+    return {"Return": True}
+
+
 OPERATIONS: Final[Mapping[str, Operation]] = {
     "DescribeImageAttribute": operation(describe_image_attribute, "ImageId", "Attribute"),
     "ModifyImageAttribute": operation(
@@ -216,4 +221,5 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         *("OperationType", *_ITEMS),
     ),
     "ResetImageAttribute": operation(reset_image_attribute, "ImageId", "Attribute"),
+    "CancelImageLaunchPermission": operation(cancel_image_launch_permission, "ImageId"),
 }

@@ -23,36 +23,30 @@ def create_snapshot(svc: Services, caller: Caller, request: Request) -> Result:
 
 def describe_snapshots(svc: Services, caller: Caller, request: Request) -> Result:
     asked = page(request, 5, 1000, ids="SnapshotIds")
-    found, tags = actions.describe_snapshots(
-        svc,
-        caller,
-        tuple(parse_snapshot_id(text) for text in request.get("SnapshotIds", ())),
-        _owners(request, caller),
-        filters(request),
-        one_more(asked),
+    scope = actions.Scope(
+        ids=tuple(parse_snapshot_id(text) for text in request.get("SnapshotIds", ())),
+        owners=_owners(request.get("OwnerIds", ()), caller),
+        restorable_by=tuple(_user(text, caller) for text in request.get("RestorableByUserIds", ())),
     )
+    found, tags = actions.describe_snapshots(svc, caller, scope, filters(request), one_more(asked))
     shown, token = paged(found, asked)
     answers = [snapshot_answer(snapshot, tags.get(snapshot.id, {})) for snapshot in shown]
     return {"Snapshots": answers, **token}
 
 
-def _owners(request: Request, caller: Caller) -> Sequence[AccountId] | None:
-    """Whose snapshots are asked for, None for all. Only its owner may restore one today."""
-    named = _accounts(request.get("OwnerIds", ()), "amazon", caller)
-    able = _accounts(request.get("RestorableByUserIds", ()), "all", caller)
-    if able is None or caller.account in able:
-        return named
-    return ()
-
-
-def _accounts(names: Sequence[str], alias: str, caller: Caller) -> Sequence[AccountId] | None:
+def _owners(names: Sequence[str], caller: Caller) -> tuple[AccountId, ...] | None:
+    """None if anybody's. The alias "amazon" owns nothing here."""
     if not names:
         return None
-    return [
-        caller.account if name == "self" else parse_account_id(name)
-        for name in names
-        if name != alias
-    ]
+    return tuple(_account(name, caller) for name in names if name != "amazon")
+
+
+def _user(name: str, caller: Caller) -> str:
+    return name if name == "all" else _account(name, caller)
+
+
+def _account(name: str, caller: Caller) -> AccountId:
+    return caller.account if name == "self" else parse_account_id(name)
 
 
 def delete_snapshot(svc: Services, caller: Caller, request: Request) -> Result:

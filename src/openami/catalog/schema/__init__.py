@@ -28,8 +28,9 @@ from openami.catalog.schema.organizations import (
     organizational_units,
     organizations,
 )
+from openami.catalog.schema.public_access import public_access_blocks
 from openami.catalog.schema.security_groups import security_group_rules, security_groups
-from openami.catalog.schema.snapshots import snapshots
+from openami.catalog.schema.snapshots import snapshot_volume_permissions, snapshots
 from openami.catalog.schema.tags import tags
 from openami.catalog.schema.volumes import attachments, volumes
 
@@ -54,8 +55,10 @@ __all__ = [
     "organizational_units",
     "organizations",
     "past_images",
+    "public_access_blocks",
     "security_group_rules",
     "security_groups",
+    "snapshot_volume_permissions",
     "snapshots",
     "subnets",
     "tags",

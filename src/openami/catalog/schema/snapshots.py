@@ -1,6 +1,6 @@
-"""Snapshots."""
+"""Snapshots, and who may make volumes of them."""
 
-from sqlalchemy import Column, Index, Integer, String, Table, Text
+from sqlalchemy import Boolean, Column, Index, Integer, String, Table, Text, false, text
 
 from openami.catalog.schema.base import id_column, metadata, place
 from openami.catalog.types import EnumText, UtcDateTime
@@ -20,5 +20,19 @@ snapshots = Table(
     Column("progress_percent", Integer, nullable=False),
     Column("state_message", Text),
     Column("root", String(96)),
+    Column("public", Boolean, nullable=False, server_default=false()),
 )
 Index("ix_snapshot_owner", snapshots.c.owner, snapshots.c.region)
+Index(
+    "ix_snapshot_public",
+    snapshots.c.region,
+    sqlite_where=text("public"),
+    postgresql_where=text("public"),
+)
+
+snapshot_volume_permissions = Table(
+    "snapshot_volume_permission",
+    metadata,
+    id_column("snapshot_id", key=True),
+    Column("account", String(12), primary_key=True, index=True),
+)
