@@ -100,6 +100,27 @@ def upgrade() -> None:
             batch_op.f("ix_past_image_source_image_id"), ["source_image_id"], unique=False
         )
 
+    op.create_table(
+        "public_access_block",
+        sa.Column("account", sa.String(length=12), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("kind", sa.String(length=32), nullable=False),
+        sa.Column("access", sa.String(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("account", "region", "kind", name=op.f("pk_public_access_block")),
+    )
+    op.create_table(
+        "snapshot_volume_permission",
+        sa.Column("snapshot_id", sa.String(length=32), nullable=False),
+        sa.Column("account", sa.String(length=12), nullable=False),
+        sa.PrimaryKeyConstraint(
+            "snapshot_id", "account", name=op.f("pk_snapshot_volume_permission")
+        ),
+    )
+    with op.batch_alter_table("snapshot_volume_permission", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_snapshot_volume_permission_account"), ["account"], unique=False
+        )
+
     with op.batch_alter_table("image", schema=None) as batch_op:
         batch_op.add_column(sa.Column("deprecated_at", sa.DateTime(timezone=True), nullable=True))
         batch_op.add_column(
@@ -112,5 +133,17 @@ def upgrade() -> None:
         )
         batch_op.add_column(sa.Column("protected_until", sa.DateTime(timezone=True), nullable=True))
         batch_op.create_index("ix_image_source", ["source_image_id"], unique=False)
+
+    with op.batch_alter_table("snapshot", schema=None) as batch_op:
+        batch_op.add_column(
+            sa.Column("public", sa.Boolean(), server_default=sa.text("0"), nullable=False)
+        )
+        batch_op.create_index(
+            "ix_snapshot_public",
+            ["region"],
+            unique=False,
+            sqlite_where=sa.text("public"),
+            postgresql_where=sa.text("public"),
+        )
 
     # ### end Alembic commands ###
