@@ -10,7 +10,9 @@ from openami.domain.ids import AccountId
 
 def add(tx: Transaction, account: Account) -> None:
     tx.execute(
-        insert(accounts).values(id=account.id, name=account.name, created_at=account.created_at)
+        insert(accounts).values(
+            id=account.id, name=account.name, created_at=account.created_at, alias=account.alias
+        )
     )
 
 

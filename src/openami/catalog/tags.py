@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import ColumnElement, and_, delete, insert, select
 
@@ -97,6 +98,10 @@ FILTERS = {
 }
 
 
+# Their services list them; EC2 knows nothing of them.
+_OF_OTHER_SERVICES: Final = ("parameter",)
+
+
 def _condition(each: Filter, account: AccountId) -> ColumnElement[bool]:
     """Of a listing of tags, `tag:Owner` asks for the tag itself, not for tagged resources."""
     if each.name.startswith("tag:"):
@@ -118,6 +123,7 @@ def describe(
     query = select(tags).where(
         tags.c.account == account,
         tags.c.region == region,
+        tags.c.resource_type.not_in(_OF_OTHER_SERVICES),
         *(_condition(each, account) for each in conditions),
     )
     if page.after is not None:

@@ -11,6 +11,7 @@ class Account:
     id: AccountId
     name: str
     created_at: datetime
+    alias: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,10 +1,8 @@
 """What the requests of many operations have in common: filters, pages, tags, tokens, devices."""
 
-import base64
-import binascii
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from openami.domain.block_device import BlockDeviceMapping, EbsDevice, checked
@@ -13,6 +11,10 @@ from openami.domain.filter import Filter, Page, checked_filters
 from openami.domain.idempotency import ClientToken
 from openami.domain.ids import parse_snapshot_id
 from openami.domain.tag import checked_tags
+from openami.doors.paging import one_more as one_more
+from openami.doors.paging import paged as paged
+from openami.doors.paging import place_of
+from openami.doors.paging import token_after as token_after
 from openami.ec2.operation import Request, only
 
 CLIENT_TOKEN_CHARACTERS_MAX = 64
@@ -47,37 +49,11 @@ def page(request: Request, least: int, greatest: int, *, ids: str = "") -> Page:
     return Page(limit=limit, after=None if token is None else _place(token))
 
 
-def token_after(place: str) -> str:
-    """The NextToken of a page that ends at `place`: the sort key of its last entry."""
-    return base64.urlsafe_b64encode(b"1:" + place.encode()).decode()
-
-
 def _place(token: str) -> str:
-    try:
-        version, _, place = base64.urlsafe_b64decode(token.encode()).decode().partition(":")
-    except (ValueError, binascii.Error):
-        version, place = "", ""
-    if version != "1" or not place:
+    place = place_of(token)
+    if place is None:
         raise EC2Error.of("InvalidNextToken", f"The token '{token}' is invalid")
     return place
-
-
-def paged(
-    found: Sequence[Any], asked: Page, place: str = "id"
-) -> tuple[Sequence[Any], dict[str, str]]:
-    """The entries of one page and the NextToken member, from a listing made with `one_more(asked)`.
-
-    `place` is the attribute by which the listing is ordered.
-    """
-    if asked.limit is None or len(found) <= asked.limit:
-        return found, {}
-    shown = found[: asked.limit]
-    return shown, {"NextToken": token_after(str(getattr(shown[-1], place)))}
-
-
-def one_more(asked: Page) -> Page:
-    """The page with one entry more, by which one sees that there are more."""
-    return Page(limit=None if asked.limit is None else asked.limit + 1, after=asked.after)
 
 
 def tag_specifications(request: Request, *allowed: str) -> Mapping[str, Mapping[str, str]]:

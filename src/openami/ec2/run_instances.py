@@ -8,7 +8,7 @@ import binascii
 from collections.abc import Mapping
 from typing import Any, Final
 
-from openami.actions import instances, run_instances
+from openami.actions import instances, parameters, run_instances
 from openami.domain.caller import Caller
 from openami.domain.errors import (
     InvalidParameterCombination,
@@ -28,7 +28,7 @@ from openami.services import Services
 
 
 def run(svc: Services, caller: Caller, request: Request) -> Result:
-    ids = run_instances.run_instances(svc, caller, launch_of(request))
+    ids = run_instances.run_instances(svc, caller, launch_of(with_image(svc, caller, request)))
     found = instances.describe_instances(svc, caller, ids, (), Page())
     found.sort(key=lambda each: each.instance.launch_index)
     first = found[0].instance
@@ -40,6 +40,13 @@ def run(svc: Services, caller: Caller, request: Request) -> Result:
             instance_shapes.instance(each, as_state=InstanceState.PENDING) for each in found
         ],
     }
+
+
+def with_image(svc: Services, caller: Caller, request: Request) -> Request:
+    """The request with the image that its `resolve:ssm:…` names now."""
+    text = request.get("ImageId") or ""
+    image_id = parameters.resolved_image(svc, caller, text)
+    return request if image_id == text else {**request, "ImageId": image_id}
 
 
 def launch_of(request: Request) -> Launch:

@@ -4,5 +4,6 @@ from collections.abc import Mapping
 from typing import Final
 
 from openami.doors.operation import Operation
+from openami.ssm import parameters
 
-OPERATIONS: Final[Mapping[str, Operation]] = {}
+OPERATIONS: Final[Mapping[str, Operation]] = {**parameters.OPERATIONS}

@@ -157,7 +157,7 @@ _CODES: Final = {
     "InvalidParameterCombination": "ValidationException",
 }
 _OWN_CODES: Final = {
-    "ssm": {"InternalError": "InternalServerError"},
+    "ssm": {"InternalError": "InternalServerError", "TagLimitExceeded": "TooManyTagsError"},
     "dlm": {"ValidationException": "InvalidRequestException"},
 }
 

@@ -28,6 +28,11 @@ from openami.catalog.schema.organizations import (
     organizational_units,
     organizations,
 )
+from openami.catalog.schema.parameters import (
+    parameter_labels,
+    parameter_versions,
+    parameters,
+)
 from openami.catalog.schema.public_access import public_access_blocks
 from openami.catalog.schema.security_groups import security_group_rules, security_groups
 from openami.catalog.schema.snapshots import snapshot_volume_permissions, snapshots
@@ -54,6 +59,9 @@ __all__ = [
     "organization_memberships",
     "organizational_units",
     "organizations",
+    "parameter_labels",
+    "parameter_versions",
+    "parameters",
     "past_images",
     "public_access_blocks",
     "security_group_rules",

@@ -11,6 +11,8 @@ accounts = Table(
     Column("id", String(12), primary_key=True),
     Column("name", String(128), nullable=False, unique=True),
     Column("created_at", UtcDateTime, nullable=False),
+    # Of an account whose images are the public catalogue: "amazon" and the like.
+    Column("alias", String(32), unique=True),
 )
 
 access_keys = Table(
