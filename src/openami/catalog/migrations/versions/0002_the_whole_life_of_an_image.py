@@ -86,6 +86,43 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "parameter",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("owner", sa.String(length=12), nullable=False),
+        sa.Column("name", sa.String(length=2048), nullable=False),
+        sa.Column("type", sa.String(length=32), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_parameter")),
+    )
+    with op.batch_alter_table("parameter", schema=None) as batch_op:
+        batch_op.create_index("uq_parameter_name", ["owner", "region", "name"], unique=True)
+
+    op.create_table(
+        "parameter_label",
+        sa.Column("parameter_id", sa.String(length=32), nullable=False),
+        sa.Column("label", sa.String(length=100), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("parameter_id", "label", name=op.f("pk_parameter_label")),
+    )
+    op.create_table(
+        "parameter_version",
+        sa.Column("parameter_id", sa.String(length=32), nullable=False),
+        sa.Column("version", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("data_type", sa.String(length=128), nullable=False),
+        sa.Column("description", sa.Text(), nullable=True),
+        sa.Column("allowed_pattern", sa.Text(), nullable=True),
+        sa.Column("modified_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("image_id", sa.String(length=32), nullable=True),
+        sa.PrimaryKeyConstraint("parameter_id", "version", name=op.f("pk_parameter_version")),
+    )
+    with op.batch_alter_table("parameter_version", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_parameter_version_image_id"), ["image_id"], unique=False
+        )
+
+    op.create_table(
         "past_image",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("region", sa.String(length=32), nullable=False),
@@ -120,6 +157,10 @@ def upgrade() -> None:
         batch_op.create_index(
             batch_op.f("ix_snapshot_volume_permission_account"), ["account"], unique=False
         )
+
+    with op.batch_alter_table("account", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("alias", sa.String(length=32), nullable=True))
+        batch_op.create_unique_constraint(batch_op.f("uq_account_alias"), ["alias"])
 
     with op.batch_alter_table("image", schema=None) as batch_op:
         batch_op.add_column(sa.Column("deprecated_at", sa.DateTime(timezone=True), nullable=True))
