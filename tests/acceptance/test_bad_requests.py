@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import pytest
 
 from support import api, raw
-from support.bad_requests import ids, images, launches, listings, network, storage
+from support.bad_requests import ids, images, launches, listings, network, storage, volumes
 from support.bad_requests.row import Bad
 from support.world import MINE, THEIRS, World
 
@@ -25,6 +25,7 @@ TABLES: Mapping[str, tuple[Bad, ...]] = {
     "attribute": images.ATTRIBUTES,
     "tag": images.TAGS,
     "storage": storage.STORAGE,
+    "root": volumes.REPLACED,
     "group": network.GROUPS,
     "key": network.KEYS,
     "filter": listings.FILTERS,

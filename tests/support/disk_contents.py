@@ -3,6 +3,8 @@
 from openami.blockstore.manifest import Manifests
 from openami.blockstore.store import ChunkStore
 from openami.catalog import snapshots, volumes
+from openami.diskimage.qcow2 import changed_blocks
+from openami.domain.block import GIB
 from openami.domain.ids import SnapshotId, VolumeId
 from openami.domain.manifest import Root
 from openami.services import Services
@@ -25,6 +27,20 @@ def snapshot_blocks(svc: Services, snapshot_id: str) -> dict[int, str]:
     assert snapshot is not None
     assert snapshot.root is not None, f"{snapshot_id} is {snapshot.state}: {snapshot.state_message}"
     return blocks_of(svc.stores[snapshot.region], Root.from_text(snapshot.root))
+
+
+def volume_blocks(svc: Services, volume_id: str) -> dict[int, str]:
+    """Block index → the sign it is filled with, of a volume that nobody writes to."""
+    with svc.catalog.read() as tx:
+        volume = volumes.fetch_any(tx, VolumeId(volume_id))
+    assert volume is not None
+    overlay, _base = svc.volumes.paths(volume.id, volume.region)
+    root = svc.volumes.origin(volume.id).root
+    found = {} if root is None else blocks_of(svc.stores[volume.region], root)
+    for index, block in changed_blocks(overlay, volume.size_gib * GIB, lambda _: bytes(512 << 10)):
+        assert block == block[:1] * len(block)
+        found[index] = block[:1].decode()
+    return found
 
 
 def blocks_of(store: ChunkStore, root: Root) -> dict[int, str]:

@@ -70,6 +70,9 @@ class ScriptedHypervisor:
         self.log.append(f"forget {instance_id}")
         self._end(instance_id)
 
+    def reset_firmware(self, instance_id: InstanceId) -> None:
+        self.log.append(f"reset-firmware {instance_id}")
+
     def attach(self, instance_id: InstanceId, disk: Disk) -> None:
         self.log.append(f"attach {instance_id}")
 

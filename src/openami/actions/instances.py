@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Final
 
 from openami.actions.run_instances import free_memory_mib, new_public_ip
-from openami.catalog import instances, security_groups, tags, volumes
+from openami.catalog import instances, root_replacements, security_groups, tags, volumes
 from openami.catalog.catalog import Transaction
 from openami.compute.driver import MachineState
 from openami.domain.caller import Caller
@@ -348,6 +348,7 @@ def purge(svc: Services) -> None:
         gone = instances.terminated_before(tx, before)
         for instance in gone:
             instances.remove(tx, instance.id)
-            tags.remove_all(tx, instance.id)
+            for resource_id in (instance.id, *root_replacements.remove_of(tx, instance.id)):
+                tags.remove_all(tx, resource_id)
     for instance in gone:
         terminate_instance.drop_console(svc, instance.id)

@@ -105,6 +105,11 @@ KINDS: Final[Mapping[str, Kind]] = {
         id=schema.instances.c.network_interface_id,
         not_found=_no("InvalidNetworkInterfaceID.NotFound", "networkInterface ID"),
     ),
+    "replacevol": _of(
+        "replace-root-volume-task",
+        schema.replace_root_volume_tasks,
+        _no("InvalidReplaceRootVolumeTaskId.NotFound", "replace root volume task"),
+    ),
     "key": _of("key-pair", schema.key_pairs, _no("InvalidKeyPair.NotFound", "key pair")),
 }
 """By the prefix of the id."""

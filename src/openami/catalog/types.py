@@ -11,6 +11,7 @@ from sqlalchemy import DateTime, Dialect, String, Text, TypeDecorator
 
 from openami.domain.block_device import BlockDeviceMapping, EbsDevice
 from openami.domain.instance import EphemeralDisk, MetadataOptions
+from openami.domain.root_replacement import FromImage
 from openami.domain.state_reason import StateReason
 
 T = TypeVar("T")
@@ -86,6 +87,10 @@ def state_reason() -> JsonText[StateReason]:
 
 def metadata_options() -> JsonText[MetadataOptions]:
     return JsonText("metadata_options", _bare, lambda raw: MetadataOptions(**raw))
+
+
+def from_image() -> JsonText[FromImage]:
+    return JsonText("from_image", _bare, lambda raw: FromImage(**raw))
 
 
 def ephemeral_disks() -> JsonText[tuple[EphemeralDisk, ...]]:

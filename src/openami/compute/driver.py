@@ -132,6 +132,10 @@ class ComputeDriver(Protocol):
         """Kill it if needed and remove everything of the machine but its disks' overlays."""
         ...
 
+    def reset_firmware(self, instance_id: InstanceId) -> None:
+        """Forget what the machine's UEFI remembers. Only of a machine that does not run."""
+        ...
+
     def attach(self, instance_id: InstanceId, disk: Disk) -> None:
         """Plug a disk into the running machine. Attached already is fine.
 

@@ -25,6 +25,7 @@ NetworkInterfaceId = NewType("NetworkInterfaceId", str)
 KeyPairId = NewType("KeyPairId", str)
 OrganizationId = NewType("OrganizationId", str)
 OrganizationArn = NewType("OrganizationArn", str)  # of an organization or of a unit in one
+ReplaceRootVolumeTaskId = NewType("ReplaceRootVolumeTaskId", str)
 
 # EC2 still honours the eight-digit ids it issued before 2016.
 _DIGITS: Final = re.compile(r"[0-9a-f]{8}|[0-9a-f]{17}")
@@ -41,6 +42,7 @@ _MALFORMED_CODE: Final = {
     "eni": "InvalidNetworkInterfaceId.Malformed",
     "key": "InvalidKeyPair.Format",
     "r": "InvalidReservationID.Malformed",
+    "replacevol": "InvalidReplaceRootVolumeTaskId.Malformed",
 }
 
 
@@ -93,6 +95,10 @@ def parse_network_interface_id(text: str) -> NetworkInterfaceId:
 
 def parse_key_pair_id(text: str) -> KeyPairId:
     return KeyPairId(_parsed("key", text))
+
+
+def parse_replace_root_volume_task_id(text: str) -> ReplaceRootVolumeTaskId:
+    return ReplaceRootVolumeTaskId(_parsed("replacevol", text))
 
 
 def parse_account_id(text: str) -> AccountId:

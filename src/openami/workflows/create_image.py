@@ -5,13 +5,12 @@ copies are made; the instance counts as running all the while, as EC2 has it.
 """
 
 import logging
-from dataclasses import replace
 from typing import Final
 
 from openami.catalog import images, instances, snapshots
 from openami.domain.ids import ImageId, InstanceId, SnapshotId, VolumeId
 from openami.domain.image import Image, ImageEvent, ImageState
-from openami.domain.instance import Instance, InstanceEvent, InstanceState
+from openami.domain.instance import Instance, InstanceState
 from openami.domain.snapshot import Snapshot
 from openami.domain.state_reason import StateReason
 from openami.jobs.engine import Args, GiveUp, Job
@@ -113,21 +112,7 @@ def _start_again(svc: Services, args: Args) -> None:
         machines.run_again(svc, instance.id)
     except machines.CANNOT_START as failure:
         _log.warning("%s does not come back: %s", instance.id, failure)
-        _leave_stopped(svc, instance.id, _image_id(args))
-
-
-def _leave_stopped(svc: Services, instance_id: InstanceId, image_id: ImageId) -> None:
-    """The machine does not come back: the instance is stopped, with the reason."""
-    with svc.catalog.begin() as tx:
-        instance = instances.fetch_any(tx, instance_id)
-        if instance is None or instance.rebooting_for != image_id:
-            return
-        if instance.state is InstanceState.RUNNING:
-            instance = instance.after(InstanceEvent.STOP, machines.NOT_STARTED)
-        instance = replace(instance, rebooting_for=None)
-        instances.save(tx, instance)
-    if instance.state is InstanceState.STOPPING:
-        stop_instance.start(svc, instance, force=True)
+        stop_instance.leave_stopped(svc, instance.id, _image_id(args))
 
 
 def _store(svc: Services, args: Args) -> None:

@@ -32,7 +32,9 @@ def job(svc: Services) -> Job:
     return Job(
         name=NAME,
         steps=(("make the disk", lambda args: _make(svc, args)),),
-        give_up=lambda args, _: _settle(svc, args, VolumeEvent.CREATION_FAILED),
+        give_up=lambda args, _: _settle(
+            svc, VolumeId(str(args["volume_id"])), VolumeEvent.CREATION_FAILED
+        ),
     )
 
 
@@ -41,7 +43,11 @@ def _creating(volume: Volume | None) -> Volume | None:
 
 
 def _make(svc: Services, args: Args) -> None:
-    volume_id = VolumeId(str(args["volume_id"]))
+    make(svc, VolumeId(str(args["volume_id"])))
+
+
+def make(svc: Services, volume_id: VolumeId) -> None:
+    """Make the disk of a volume that is creating, and say that it is there. Raises GiveUp."""
     with svc.locks(volume_id):
         with svc.catalog.read() as tx:
             volume = _creating(volumes.fetch_any(tx, volume_id))
@@ -52,11 +58,11 @@ def _make(svc: Services, args: Args) -> None:
             svc.volumes.create(volume_id, volume.region, root, volume.size_gib)
         except (ChunkLost, StoreFull) as failure:
             raise GiveUp(str(failure)) from failure
-        _settle(svc, args, VolumeEvent.CREATED)
+        _settle(svc, volume_id, VolumeEvent.CREATED)
 
 
-def _settle(svc: Services, args: Args, event: VolumeEvent) -> None:
+def _settle(svc: Services, volume_id: VolumeId, event: VolumeEvent) -> None:
     with svc.catalog.begin() as tx:
-        volume = _creating(volumes.fetch_any(tx, VolumeId(str(args["volume_id"]))))
+        volume = _creating(volumes.fetch_any(tx, volume_id))
         if volume is not None:
             volumes.save(tx, volume.after(event))

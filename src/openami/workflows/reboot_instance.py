@@ -3,12 +3,11 @@
 A reset would be faster and would lose what the guest has not written yet.
 """
 
-from dataclasses import replace
 from typing import Final
 
 from openami.catalog import instances
 from openami.domain.ids import InstanceId
-from openami.domain.instance import Instance, InstanceEvent, InstanceState
+from openami.domain.instance import Instance, InstanceState
 from openami.jobs.engine import Args, GiveUp, Job
 from openami.services import Services
 from openami.workflows import machines, scratch, stop_instance
@@ -61,14 +60,4 @@ def _start(svc: Services, args: Args) -> None:
 
 
 def give_up(svc: Services, args: Args) -> None:
-    """The machine does not come back: the instance is stopped, with the reason."""
-    with svc.catalog.begin() as tx:
-        instance = instances.fetch_any(tx, InstanceId(str(args["instance_id"])))
-        if instance is None or instance.rebooting_for != REBOOT:
-            return
-        if instance.state is InstanceState.RUNNING:
-            instance = instance.after(InstanceEvent.STOP, machines.NOT_STARTED)
-        instance = replace(instance, rebooting_for=None)
-        instances.save(tx, instance)
-    if instance.state is InstanceState.STOPPING:
-        stop_instance.start(svc, instance, force=True)
+    stop_instance.leave_stopped(svc, InstanceId(str(args["instance_id"])), REBOOT)

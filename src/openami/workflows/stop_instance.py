@@ -33,6 +33,20 @@ def end_now(svc: Services, instance_id: InstanceId) -> None:
             svc.compute.kill(instance_id)
 
 
+def leave_stopped(svc: Services, instance_id: InstanceId, rebooting_for: str) -> None:
+    """The machine does not come back from its reboot: the instance is stopped, with the reason."""
+    with svc.catalog.begin() as tx:
+        instance = instances.fetch_any(tx, instance_id)
+        if instance is None or instance.rebooting_for != rebooting_for:
+            return
+        if instance.state is InstanceState.RUNNING:
+            instance = instance.after(InstanceEvent.STOP, machines.NOT_STARTED)
+        instance = replace(instance, rebooting_for=None)
+        instances.save(tx, instance)
+    if instance.state is InstanceState.STOPPING:
+        start(svc, instance, force=True)
+
+
 def resume(svc: Services) -> None:
     with svc.catalog.read() as tx:
         stopping = instances.in_state(tx, InstanceState.STOPPING)

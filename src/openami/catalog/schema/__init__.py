@@ -34,6 +34,7 @@ from openami.catalog.schema.parameters import (
     parameters,
 )
 from openami.catalog.schema.public_access import public_access_blocks
+from openami.catalog.schema.root_replacements import replace_root_volume_tasks
 from openami.catalog.schema.security_groups import security_group_rules, security_groups
 from openami.catalog.schema.snapshots import snapshot_volume_permissions, snapshots
 from openami.catalog.schema.tags import tags
@@ -64,6 +65,7 @@ __all__ = [
     "parameters",
     "past_images",
     "public_access_blocks",
+    "replace_root_volume_tasks",
     "security_group_rules",
     "security_groups",
     "snapshot_volume_permissions",

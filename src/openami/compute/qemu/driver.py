@@ -121,6 +121,12 @@ class QemuDriver:
         with self._guard:
             self._locks.pop(instance_id, None)
 
+    def reset_firmware(self, instance_id: InstanceId) -> None:
+        with self._lock(instance_id):
+            if self._alive(instance_id) is not None:
+                raise MachineFailed(f"{instance_id} runs, and so does its firmware")
+            self._files(instance_id).firmware_variables.unlink(missing_ok=True)
+
     def attach(self, instance_id: InstanceId, disk: Disk) -> None:
         with self._lock(instance_id):
             disks.attach(self._running(instance_id).monitor, disk)

@@ -116,6 +116,9 @@ class RecordDriver:
             self._records.pop(instance_id, None)
             self._file(instance_id).unlink(missing_ok=True)
 
+    def reset_firmware(self, instance_id: InstanceId) -> None:
+        """A record has no firmware."""
+
     def attach(self, instance_id: InstanceId, disk: Disk) -> None:
         with self._lock:
             record = self._running(instance_id)
