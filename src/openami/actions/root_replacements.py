@@ -153,7 +153,9 @@ def _source(
         snapshot_id, root = snapshot.id, snapshot.root
         size_gib = max(size_gib, snapshot.volume_size_gib)
     elif asked.image_id is not None:
-        image, snapshot, its_size_gib = _given_image(tx, caller, asked.image_id, instance)
+        now = svc.clock.now()
+        image = images.fetch_launchable(tx, asked.image_id, caller.account, caller.region, now)
+        snapshot, its_size_gib = _its_root(tx, image, instance)
         snapshot_id, root = snapshot.id, snapshot.root
         size_gib, later = max(size_gib, its_size_gib), _later(instance, image)
     elif root is None:
@@ -214,11 +216,8 @@ def _completed(snapshot: Snapshot) -> Snapshot:
     return snapshot
 
 
-def _given_image(
-    tx: Transaction, caller: Caller, image_id: ImageId, instance: Instance
-) -> tuple[Image, Snapshot, int]:
-    """The image, the snapshot of its root and the size of that device. Its other disks are left."""
-    image = images.fetch_launchable(tx, image_id, caller.account, caller.region)
+def _its_root(tx: Transaction, image: Image, instance: Instance) -> tuple[Snapshot, int]:
+    """The snapshot of the image's root and the size of that device. Its other disks are left."""
     check_bootable(image, known_type(instance.instance_type))
     if image.architecture != instance.architecture:
         raise InvalidParameterValue(
@@ -236,7 +235,7 @@ def _given_image(
     if snapshot is None:
         raise SnapshotNotFound(ebs.snapshot_id)
     size_gib = ebs.volume_size_gib or 0
-    return image, _completed(snapshot), max(size_gib, snapshot.volume_size_gib)
+    return _completed(snapshot), max(size_gib, snapshot.volume_size_gib)
 
 
 def _later(instance: Instance, image: Image) -> FromImage:
