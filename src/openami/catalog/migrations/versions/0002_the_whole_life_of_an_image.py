@@ -146,6 +146,36 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("account", "region", "kind", name=op.f("pk_public_access_block")),
     )
     op.create_table(
+        "replace_root_volume_task",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("owner", sa.String(length=12), nullable=False),
+        sa.Column("instance_id", sa.String(length=32), nullable=False),
+        sa.Column("state", sa.String(length=32), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("old_volume_id", sa.String(length=32), nullable=False),
+        sa.Column("new_volume_id", sa.String(length=32), nullable=False),
+        sa.Column("made_volume", sa.Boolean(), nullable=False),
+        sa.Column("before", sa.Text(), nullable=False),
+        sa.Column("later", sa.Text(), nullable=False),
+        sa.Column("image_id", sa.String(length=32), nullable=True),
+        sa.Column("snapshot_id", sa.String(length=32), nullable=True),
+        sa.Column("delete_replaced", sa.Boolean(), nullable=False),
+        sa.Column("completed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_replace_root_volume_task")),
+    )
+    with op.batch_alter_table("replace_root_volume_task", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_replace_root_volume_task_instance_id"), ["instance_id"], unique=False
+        )
+        batch_op.create_index(
+            "ix_replace_root_volume_task_owner", ["owner", "region"], unique=False
+        )
+        batch_op.create_index(
+            batch_op.f("ix_replace_root_volume_task_state"), ["state"], unique=False
+        )
+
+    op.create_table(
         "snapshot_volume_permission",
         sa.Column("snapshot_id", sa.String(length=32), nullable=False),
         sa.Column("account", sa.String(length=12), nullable=False),
