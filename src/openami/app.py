@@ -27,6 +27,7 @@ from openami.imds.service import MetadataService
 from openami.jobs.durable import DurableEngine
 from openami.jobs.locks import KeyedLocks
 from openami.jobs.running import Patience
+from openami.objects import choice
 from openami.server import asgi
 from openami.services import Services
 from openami.settings import Settings
@@ -81,6 +82,7 @@ class App:
             stores=stores,
             volumes=VolumeHost(settings.state_dir / "volumes", cache, stores),
             compute=self._driver(settings),
+            objects=choice.chosen(settings, RealClock(), RealIds()),
             jobs=DurableEngine(
                 settings.state_dir / "jobs.sqlite",
                 clock=RealClock(),
@@ -114,6 +116,7 @@ class App:
         if self._sweeper.is_alive():
             self._sweeper.join()
         self.services.jobs.close()
+        self.services.objects.close()
         if self.services.jobs.active():
             # A step that waits for a guest cannot be called back. It goes on from here at the
             # next start; what it holds is let go by the end of the process.

@@ -10,6 +10,7 @@ from openami.compute.driver import ComputeDriver
 from openami.domain.ids import Clock, Ids, InstanceId, Region
 from openami.jobs.engine import Engine
 from openami.jobs.locks import KeyedLocks
+from openami.objects.store import ObjectStore
 from openami.settings import Settings
 
 
@@ -23,6 +24,7 @@ class Services:
     """A resource's bytes are in the store of its region; no region relies on another's."""
     volumes: VolumeHost
     compute: ComputeDriver
+    objects: ObjectStore
     jobs: Engine
     locks: KeyedLocks
     clock: Clock

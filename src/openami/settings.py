@@ -36,6 +36,11 @@ class Settings:
     memory_overcommit: float = 1.0  # guests' memory may add up to this share of the host's
     clock_skew_s: float = 900.0
     request_bytes_max: int = 1024 * 1024
+    s3_endpoint: str = "embedded"  # "embedded" (SeaweedFS on loopback), "none", or a URL
+    s3_access_key_id: str = ""
+    s3_secret_access_key: str = ""
+    s3_region: str = "us-east-1"
+    import_directories: tuple[str, ...] = ()  # from where file:// may be imported
     public_base_url: str = ""  # as clients reach us; told by DescribeRegions
 
     def __post_init__(self) -> None:
@@ -45,6 +50,8 @@ class Settings:
             raise SettingsError(f"accelerator is {self.accelerator!r}: auto, kvm or tcg")
         if self.egress not in ("none", "nat"):
             raise SettingsError(f"egress is {self.egress!r}: none or nat")
+        if self.s3_endpoint not in ("embedded", "none") and not _is_http(self.s3_endpoint):
+            raise SettingsError(f"s3_endpoint is {self.s3_endpoint!r}: embedded, none or a URL")
         if not self.regions:
             raise SettingsError("regions is empty: name at least one")
         for each in self.region_stores:
@@ -59,6 +66,10 @@ class Settings:
             if region not in self.regions:
                 raise SettingsError(f"region_stores names {region}, which is not in regions")
         return {region: Path(directory) for region, _, directory in pairs}
+
+
+def _is_http(url: str) -> bool:
+    return url.startswith(("http://", "https://")) and len(url.split("/")[2]) > 0
 
 
 def load(file: Path | None, environment: Mapping[str, str]) -> Settings:

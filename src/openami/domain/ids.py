@@ -47,7 +47,7 @@ _MALFORMED_CODE: Final = {
 
 
 def is_id(prefix: str, text: str) -> bool:
-    head, dash, digits = text.partition("-")
+    head, dash, digits = text.rpartition("-")
     return head == prefix and bool(dash) and _DIGITS.fullmatch(digits) is not None
 
 

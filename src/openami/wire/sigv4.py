@@ -25,7 +25,7 @@ PRESIGNED_PARAMETERS: Final = frozenset(
     f"X-Amz-{name}"
     for name in ("Algorithm", "Credential", "Date", "Expires", "SignedHeaders", "Signature")
 )
-_ISO_BASIC: Final = "%Y%m%dT%H%M%SZ"
+ISO_BASIC: Final = "%Y%m%dT%H%M%SZ"
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -61,6 +61,10 @@ class Claim:
     def presigned(self) -> bool:
         return self.life is not None
 
+    @property
+    def scope(self) -> str:
+        return f"{self.date}/{self.region}/{self.service}/aws4_request"
+
 
 def read(request: SignedRequest) -> Claim:
     """The claim that `request` makes.
@@ -93,27 +97,42 @@ def verify(
     Raises WireRefusal: RequestExpired when it was signed more than `skew` away from `now`
     (a presigned one: when its life is over), SignatureDoesNotMatch for anything else.
     """
-    _refuse_expired(claim, now, skew)
+    refuse_expired(claim, now, skew)
     payload = hashlib.sha256(request.body).hexdigest()
     declared = request.headers.get("x-amz-content-sha256")
     # Only S3 takes UNSIGNED-PAYLOAD and the streaming forms, so they are refused here too.
     if declared is not None and not hmac.compare_digest(declared.encode(), payload.encode()):
-        raise _mismatch()
+        raise mismatch()
+    expected = signature_of(request, claim, secret, payload, _canonical_path(request.path))
+    if not hmac.compare_digest(expected.encode(), claim.signature.encode()):
+        raise mismatch()
+
+
+def signature_of(
+    request: SignedRequest, claim: Claim, secret: str, payload: str, canonical_path: str
+) -> str:
+    """What the signature of this very request must be. `payload` stands for its body.
+
+    Raises WireRefusal SignatureDoesNotMatch for a claim that leaves out the host, or names
+    headers that the request does not have.
+    """
     if "host" not in claim.signed_headers:
-        raise _mismatch("'Host' must be a 'SignedHeader' in the AWS Authorization.")
-    canonical = _canonical(request, claim, payload)
+        raise mismatch("'Host' must be a 'SignedHeader' in the AWS Authorization.")
+    canonical = _canonical(request, claim, payload, canonical_path)
     text = "\n".join(
         (
             ALGORITHM,
-            claim.signed_at.strftime(_ISO_BASIC),
-            f"{claim.date}/{claim.region}/{claim.service}/aws4_request",
+            claim.signed_at.strftime(ISO_BASIC),
+            claim.scope,
             hashlib.sha256(_raw(canonical)).hexdigest(),
         )
     )
-    key = _signing_key(secret, claim.date, claim.region, claim.service)
-    expected = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
-    if not hmac.compare_digest(expected.encode(), claim.signature.encode()):
-        raise _mismatch()
+    return hmac.new(signing_key(secret, claim), text.encode(), hashlib.sha256).hexdigest()
+
+
+def signing_key(secret: str, claim: Claim) -> bytes:
+    """The key of the claim's day, region and service."""
+    return _signing_key(secret, claim.date, claim.region, claim.service)
 
 
 def _read_header(header: str, headers: Mapping[str, str]) -> Claim:
@@ -185,7 +204,7 @@ def _claim(
         raise _incomplete("Signature must be 64 hexadecimal digits.")
     signed_at = _instant(instant)
     if instant[:8] != scope[1]:
-        raise _mismatch(
+        raise mismatch(
             "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from "
             f"HTTP: '{scope[1][:16]}' != '{instant[:8]}'."
         )
@@ -206,24 +225,24 @@ def _instant(text: str) -> datetime:
     if re.fullmatch(r"[0-9]{8}T[0-9]{6}Z", text) is None:
         raise _incomplete(f"Date must be in ISO-8601 'basic format'. Got '{text[:40]}'.")
     try:
-        return datetime.strptime(text, _ISO_BASIC).replace(tzinfo=UTC)
+        return datetime.strptime(text, ISO_BASIC).replace(tzinfo=UTC)
     except ValueError as bad:
         raise _incomplete(f"Date is no instant: '{text}'.") from bad
 
 
-def _refuse_expired(claim: Claim, now: datetime, skew: timedelta) -> None:
+def refuse_expired(claim: Claim, now: datetime, skew: timedelta) -> None:
     oldest = now - (skew if claim.life is None else claim.life)
     if not oldest <= claim.signed_at <= now + skew:
         raise WireRefusal("RequestExpired", "Request has expired.")
 
 
-def _canonical(request: SignedRequest, claim: Claim, payload: str) -> str:
+def _canonical(request: SignedRequest, claim: Claim, payload: str, path: str) -> str:
     headers = "".join(f"{name}:{_header(request, name)}\n" for name in claim.signed_headers)
     return "\n".join(
         (
             request.method,
-            _canonical_path(request.path),
-            _canonical_query(request.query),
+            path,
+            canonical_query(request.query),
             headers,
             ";".join(claim.signed_headers),
             payload,
@@ -234,7 +253,7 @@ def _canonical(request: SignedRequest, claim: Claim, payload: str) -> str:
 def _header(request: SignedRequest, name: str) -> str:
     value = request.headers.get(name)
     if value is None:
-        raise _mismatch(f"The signed header '{name[:40]}' is not in the request.")
+        raise mismatch(f"The signed header '{name[:40]}' is not in the request.")
     return " ".join(value.split())
 
 
@@ -252,7 +271,7 @@ def _canonical_path(path: str) -> str:
     return quote(_raw("/" + "/".join(kept) + trailing), safe="/~")
 
 
-def _canonical_query(query: str) -> str:
+def canonical_query(query: str) -> str:
     """The decoded pairs, encoded one way and sorted: what is signed is what `form` reads."""
     if not query:
         return ""
@@ -281,7 +300,7 @@ def _incomplete(message: str) -> WireRefusal:
     return WireRefusal("IncompleteSignature", message)
 
 
-def _mismatch(detail: str = "") -> WireRefusal:
+def mismatch(detail: str = "") -> WireRefusal:
     sentence = (
         "The request signature we calculated does not match the signature you provided. "
         "Check your AWS Secret Access Key and signing method. "

@@ -6,6 +6,7 @@ whole mapping. What a filter searches is a column or a child table, never JSON.
 
 from openami.catalog.schema.accounts import access_keys, accounts
 from openami.catalog.schema.base import metadata
+from openami.catalog.schema.buckets import buckets
 from openami.catalog.schema.idempotency import idempotency_tokens
 from openami.catalog.schema.image_facts import (
     image_instance_types,
@@ -44,6 +45,7 @@ __all__ = [
     "access_keys",
     "accounts",
     "attachments",
+    "buckets",
     "idempotency_tokens",
     "image_devices",
     "image_instance_types",

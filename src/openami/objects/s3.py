@@ -1,0 +1,122 @@
+"""Objects in buckets of an S3 endpoint, by obstore (D9)."""
+
+import threading
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Final
+
+import obstore
+from obstore.exceptions import BaseError, PreconditionError
+from obstore.store import S3Store
+
+from openami.objects.store import (
+    PART_BYTES,
+    Endpoint,
+    ObjectAbsent,
+    ObjectChanged,
+    ObjectInfo,
+    ObjectStoreError,
+)
+
+_PARTS_MAX: Final = 9000  # S3 takes 10,000
+_AT_ONCE: Final = 2  # parts on their way: each is held in memory
+_RETRIES: Final = 5
+_RETRY_FOR: Final = timedelta(seconds=60)
+
+
+class S3Objects:
+    """Asks `find` for the endpoint each time, so that a store that is started late or anew is met.
+
+    `find` may raise ObjectStoreError. `on_close` ends what it started.
+    """
+
+    def __init__(
+        self, find: Callable[[], Endpoint], on_close: Callable[[], None] = lambda: None
+    ) -> None:
+        self._find, self._on_close = find, on_close
+        self._stores: dict[tuple[Endpoint, str], S3Store] = {}
+        self._lock = threading.Lock()
+
+    def endpoint(self) -> Endpoint:
+        return self._find()
+
+    def head(self, bucket: str, key: str) -> ObjectInfo:
+        with _told():
+            found = obstore.head(self._of(bucket), key)
+        return ObjectInfo(size_bytes=found["size"], etag=found["e_tag"] or "")
+
+    def read(self, bucket: str, key: str, etag: str, start: int, length: int) -> bytes:
+        with _told():
+            found = obstore.get(
+                self._of(bucket),
+                key,
+                options={"range": (start, start + length), "if_match": etag},
+            )
+            data = found.bytes().to_bytes()
+        if len(data) != length:
+            raise ObjectChanged(f"{bucket}/{key} ended at byte {start + len(data)}")
+        return data
+
+    def put(
+        self,
+        bucket: str,
+        key: str,
+        parts: Iterable[bytes],
+        *,
+        tags: Mapping[str, str] | None = None,
+        size_bytes: int = 0,
+    ) -> None:
+        part_bytes = max(PART_BYTES, -(-size_bytes // _PARTS_MAX))
+        with _told():
+            obstore.put(
+                self._of(bucket),
+                key,
+                iter(parts),
+                tags=dict(tags) if tags else None,
+                chunk_size=part_bytes,
+                max_concurrency=_AT_ONCE,
+            )
+
+    def delete(self, bucket: str, key: str) -> None:
+        with _told():
+            try:
+                obstore.delete(self._of(bucket), key)
+            except FileNotFoundError:
+                return
+
+    def close(self) -> None:
+        self._on_close()
+
+    def _of(self, bucket: str) -> S3Store:
+        endpoint = self._find()
+        with self._lock:
+            if (endpoint, bucket) not in self._stores:
+                self._stores[endpoint, bucket] = S3Store(
+                    bucket,
+                    endpoint=endpoint.url,
+                    access_key_id=endpoint.access_key_id,
+                    secret_access_key=endpoint.secret_access_key,
+                    region=endpoint.region,
+                    virtual_hosted_style_request=False,
+                    client_options={
+                        "timeout": "300s",
+                        "connect_timeout": "5s",
+                        "allow_http": endpoint.url.startswith("http://"),
+                    },
+                    retry_config={"max_retries": _RETRIES, "retry_timeout": _RETRY_FOR},
+                )
+            return self._stores[endpoint, bucket]
+
+
+@contextmanager
+def _told() -> Generator[None]:
+    """obstore's errors as the store's."""
+    try:
+        yield
+    except FileNotFoundError as absent:
+        raise ObjectAbsent(str(absent)) from absent
+    except PreconditionError as changed:
+        raise ObjectChanged(str(changed)) from changed
+    except (BaseError, PermissionError, TimeoutError, ConnectionError) as failure:
+        raise ObjectStoreError(str(failure)) from failure
