@@ -19,6 +19,7 @@ from openami.services import Services
 from openami.settings import Settings
 from openami.workflows import registry
 from support.builders import EPOCH
+from support.objects import MemoryObjects
 
 
 class StoppedClock:
@@ -74,6 +75,7 @@ def services(
         stores=stores,
         volumes=VolumeHost(tmp_path / "volumes", BaseCache(tmp_path / "cache"), stores),
         compute=compute or RecordDriver(tmp_path / "instances"),
+        objects=MemoryObjects(),
         jobs=InlineEngine(clock=clock),
         locks=KeyedLocks(),
         clock=clock,

@@ -28,7 +28,8 @@ def watch(client: BaseClient) -> BaseClient:
     """The client, with each of its answers checked: a call raises AssertionError instead."""
 
     def check(http_response: Any, model: OperationModel, **_: Any) -> None:
-        if http_response.status_code < 300:
+        # Of S3 the answers are the store's, and a look at one would use up its stream.
+        if http_response.status_code < 300 and model.metadata["protocol"] != "rest-xml":
             wrong = list(faults(http_response.content, model))
             assert not wrong, f"{model.name} answers what its model does not know: {wrong}"
 

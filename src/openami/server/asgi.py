@@ -15,8 +15,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from openami.server import pipeline
+from openami.server import pipeline, s3
 from openami.server.pipeline import Answer
+from openami.server.s3_edge import S3Edge
 from openami.services import Services
 from openami.wire.sigv4 import SignedRequest
 
@@ -62,10 +63,15 @@ class _Edge:
     ) -> None:
         self._svc = svc
         self._threads, self._watch = threads, watch
+        self._s3 = S3Edge(svc, threads)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http", "the server speaks no websockets"
         request = Request(scope, receive)
+        head = _signed(request, b"")
+        if s3.is_meant(head.headers, head.query):
+            await self._s3(head, scope, receive, send)
+            return
         try:
             answer = await self._answer(request)
         except ClientDisconnect:

@@ -42,15 +42,15 @@ def serialize(
     members, name = "".join(out), operation_name
     if metadata["protocol"] == "ec2":
         namespace = _EC2_NAMESPACE.format(version=version or metadata["apiVersion"])
-        inner = f"<requestId>{_escaped(request_id)}</requestId>{members}"
+        inner = f"<requestId>{escaped(request_id)}</requestId>{members}"
     else:
         namespace = metadata["xmlNamespace"]
         inner = (
             f"<{name}Result>{members}</{name}Result><ResponseMetadata>"
-            f"<RequestId>{_escaped(request_id)}</RequestId></ResponseMetadata>"
+            f"<RequestId>{escaped(request_id)}</RequestId></ResponseMetadata>"
         )
     return (
-        f'{_DECLARATION}<{name}Response xmlns="{_escaped(namespace)}">{inner}</{name}Response>'
+        f'{_DECLARATION}<{name}Response xmlns="{escaped(namespace)}">{inner}</{name}Response>'
     ).encode()
 
 
@@ -58,18 +58,18 @@ def serialize_error(
     service_name: str, code: str, message: str, request_id: str, status: int = 400
 ) -> bytes:
     """A refusal in the form of its service: STS has its own, everyone else gets EC2's."""
-    told = f"<Code>{_escaped(code)}</Code><Message>{_escaped(message)}</Message>"
+    told = f"<Code>{escaped(code)}</Code><Message>{escaped(message)}</Message>"
     if service_name == "sts":
         namespace = models.metadata("sts")["xmlNamespace"]
         at_fault = "Sender" if status < 500 else "Receiver"
         body = (
             f'<ErrorResponse xmlns="{namespace}"><Error><Type>{at_fault}</Type>{told}</Error>'
-            f"<RequestId>{_escaped(request_id)}</RequestId></ErrorResponse>"
+            f"<RequestId>{escaped(request_id)}</RequestId></ErrorResponse>"
         )
     else:
         body = (
             f"<Response><Errors><Error>{told}</Error></Errors>"
-            f"<RequestID>{_escaped(request_id)}</RequestID></Response>"
+            f"<RequestID>{escaped(request_id)}</RequestID></Response>"
         )
     return (_DECLARATION + body).encode()
 
@@ -148,7 +148,7 @@ def _listed(value: Any, tag: str) -> Sequence[Any]:
     return value
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     if _UNSAFE.search(text) is None:
         return text
     return _UNSAFE.sub(lambda found: _SPECIAL.get(found.group(), "\ufffd"), text)
@@ -162,7 +162,7 @@ def _integer(value: int) -> str:
     return str(int(value))
 
 
-def _timestamp(value: datetime) -> str:
+def timestamp(value: datetime) -> str:
     assert value.tzinfo is not None, "a timestamp without a zone"
     return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
@@ -172,12 +172,12 @@ def _blob(value: bytes) -> str:
 
 
 _SCALARS: Final[Mapping[str, _Scalar]] = {
-    "string": lambda value: _escaped(str(value)),
+    "string": lambda value: escaped(str(value)),
     "integer": _integer,
     "long": _integer,
     "double": repr,
     "float": repr,
     "boolean": _boolean,
-    "timestamp": _timestamp,
+    "timestamp": timestamp,
     "blob": _blob,
 }
