@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from openami.catalog import image_use, tags
+from openami.catalog import allowed_images, image_use, tags
 from openami.domain.caller import Caller
 from openami.domain.filter import Filter, Page
 from openami.domain.ids import InstanceId
@@ -14,10 +14,14 @@ from openami.services import Services
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceImage:
-    """An instance, its tags and its image; None if the image was gone before openami kept it."""
+    """An instance, its tags and its image; None if the image was gone before openami kept it.
+
+    `allowed` says whether the account's Allowed AMIs criteria allow the image, where it has some.
+    """
 
     instance: Instance
     image: Image | None
+    allowed: bool | None
     tags: Mapping[str, str]
 
     @property
@@ -36,11 +40,18 @@ def describe_instance_image_metadata(
 
     Raises InstanceNotFound.
     """
+    now = svc.clock.now()
     with svc.catalog.read() as tx:
-        found = image_use.describe_instances(tx, caller, instance_ids, conditions, page)
+        found = image_use.describe_instances(tx, caller, instance_ids, conditions, page, now)
         used = image_use.images_of(tx, found)
+        allowed = allowed_images.allowed(tx, caller.account, caller.region, list(used), now)
         tagged = tags.of_many(tx, caller.account, [each.id for each in found])
     return [
-        InstanceImage(instance=each, image=used.get(each.image_id), tags=tagged.get(each.id, {}))
+        InstanceImage(
+            instance=each,
+            image=used.get(each.image_id),
+            allowed=allowed.get(each.image_id),
+            tags=tagged.get(each.id, {}),
+        )
         for each in found
     ]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from openami.actions import snapshots as snapshot_actions
-from openami.catalog import images, snapshots, tags
+from openami.catalog import allowed_images, images, snapshots, tags
 from openami.catalog.catalog import Transaction
 from openami.catalog.images import Scope as Scope
 from openami.domain.block_device import BlockDeviceMapping, EbsDevice, check_volume
@@ -26,6 +26,15 @@ Tags = Mapping[str, Mapping[str, str]]
 """Resource id → its tags, as the caller sees them."""
 
 DEFAULT_ROOT_DEVICE: Final = "/dev/sda1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """Images with their tags, and whether the caller's account allows them where it has a rule."""
+
+    images: Sequence[Image]
+    tags: Tags
+    allowed: Mapping[ImageId, bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,11 +159,17 @@ def _check_root(mappings: Sequence[BlockDeviceMapping], root_device_name: str) -
 
 def describe_images(
     svc: Services, caller: Caller, scope: Scope, conditions: Sequence[Filter], page: Page
-) -> tuple[Sequence[Image], Tags]:
-    """The images that the caller may see, by id, and the tags the caller gave them."""
+) -> Listing:
+    """The images that the caller may see, by id."""
+    now = svc.clock.now()
     with svc.catalog.read() as tx:
-        found = images.describe(tx, caller, scope, conditions, page, svc.clock.now())
-        return found, tags.of_many(tx, caller.account, [image.id for image in found])
+        found = images.describe(tx, caller, scope, conditions, page, now)
+        ids = [image.id for image in found]
+        return Listing(
+            images=found,
+            tags=tags.of_many(tx, caller.account, ids),
+            allowed=allowed_images.allowed(tx, caller.account, caller.region, ids, now),
+        )
 
 
 def deregister_image(

@@ -1,16 +1,19 @@
 """Instances and the image each was launched from, in SQL, whatever became of the image."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Final
 
-from sqlalchemy import false
+from sqlalchemy import case, false
 
-from openami.catalog import filters, images, instances
+from openami.catalog import filters, image_access, images, instances
+from openami.catalog.allowed_images import settings_of
 from openami.catalog.catalog import Transaction
 from openami.catalog.filters import Condition
 from openami.catalog.instance_filters import FILTERS as INSTANCE_FILTERS
 from openami.catalog.schema import images as image_table
 from openami.catalog.schema import instances as instance_table
+from openami.domain.allowed_images import AllowedImagesState
 from openami.domain.caller import Caller
 from openami.domain.filter import Filter, Page
 from openami.domain.ids import ImageId, InstanceId
@@ -44,6 +47,7 @@ def describe_instances(
     instance_ids: Sequence[InstanceId],
     conditions: Sequence[Filter],
     page: Page,
+    now: datetime,
 ) -> list[Instance]:
     """As instances.describe, by the filters of DescribeInstanceImageMetadata."""
     named = [
@@ -52,7 +56,18 @@ def describe_instances(
         else each
         for each in conditions
     ]
-    return instances.describe(tx, caller, instance_ids, named, page, METADATA_FILTERS)
+    table = {**METADATA_FILTERS, **_filter_of_allowed(tx, caller, now)}
+    return instances.describe(tx, caller, instance_ids, named, page, table)
+
+
+def _filter_of_allowed(tx: Transaction, caller: Caller, now: datetime) -> Mapping[str, Condition]:
+    """While Allowed AMIs is disabled no image is said to be allowed or not."""
+    settings = settings_of(tx, caller.account, caller.region)
+    if settings.state is AllowedImagesState.DISABLED:
+        return {}
+    allowed = image_access.allowed(caller.account, settings, now)
+    text = case((allowed, "true"), else_="false")
+    return {"image-allowed": filters.child(_OF_INSTANCE, text)}
 
 
 def images_of(tx: Transaction, found: Iterable[Instance]) -> Mapping[ImageId, Image]:

@@ -1,27 +1,28 @@
 """Images in SQL, with their launch permissions and the searchable shadow of their devices."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, and_, delete, exists, insert, not_, or_, select
+from sqlalchemy import ColumnElement, Select, Table, and_, delete, insert, not_, or_, select
 from sqlalchemy import update as sql_update
 
-from openami.catalog import filters, image_facts
+from openami.catalog import filters, image_access, image_facts
+from openami.catalog.allowed_images import settings_of
 from openami.catalog.catalog import Transaction
+from openami.catalog.image_access import visible_to as visible_to
 from openami.catalog.image_filters import FILTERS
 from openami.catalog.schema import image_devices as devices
 from openami.catalog.schema import image_launch_permissions as permissions
 from openami.catalog.schema import image_organization_permissions as organization_permissions
 from openami.catalog.schema import images, snapshots
-from openami.catalog.schema import organization_memberships as memberships
+from openami.domain.allowed_images import AllowedImagesSettings, AllowedImagesState
 from openami.domain.caller import Caller
 from openami.domain.errors import AuthFailure, ImageNotFound, ImageUnavailable
 from openami.domain.filter import Filter, Page
 from openami.domain.ids import AccountId, ImageId, Region, SnapshotId
 from openami.domain.image import Image, ImageState
-from openami.domain.image_retirement import PUBLIC_DEPRECATION_MAX
 
 S = ImageState
 
@@ -120,32 +121,6 @@ def remove(tx: Transaction, image_id: ImageId) -> None:
     tx.execute(delete(images).where(images.c.id == image_id))
 
 
-def visible_to(account: AccountId) -> ColumnElement[bool]:
-    """The rule of `Image.visible_to`, in SQL. A property test keeps the two equal."""
-    return or_(
-        images.c.owner == account,
-        and_(
-            images.c.state != S.DISABLED,
-            or_(images.c.public, _shared_with(account), _shared_with_organization_of(account)),
-        ),
-    )
-
-
-def _shared_with(account: str) -> ColumnElement[bool]:
-    return exists(
-        select(1).where(permissions.c.image_id == images.c.id, permissions.c.account == account)
-    )
-
-
-def _shared_with_organization_of(account: str) -> ColumnElement[bool]:
-    return exists(
-        select(1)
-        .select_from(organization_permissions)
-        .join(memberships, memberships.c.arn == organization_permissions.c.arn)
-        .where(organization_permissions.c.image_id == images.c.id, memberships.c.account == account)
-    )
-
-
 def fetch_visible(tx: Transaction, image_id: ImageId, account: AccountId, region: Region) -> Image:
     """Raises ImageNotFound, also for one that `account` may not see; ImageUnavailable."""
     query = select(images).where(
@@ -168,17 +143,17 @@ def fetch_owned(tx: Transaction, image_id: ImageId, account: AccountId, region: 
 
 
 def fetch_usable(
-    tx: Transaction,
-    image_id: ImageId,
-    account: AccountId,
-    region: Region,
-    now: datetime,  # noqa: ARG001
+    tx: Transaction, image_id: ImageId, account: AccountId, region: Region, now: datetime
 ) -> Image:
     """An image to copy, store or launch. Raises as `fetch_visible`.
 
     ImageNotFound is also for one that the account's Allowed AMIs settings do not allow at `now`.
     """
-    return fetch_visible(tx, image_id, account, region)
+    image = fetch_visible(tx, image_id, account, region)
+    usable = image_access.usable_by(account, settings_of(tx, account, region), now)
+    if tx.scalar(select(images.c.id).where(images.c.id == image_id, usable)) is None:
+        raise ImageNotFound(image_id)
+    return image
 
 
 def fetch_launchable(
@@ -259,11 +234,14 @@ def describe(
     now: datetime,
 ) -> list[Image]:
     """What the caller sees in the region, by id. Raises ImageNotFound for ids not seen."""
-    seen = and_(images.c.region == caller.region, visible_to(caller.account))
+    settings = settings_of(tx, caller.account, caller.region)
+    usable = image_access.usable_by(caller.account, settings, now)
+    seen = and_(images.c.region == caller.region, usable)
+    table = {**FILTERS, **_filter_of_allowed(caller, settings, now)}
     query = select(images).where(
         seen,
         images.c.state != S.DEREGISTERED,
-        filters.where(conditions, FILTERS, images.c.id, caller.account),
+        filters.where(conditions, table, images.c.id, caller.account),
     )
     if scope.ids:
         _check_seen(tx, scope.ids, seen)
@@ -271,20 +249,26 @@ def describe(
     if scope.owners is not None:
         query = query.where(images.c.owner.in_(scope.owners))
     if scope.executable_by:
-        query = query.where(_executable_by(scope.executable_by, caller.account))
+        query = query.where(image_access.executable_by(scope.executable_by, caller.account))
     if not scope.include_disabled:
         query = query.where(images.c.state != S.DISABLED)
     if not scope.include_deprecated and not scope.ids:
-        query = query.where(or_(images.c.owner == caller.account, not_(_deprecated(now))))
+        query = query.where(
+            or_(images.c.owner == caller.account, not_(image_access.deprecated(now)))
+        )
     if page.after is not None:
         query = query.where(images.c.id > page.after)
     return _found(tx, query.order_by(images.c.id).limit(page.limit))
 
 
-def _deprecated(now: datetime) -> ColumnElement[bool]:
-    """The rule of `Image.deprecation_time`, in SQL."""
-    by_date = and_(images.c.deprecated_at.is_not(None), images.c.deprecated_at <= now)
-    return or_(by_date, and_(images.c.public, images.c.created_at <= now - PUBLIC_DEPRECATION_MAX))
+def _filter_of_allowed(
+    caller: Caller, settings: AllowedImagesSettings, now: datetime
+) -> Mapping[str, filters.Condition]:
+    """While Allowed AMIs is disabled no image is said to be allowed or not."""
+    if settings.state is AllowedImagesState.DISABLED:
+        return {}
+    allowed = image_access.allowed(caller.account, settings, now)
+    return {"image-allowed": filters.boolean(allowed)}
 
 
 def _check_seen(tx: Transaction, ids: Iterable[ImageId], seen: ColumnElement[bool]) -> None:
@@ -293,20 +277,3 @@ def _check_seen(tx: Transaction, ids: Iterable[ImageId], seen: ColumnElement[boo
     missing = [each for each in wanted if each not in found]
     if missing:
         raise ImageNotFound(*missing)
-
-
-def _executable_by(users: Sequence[str], account: AccountId) -> ColumnElement[bool]:
-    """Images with an explicit permission for one of `users`.
-
-    With whom else an image is shared is its owner's to know. Of the caller's own account, its
-    organization and its units count too.
-    """
-    conditions: list[ColumnElement[bool]] = []
-    for user in users:
-        if user == "all":
-            conditions.append(and_(images.c.public))
-        elif user == account:
-            conditions += [_shared_with(user), _shared_with_organization_of(user)]
-        else:
-            conditions.append(and_(images.c.owner == account, _shared_with(user)))
-    return or_(*conditions)

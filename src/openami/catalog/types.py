@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import DateTime, Dialect, String, Text, TypeDecorator
 
+from openami.domain.allowed_images import ImageCriterion, ScanCondition, WatermarkFilter
 from openami.domain.block_device import BlockDeviceMapping, EbsDevice
 from openami.domain.instance import EphemeralDisk, MetadataOptions
 from openami.domain.root_replacement import FromImage
@@ -106,6 +107,23 @@ def block_device_mappings() -> JsonText[tuple[BlockDeviceMapping, ...]]:
         "block_device_mappings",
         lambda mappings: [_bare_mapping(mapping) for mapping in mappings],
         lambda raw: tuple(_mapping(mapping) for mapping in raw),
+    )
+
+
+def _criterion(raw: dict[str, Any]) -> ImageCriterion:
+    for name in ("providers", "product_codes", "names"):
+        raw[name] = tuple(raw[name])
+    raw["watermarks"] = tuple(WatermarkFilter(**each) for each in raw["watermarks"])
+    if "scan" in raw:
+        raw["scan"] = ScanCondition(**raw["scan"])
+    return ImageCriterion(**raw)
+
+
+def image_criteria() -> JsonText[tuple[ImageCriterion, ...]]:
+    return JsonText(
+        "image_criteria",
+        lambda criteria: [_bare(each) for each in criteria],
+        lambda raw: tuple(_criterion(each) for each in raw),
     )
 
 

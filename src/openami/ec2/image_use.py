@@ -27,7 +27,11 @@ def describe_instance_image_metadata(svc: Services, caller: Caller, request: Req
 
 def _metadata_answer(used: actions.InstanceImage) -> dict[str, Any]:
     its = used.instance
-    image = {"ImageId": its.image_id} if used.image is None else _image_answer(used.image)
+    image: dict[str, Any] = {"ImageId": its.image_id}
+    if used.image is not None:
+        image = _image_answer(used.image)
+    if used.allowed is not None:
+        image["ImageAllowed"] = used.allowed
     return {
         "InstanceId": its.id,
         "InstanceType": its.instance_type,

@@ -67,9 +67,13 @@ def describe_images(svc: Services, caller: Caller, request: Request) -> Result:
         include_disabled=bool(request.get("IncludeDisabled")),
         include_deprecated=bool(request.get("IncludeDeprecated")),
     )
-    found, tags = actions.describe_images(svc, caller, scope, filters(request), one_more(asked))
-    shown, token = paged(found, asked)
-    return {"Images": [image_answer(image, tags.get(image.id, {})) for image in shown], **token}
+    found = actions.describe_images(svc, caller, scope, filters(request), one_more(asked))
+    shown, token = paged(found.images, asked)
+    answers = [
+        image_answer(each, found.tags.get(each.id, {}), found.allowed.get(each.id))
+        for each in shown
+    ]
+    return {"Images": answers, **token}
 
 
 def _owners(names: Sequence[str], caller: Caller) -> tuple[AccountId, ...] | None:
@@ -108,7 +112,9 @@ def create_image(svc: Services, caller: Caller, request: Request) -> Result:
     return {"ImageId": create_action.create_image(svc, caller, asked)}
 
 
-def image_answer(image: Image, tags: Mapping[str, str]) -> dict[str, Any]:
+def image_answer(
+    image: Image, tags: Mapping[str, str], allowed: bool | None = None
+) -> dict[str, Any]:
     """An image as DescribeImages tells it. What it lacks is absent, not empty."""
     deprecation_time = image.deprecation_time
     answer: dict[str, Any] = {
@@ -118,6 +124,7 @@ def image_answer(image: Image, tags: Mapping[str, str]) -> dict[str, Any]:
         "OwnerId": image.owner,
         "CreationDate": iso(image.created_at),
         "Public": image.public,
+        "ImageAllowed": allowed,
         "Architecture": image.architecture,
         "ImageType": "machine",
         "KernelId": image.kernel_id,

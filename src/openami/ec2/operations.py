@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from openami.ec2 import (
+    allowed_images,
     console,
     image_attributes,
     image_lineage,
@@ -36,6 +37,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     **snapshots.OPERATIONS,
     **snapshot_attributes.OPERATIONS,
     **public_access.OPERATIONS,
+    **allowed_images.OPERATIONS,
     **volumes.OPERATIONS,
     **root_replacements.OPERATIONS,
     **tags.OPERATIONS,

@@ -5,6 +5,7 @@ whole mapping. What a filter searches is a column or a child table, never JSON.
 """
 
 from openami.catalog.schema.accounts import access_keys, accounts
+from openami.catalog.schema.allowed_images import allowed_images_settings
 from openami.catalog.schema.base import metadata
 from openami.catalog.schema.buckets import buckets
 from openami.catalog.schema.idempotency import idempotency_tokens
@@ -44,6 +45,7 @@ from openami.catalog.schema.volumes import attachments, volumes
 __all__ = [
     "access_keys",
     "accounts",
+    "allowed_images_settings",
     "attachments",
     "buckets",
     "idempotency_tokens",
