@@ -5,9 +5,20 @@ from typing import Any
 
 import pytest
 
+from openami.domain.ids import AccountId
 from openami.services import Services
 from support.asking import a_bootable_image, a_running_instance, ask, filtered, put, refused
-from support.builders import ALICE, BOB, IMAGE, SNAPSHOT, VOLUME, a_snapshot, a_volume, an_image
+from support.builders import (
+    ALICE,
+    BOB,
+    CAROL,
+    IMAGE,
+    SNAPSHOT,
+    VOLUME,
+    a_snapshot,
+    a_volume,
+    an_image,
+)
 from support.fakes import services
 
 BLUE = {"Key": "colour", "Value": "blue"}
@@ -145,3 +156,63 @@ def test_tags_are_searched_and_paged(tmp_path: Path) -> None:
     rest = ask(svc, "DescribeTags", MaxResults=7, NextToken=first["NextToken"])
     assert first["Tags"] + rest["Tags"] == ask(svc, "DescribeTags")["Tags"]
     assert "NextToken" not in rest
+
+
+STATUS = "ec2:SharedTag/status"
+
+
+def shared_with_bob(tmp_path: Path) -> Services:
+    """An image of ALICE that she tags for herself and for those it is shared with."""
+    svc = services(tmp_path)
+    put(svc, an_image(shared_with=frozenset({BOB})))
+    tag(svc, IMAGE, **{STATUS: "approved", "team": "a"})
+    return svc
+
+
+def seen_by(svc: Services, account: AccountId, **request: Any) -> list[dict[str, str]]:
+    """The tags of each image that the account finds."""
+    found = ask(svc, "DescribeImages", account, **request)["Images"]
+    return [{each["Key"]: each["Value"] for each in image["Tags"]} for image in found]
+
+
+def test_shared_tags_are_seen_by_those_who_may_see_the_image_and_no_others_are(
+    tmp_path: Path,
+) -> None:
+    svc = shared_with_bob(tmp_path)
+    tag(svc, IMAGE, account=BOB, mine="b")
+    assert seen_by(svc, ALICE) == [{STATUS: "approved", "team": "a"}]
+    assert seen_by(svc, BOB) == [{STATUS: "approved", "mine": "b"}]
+    assert seen_by(svc, CAROL) == []
+    tag(svc, IMAGE, **{STATUS: "old"})
+    assert seen_by(svc, BOB) == [{STATUS: "old", "mine": "b"}]
+    assert told(svc, account=BOB) == [("image", IMAGE, "mine", "b")]
+    ask(svc, "DeleteTags", Resources=[IMAGE], Tags=[{"Key": STATUS}])
+    assert seen_by(svc, BOB) == [{"mine": "b"}]
+
+
+def test_shared_tags_are_filtered_by_like_own_ones(tmp_path: Path) -> None:
+    svc = shared_with_bob(tmp_path)
+    assert len(seen_by(svc, BOB, Filters=filtered(f"tag:{STATUS}", "appr*"))) == 1
+    assert len(seen_by(svc, BOB, Filters=filtered("tag-key", "ec2:SharedTag/*"))) == 1
+    assert seen_by(svc, BOB, Filters=filtered("tag:team", "a")) == []
+    assert seen_by(svc, BOB, Filters=filtered("tag-key", "team")) == []
+    assert len(seen_by(svc, ALICE, Filters=filtered("tag:team", "a"))) == 1
+
+
+def test_shared_tags_are_the_owners_to_change(tmp_path: Path) -> None:
+    svc = shared_with_bob(tmp_path)
+    with refused("AuthFailure", IMAGE):
+        tag(svc, IMAGE, account=BOB, **{STATUS: "mine", "own": "b"})
+    with refused("AuthFailure"):
+        ask(svc, "DeleteTags", BOB, Resources=[IMAGE], Tags=[{"Key": STATUS}])
+    ask(svc, "DeleteTags", BOB, Resources=[IMAGE])
+    assert seen_by(svc, BOB) == [{STATUS: "approved"}]
+
+
+def test_of_a_snapshot_no_tag_is_shared(tmp_path: Path) -> None:
+    svc = services(tmp_path)
+    put(svc, a_snapshot(shared_with=frozenset({BOB})))
+    tag(svc, SNAPSHOT, **{STATUS: "approved"})
+    tag(svc, SNAPSHOT, account=BOB, **{STATUS: "mine"})
+    (found,) = ask(svc, "DescribeSnapshots", BOB)["Snapshots"]
+    assert found["Tags"] == [{"Key": STATUS, "Value": "mine"}]

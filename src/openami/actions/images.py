@@ -167,7 +167,7 @@ def describe_images(
         ids = [image.id for image in found]
         return Listing(
             images=found,
-            tags=tags.of_many(tx, caller.account, ids),
+            tags=tags.of_images(tx, caller.account, {each.id: each.owner for each in found}),
             allowed=allowed_images.allowed(tx, caller.account, caller.region, ids, now),
         )
 

@@ -15,6 +15,7 @@ from sqlalchemy.sql.functions import GenericFunction
 from openami.catalog.schema import tags
 from openami.domain.filter import Filter, as_like, is_wild, unknown_filter
 from openami.domain.ids import AccountId
+from openami.domain.tag import SHARED_PREFIX
 
 Text: TypeAlias = ColumnElement[Any]
 Condition: TypeAlias = Callable[[Sequence[str]], ColumnElement[bool]]
@@ -63,28 +64,31 @@ def where(
     table: Mapping[str, Condition],
     resource_id: ColumnElement[str],
     account: AccountId,
+    shared_by: ColumnElement[str] | None = None,
 ) -> ColumnElement[bool]:
     """All of `filters`, on the noun whose id column is `resource_id`, as `account` sees it.
 
+    `shared_by` is the column of an owner whose shared tags count like the account's own.
     Raises InvalidParameterValue "The filter 'x' is invalid" for a name that `table` lacks.
     """
-    conditions = [_condition(each, table, resource_id, account) for each in filters]
+    seen = tags.c.account == account
+    if shared_by is not None:
+        shared = tags.c.key.startswith(SHARED_PREFIX, autoescape=True)
+        seen = or_(seen, and_(tags.c.account == shared_by, shared))
+    tag = and_(tags.c.resource_id == resource_id, seen)
+    conditions = [_condition(each, table, tag) for each in filters]
     return and_(*conditions) if conditions else and_(True)
 
 
 def _condition(
-    each: Filter,
-    table: Mapping[str, Condition],
-    resource_id: ColumnElement[str],
-    account: AccountId,
+    each: Filter, table: Mapping[str, Condition], tag: ColumnElement[bool]
 ) -> ColumnElement[bool]:
-    mine = and_(tags.c.resource_id == resource_id, tags.c.account == account)
     if each.name.startswith("tag:"):
         key = each.name.removeprefix("tag:")
-        return exists(select(1).where(mine, tags.c.key == key, matches(tags.c.value, each.values)))
+        return exists(select(1).where(tag, tags.c.key == key, matches(tags.c.value, each.values)))
     if each.name in ("tag-key", "tag-value"):
         part = tags.c.key if each.name == "tag-key" else tags.c.value
-        return exists(select(1).where(mine, matches(part, each.values)))
+        return exists(select(1).where(tag, matches(part, each.values)))
     known = table.get(each.name)
     if known is None:
         raise unknown_filter(each.name)

@@ -241,7 +241,7 @@ def describe(
     query = select(images).where(
         seen,
         images.c.state != S.DEREGISTERED,
-        filters.where(conditions, table, images.c.id, caller.account),
+        filters.where(conditions, table, images.c.id, caller.account, images.c.owner),
     )
     if scope.ids:
         _check_seen(tx, scope.ids, seen)

@@ -1,4 +1,7 @@
-"""Tags in SQL. An account sees its own tags of a resource, whoever owns the resource."""
+"""Tags in SQL. An account sees its own tags of a resource, whoever owns the resource.
+
+Of an image it also sees those that the owner shares by their keys.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +13,8 @@ from openami.catalog import filters
 from openami.catalog.catalog import Transaction
 from openami.catalog.schema import tags
 from openami.domain.filter import Filter, Page, unknown_filter
-from openami.domain.ids import AccountId, Region
-from openami.domain.tag import check_count
+from openami.domain.ids import AccountId, ImageId, Region
+from openami.domain.tag import SHARED_PREFIX, check_count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +90,21 @@ def of_many(
         query = select(tags).where(tags.c.account == account, tags.c.resource_id.in_(part))
         for row in tx.execute(query.order_by(tags.c.key)):
             found.setdefault(row.resource_id, {})[row.key] = row.value
+    return found
+
+
+def of_images(
+    tx: Transaction, account: AccountId, owners: Mapping[ImageId, AccountId]
+) -> dict[str, dict[str, str]]:
+    """As `of_many` of images, with the tags that their `owners` share."""
+    found = of_many(tx, account, owners)
+    foreign = [image_id for image_id, owner in owners.items() if owner != account]
+    for start in range(0, len(foreign), 500):  # SQL engines limit the values of one IN
+        part = foreign[start : start + 500]
+        shared = tags.c.key.startswith(SHARED_PREFIX, autoescape=True)
+        for row in tx.execute(select(tags).where(shared, tags.c.resource_id.in_(part))):
+            if row.account == owners[row.resource_id]:
+                found.setdefault(row.resource_id, {})[row.key] = row.value
     return found
 
 

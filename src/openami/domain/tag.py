@@ -12,6 +12,12 @@ TAGS_MAX: Final = 50
 KEY_CHARACTERS_MAX: Final = 128
 VALUE_CHARACTERS_MAX: Final = 256
 
+SHARED_PREFIX: Final = "ec2:SharedTag/"
+"""Keys by which an image's owner tags it for all who may see it. Of other kinds they are ordinary.
+
+https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/sharingamis-explicit.html
+"""
+
 
 def checked_tags(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     """The pairs as a dict. Raises what EC2 raises for a bad key, a bad value, a repeated key."""
@@ -36,6 +42,10 @@ def checked_tags(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
         tags[key] = value
     check_count(tags)
     return tags
+
+
+def any_shared(keys: Iterable[str]) -> bool:
+    return any(key.startswith(SHARED_PREFIX) for key in keys)
 
 
 def check_count(tags: Mapping[str, str]) -> None:
