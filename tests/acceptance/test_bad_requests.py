@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import pytest
 
 from support import api, raw
-from support.bad_requests import ids, images, launches, listings, network, storage, volumes
+from support.bad_requests import ids, images, launches, listings, network, sharing, storage, volumes
 from support.bad_requests.row import Bad
 from support.world import MINE, THEIRS, World
 
@@ -24,6 +24,9 @@ TABLES: Mapping[str, tuple[Bad, ...]] = {
     "create": images.CREATED,
     "attribute": images.ATTRIBUTES,
     "tag": images.TAGS,
+    "share": sharing.IMAGES,
+    "share snapshot": sharing.SNAPSHOTS,
+    "share settings": sharing.SETTINGS,
     "storage": storage.STORAGE,
     "root": volumes.REPLACED,
     "group": network.GROUPS,

@@ -15,7 +15,6 @@ from openami.domain.errors import (
     IncorrectInstanceState,
     InvalidParameterCombination,
     InvalidParameterValue,
-    SnapshotNotFound,
 )
 from openami.domain.filter import Filter, Page
 from openami.domain.idempotency import ClientToken
@@ -231,9 +230,8 @@ def _its_root(tx: Transaction, image: Image, instance: Instance) -> tuple[Snapsh
         )
     ebs = next(iter(devices_of(image, ()).values()))
     assert ebs.snapshot_id is not None
-    snapshot = snapshots.fetch_any(tx, ebs.snapshot_id)  # who may launch an image may use these
-    if snapshot is None:
-        raise SnapshotNotFound(ebs.snapshot_id)
+    # Who may launch an image may use its snapshots: those that its owner may use.
+    snapshot = snapshots.fetch_visible(tx, ebs.snapshot_id, image.owner, image.region)
     size_gib = ebs.volume_size_gib or 0
     return _completed(snapshot), max(size_gib, snapshot.volume_size_gib)
 
