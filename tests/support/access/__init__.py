@@ -1,0 +1,39 @@
+"""What a stranger, a reader and the owner get of each operation that names a resource.
+
+A file per noun, with a table of rows. The stranger is an account with which nothing is shared;
+with the reader everything is shared that can be; the owner made it all.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from support.access import images, instances, key_pairs, network, snapshots, tags, volumes
+from support.access.row import Access
+
+TABLES: Final[Mapping[str, tuple[Access, ...]]] = {
+    "image": images.ROWS,
+    "snapshot": snapshots.ROWS,
+    "volume": volumes.ROWS,
+    "instance": instances.ROWS,
+    "network": network.ROWS,
+    "key pair": key_pairs.ROWS,
+    "tag": tags.ROWS,
+}
+
+NAMELESS: Final[Mapping[str, frozenset[str]]] = {
+    "ec2": frozenset(
+        {
+            "CreateKeyPair",
+            "DescribeAccountAttributes",
+            "DescribeAvailabilityZones",
+            "DescribeInstanceTypeOfferings",
+            "DescribeInstanceTypes",
+            "DescribeRegions",
+            "ImportKeyPair",
+        }
+    ),
+    "ssm": frozenset(),
+    "dlm": frozenset(),
+    "rbin": frozenset(),
+}
+"""Operations, by service, that name no resource of any account."""

@@ -1,0 +1,38 @@
+"""Instances: "{instance}" runs, "{stopped}" does not."""
+
+from typing import Final
+
+from support.access.row import MAY, SEES, Access, own
+
+UNKNOWN: Final = "InvalidInstanceID.NotFound"
+
+ROWS: Final[tuple[Access, ...]] = (
+    *(
+        own(operation, UNKNOWN, SEES, InstanceIds=["{instance}"])
+        for operation in (
+            "DescribeInstances",
+            "DescribeInstanceStatus",
+            "DescribeInstanceCreditSpecifications",
+            "DescribeInstanceImageMetadata",
+        )
+    ),
+    own(
+        "DescribeInstanceAttribute",
+        *(UNKNOWN, SEES),
+        InstanceId="{instance}",
+        Attribute="instanceType",
+    ),
+    own("GetConsoleOutput", UNKNOWN, SEES, InstanceId="{instance}"),
+    # A machine that is only state has no screen.
+    own("GetConsoleScreenshot", UNKNOWN, "Unavailable", InstanceId="{instance}"),
+    *(
+        own(operation, UNKNOWN, MAY, InstanceIds=["{instance}"])
+        for operation in ("StopInstances", "RebootInstances", "TerminateInstances")
+    ),
+    own("StartInstances", UNKNOWN, InstanceIds=["{stopped}"]),
+    own(
+        "ModifyInstanceAttribute", UNKNOWN, InstanceId="{instance}", SourceDestCheck={"Value": True}
+    ),
+    own("ModifyInstanceMetadataOptions", UNKNOWN, InstanceId="{instance}", HttpTokens="required"),
+    own("CreateImage", UNKNOWN, InstanceId="{instance}", Name="theirs"),
+)

@@ -1,0 +1,17 @@
+"""Volumes: "{volume}" is free, "{attached}" is a data volume of "{instance}"."""
+
+from typing import Final
+
+from support.access.row import SEES, Access, own
+
+UNKNOWN: Final = "InvalidVolume.NotFound"
+
+ROWS: Final[tuple[Access, ...]] = (
+    own("DescribeVolumes", UNKNOWN, SEES, VolumeIds=["{volume}"]),
+    own("DescribeVolumeStatus", UNKNOWN, SEES, VolumeIds=["{volume}"]),
+    own("DescribeVolumeAttribute", UNKNOWN, SEES, VolumeId="{volume}", Attribute="autoEnableIO"),
+    own("CreateSnapshot", UNKNOWN, VolumeId="{volume}"),
+    own("DeleteVolume", UNKNOWN, VolumeId="{volume}"),
+    own("AttachVolume", UNKNOWN, VolumeId="{volume}", InstanceId="{instance}", Device="/dev/sdh"),
+    own("DetachVolume", UNKNOWN, VolumeId="{attached}"),
+)

@@ -1,0 +1,144 @@
+"""Three accounts: the owner of everything, the reader it shares with, and a stranger."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import botocore.exceptions
+
+from support import api
+from support.access.row import MAY, NOTHING, SEES, Access
+from support.server import Server
+from support.world import registered
+
+ROLES: Final = ("stranger", "reader", "owner")
+NEVER: Final = "0123456789abcdef0"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccessWorld:
+    """A server, and the owner's resources by the names that rows call them by."""
+
+    server: Server
+    names: Mapping[str, str]
+
+    def never(self) -> "AccessWorld":
+        """The same world with ids and names in it that nobody ever had."""
+        unknown = {name: _never(value) for name, value in self.names.items()}
+        return AccessWorld(server=self.server, names=unknown)
+
+    def refusal(self, row: Access, role: str) -> tuple[str, str]:
+        """Code and sentence, with ids and names taken out of it; empty if there is no refusal."""
+        try:
+            self._send(row, role, dry=False)
+        except botocore.exceptions.ClientError as refused:
+            error = refused.response["Error"]
+            words = error["Message"].replace(self.names[row.resource], "…")
+            return error["Code"], words
+        return "", ""
+
+    def outcome(self, row: Access, role: str) -> str:
+        """What the account of the role gets: one of row.OUTCOMES or a code."""
+        expected = getattr(row, role)
+        try:
+            answer = self._send(row, role, dry=expected == MAY)
+        except botocore.exceptions.ClientError as refused:
+            code = str(refused.response["Error"]["Code"])
+            return MAY if code == "DryRunOperation" else code
+        if expected == MAY:
+            return MAY
+        answer.pop("ResponseMetadata", None)
+        return SEES if self.names[row.resource] in repr(answer) else NOTHING
+
+    def _send(self, row: Access, role: str, *, dry: bool) -> dict[str, Any]:
+        client: Any = self.server.client(row.service, account=f"access-{role}")
+        method = client.meta.method_to_api_mapping
+        name = next(python for python, api_name in method.items() if api_name == row.operation)
+        asked = _filled(row.request, self.names)
+        shape = client.meta.service_model.operation_model(row.operation).input_shape
+        if dry and "DryRun" in shape.members:
+            asked["DryRun"] = True
+        return getattr(client, name)(**asked)
+
+
+def _filled(value: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _filled(each, names) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_filled(each, names) for each in value]
+    if isinstance(value, str) and value.startswith("{"):
+        return names[value[1:-1]]
+    return value
+
+
+def _never(value: str) -> str:
+    if re.fullmatch(r"[a-z]+(-[a-z]+)*-[0-9a-f]{8,17}", value):
+        return f"{value.rpartition('-')[0]}-{NEVER}"
+    return f"{value}-that-never-was"
+
+
+def populated(server: Server, image_id: str) -> AccessWorld:
+    """The owner's resources; `image_id` is an image of its own that machines launch from."""
+    owner: Any = server.client(account="access-owner")
+    reader = server.account("access-reader").account
+    server.account("access-stranger")
+    names = {"image": image_id, "snapshot": api.root_snapshot_id(api.image(owner, image_id))}
+    names |= _storage(owner, names["snapshot"])
+    names |= _machines(owner, image_id)
+    names |= _network(owner, names["instance"])
+    permission = {"Add": [{"UserId": reader}]}
+    for each in ("image", "disabled_image"):
+        owner.modify_image_attribute(ImageId=names[each], LaunchPermission=permission)
+    owner.disable_image(ImageId=names["disabled_image"])
+    owner.create_tags(Resources=[image_id], Tags=api.tags({"of": "the owner"}))
+    return AccessWorld(server=server, names=names)
+
+
+def _storage(ec2: Any, snapshot_id: str) -> dict[str, str]:
+    volume_id = ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
+    api.await_state(ec2, "volume_available", VolumeIds=[volume_id])
+    free = ec2.create_snapshot(VolumeId=volume_id)["SnapshotId"]
+    api.await_state(ec2, "snapshot_completed", SnapshotIds=[free])
+    return {
+        "volume": volume_id,
+        "free_snapshot": free,
+        "disabled_image": registered(ec2, snapshot_id, "access-disabled"),
+    }
+
+
+def _machines(ec2: Any, image_id: str) -> dict[str, str]:
+    running = api.launch(
+        ec2,
+        image_id,
+        Placement={"AvailabilityZone": "us-east-1a"},
+        BlockDeviceMappings=[{"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 1}}],
+    )
+    stopped = api.launch(ec2, image_id)
+    api.stop(ec2, stopped["InstanceId"])
+    return {
+        "instance": running["InstanceId"],
+        "attached": api.device(running, "/dev/sdf")["VolumeId"],
+        "stopped": stopped["InstanceId"],
+    }
+
+
+def _network(ec2: Any, instance_id: str) -> dict[str, str]:
+    found = api.instance(ec2, instance_id)
+    group = ec2.create_security_group(GroupName="access-group", Description="of a test")["GroupId"]
+    rules = ec2.authorize_security_group_ingress(
+        GroupId=group, IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="10.0.0.0/8"
+    )["SecurityGroupRules"]
+    key = ec2.create_key_pair(KeyName="access-key", KeyType="ed25519")
+    return {
+        "vpc": found["VpcId"],
+        "subnet": found["SubnetId"],
+        "interface": found["NetworkInterfaces"][0]["NetworkInterfaceId"],
+        "gateway": ec2.describe_internet_gateways()["InternetGateways"][0]["InternetGatewayId"],
+        "routes": ec2.describe_route_tables()["RouteTables"][0]["RouteTableId"],
+        "acl": ec2.describe_network_acls()["NetworkAcls"][0]["NetworkAclId"],
+        "group": group,
+        "rule": rules[0]["SecurityGroupRuleId"],
+        "key": key["KeyPairId"],
+        "key_name": "access-key",
+    }
