@@ -7,7 +7,17 @@ with the reader everything is shared that can be; the owner made it all.
 from collections.abc import Mapping
 from typing import Final
 
-from support.access import images, instances, key_pairs, network, snapshots, tags, volumes
+from support.access import (
+    images,
+    instances,
+    key_pairs,
+    network,
+    parameters,
+    root_replacements,
+    snapshots,
+    tags,
+    volumes,
+)
 from support.access.row import Access
 
 TABLES: Final[Mapping[str, tuple[Access, ...]]] = {
@@ -15,9 +25,11 @@ TABLES: Final[Mapping[str, tuple[Access, ...]]] = {
     "snapshot": snapshots.ROWS,
     "volume": volumes.ROWS,
     "instance": instances.ROWS,
+    "root replacement": root_replacements.ROWS,
     "network": network.ROWS,
     "key pair": key_pairs.ROWS,
     "tag": tags.ROWS,
+    "parameter": parameters.ROWS,
 }
 
 NAMELESS: Final[Mapping[str, frozenset[str]]] = {
@@ -29,6 +41,13 @@ NAMELESS: Final[Mapping[str, frozenset[str]]] = {
             "DescribeInstanceTypeOfferings",
             "DescribeInstanceTypes",
             "DescribeRegions",
+            *(f"{verb}AllowedImagesSettings" for verb in ("Enable", "Disable", "Get")),
+            *(
+                f"{verb}{noun}BlockPublicAccess{suffix}"
+                for noun in ("Image", "Snapshot")
+                for verb, suffix in (("Enable", ""), ("Disable", ""), ("Get", "State"))
+            ),
+            "ReplaceImageCriteriaInAllowedImagesSettings",
             "ImportKeyPair",
         }
     ),

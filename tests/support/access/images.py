@@ -23,6 +23,7 @@ ROWS: Final[tuple[Access, ...]] = (
     ),
     shared("RunInstances", UNKNOWN, MAY, ImageId="{image}", **_LAUNCH),
     shared("RunInstances", UNKNOWN, UNKNOWN, GONE, ImageId="{disabled_image}", **_LAUNCH),
+    shared("CancelImageLaunchPermission", UNKNOWN, MAY, "InvalidRequest", ImageId="{image}"),
     shared("GetImageAncestry", UNKNOWN, SEES, SEES, ImageId="{image}"),
     *(
         shared(operation, UNKNOWN, NOT_YOURS, ImageId="{image}", **more)

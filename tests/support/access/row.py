@@ -8,7 +8,7 @@ MAY: Final = "may"
 """It would succeed. Sent as a dry run where the operation knows one, else for real."""
 
 SEES: Final = "sees"
-"""It succeeds, and its answer names the resource."""
+"""It succeeds, and its answer names the resource, or shows what the row says."""
 
 NOTHING: Final = "nothing"
 """It succeeds, and its answer does not name the resource."""
@@ -31,6 +31,7 @@ class Access:
     reader: str
     owner: str = MAY
     service: str = "ec2"
+    shows: str = ""
 
     @property
     def resource(self) -> str:

@@ -49,7 +49,7 @@ class AccessWorld:
         if expected == MAY:
             return MAY
         answer.pop("ResponseMetadata", None)
-        return SEES if self.names[row.resource] in repr(answer) else NOTHING
+        return SEES if (row.shows or self.names[row.resource]) in repr(answer) else NOTHING
 
     def _send(self, row: Access, role: str, *, dry: bool) -> dict[str, Any]:
         client: Any = self.server.client(row.service, account=f"access-{role}")
@@ -57,7 +57,7 @@ class AccessWorld:
         name = next(python for python, api_name in method.items() if api_name == row.operation)
         asked = _filled(row.request, self.names)
         shape = client.meta.service_model.operation_model(row.operation).input_shape
-        if dry and "DryRun" in shape.members:
+        if dry and shape is not None and "DryRun" in shape.members:
             asked["DryRun"] = True
         return getattr(client, name)(**asked)
 
@@ -87,7 +87,11 @@ def populated(server: Server, image_id: str) -> AccessWorld:
     names |= _storage(owner, names["snapshot"])
     names |= _machines(owner, image_id)
     names |= _network(owner, names["instance"])
+    names |= _parameters(server.client("ssm", account="access-owner"))
     permission = {"Add": [{"UserId": reader}]}
+    owner.modify_snapshot_attribute(
+        SnapshotId=names["snapshot"], CreateVolumePermission={"Add": [{"UserId": reader}]}
+    )
     for each in ("image", "disabled_image"):
         owner.modify_image_attribute(ImageId=names[each], LaunchPermission=permission)
     owner.disable_image(ImageId=names["disabled_image"])
@@ -114,10 +118,12 @@ def _machines(ec2: Any, image_id: str) -> dict[str, str]:
         Placement={"AvailabilityZone": "us-east-1a"},
         BlockDeviceMappings=[{"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 1}}],
     )
+    task = ec2.create_replace_root_volume_task(InstanceId=running["InstanceId"])
     stopped = api.launch(ec2, image_id)
     api.stop(ec2, stopped["InstanceId"])
     return {
         "instance": running["InstanceId"],
+        "task": task["ReplaceRootVolumeTask"]["ReplaceRootVolumeTaskId"],
         "attached": api.device(running, "/dev/sdf")["VolumeId"],
         "stopped": stopped["InstanceId"],
     }
@@ -142,3 +148,19 @@ def _network(ec2: Any, instance_id: str) -> dict[str, str]:
         "key": key["KeyPairId"],
         "key_name": "access-key",
     }
+
+
+def _parameters(ssm: Any) -> dict[str, str]:
+    names = {
+        "parameter": "/access/kept/parameter",
+        "spare_parameter": "/access/spare",
+        "other_parameter": "/access/other",
+    }
+    for name in names.values():
+        ssm.put_parameter(Name=name, Type="String", Value="what the owner wrote")
+    kept = names["parameter"]
+    ssm.label_parameter_version(Name=kept, ParameterVersion=1, Labels=["old"])
+    ssm.add_tags_to_resource(
+        ResourceType="Parameter", ResourceId=kept, Tags=api.tags({"of": "the owner"})
+    )
+    return names | {"path": "/access/kept"}
