@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from openami.catalog import accounts
+from openami.domain.account import Account
 from openami.domain.ids import AccountId, ImageId, Region
 from openami.domain.watermark import Watermark
 from openami.services import Services
@@ -189,6 +191,19 @@ def test_a_criterion_asks_for_all_that_it_names(
     svc = with_image(tmp_path, watermarks=(MARK,))
     allow(svc, criterion)
     assert seen(svc) == ([IMAGE] if allowed else [])
+
+
+def test_an_alias_stands_for_the_account_that_has_it(tmp_path: Path) -> None:
+    svc = with_image(tmp_path)
+    allow(svc, {"ImageProviders": ["amazon"]})
+    assert seen(svc) == []
+    owner = AccountId("444444444444")
+    with svc.catalog.begin() as tx:
+        its = Account(id=owner, name="amazon", created_at=EPOCH, alias="amazon")
+        accounts.add(tx, its)
+    public = ImageId("ami-0000000a")
+    put(svc, an_image(id=public, owner=owner, public=True))
+    assert seen(svc) == [public]
 
 
 def test_an_image_grows_too_old(tmp_path: Path) -> None:

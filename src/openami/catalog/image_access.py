@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, and_, exists, false, not_, or_, select, true
 
 from openami.catalog import filters
+from openami.catalog.schema import accounts, images
 from openami.catalog.schema import image_launch_permissions as permissions
 from openami.catalog.schema import image_organization_permissions as organization_permissions
 from openami.catalog.schema import image_watermarks as watermarks
-from openami.catalog.schema import images
 from openami.catalog.schema import organization_memberships as memberships
 from openami.domain.allowed_images import (
     AllowedImagesSettings,
@@ -90,8 +90,9 @@ def allowed(
 
 def _meets(criterion: ImageCriterion, now: datetime) -> ColumnElement[bool]:
     conditions: list[ColumnElement[bool]] = [true()]
-    if criterion.providers:  # an alias is of no account of openami
-        conditions.append(C.owner.in_(criterion.providers))
+    if criterion.providers:
+        known = select(accounts.c.id).where(accounts.c.alias.in_(criterion.providers))
+        conditions.append(or_(C.owner.in_(criterion.providers), C.owner.in_(known)))
     if criterion.names:
         conditions.append(filters.matches(C.name, criterion.names))
     if criterion.days_since_created_max is not None:
