@@ -29,6 +29,7 @@ TABLES: Mapping[str, tuple[Bad, ...]] = {
     "share settings": sharing.SETTINGS,
     "storage": storage.STORAGE,
     "root": volumes.REPLACED,
+    "change": volumes.CHANGED,
     "group": network.GROUPS,
     "key": network.KEYS,
     "filter": listings.FILTERS,

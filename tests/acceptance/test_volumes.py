@@ -70,3 +70,29 @@ def test_s23_a_running_server_goes_back_to_the_version_before(
     assert made_of == api.root_snapshot_id(api.image(ec2, small_ami))
     code = api.refusal(ec2.describe_volumes, VolumeIds=[api.root_volume_id(server)])
     assert code == "InvalidVolume.NotFound"
+
+
+def test_volumes_of_a_server_are_taken_at_one_moment_and_grow(
+    record_server: Server, ec2: Any, small_ami: str
+) -> None:
+    data = [{"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 1}}]
+    server = api.launch(ec2, small_ami, BlockDeviceMappings=data)
+    told = record_server.aws(
+        *("ec2", "create-snapshots", "--copy-tags-from-source", "volume"),
+        *("--instance-specification", f"InstanceId={server['InstanceId']}"),
+        account=ACCOUNT,
+    )["Snapshots"]
+    ids = [each["SnapshotId"] for each in told]
+    assert len(ids) == 2
+    api.await_state(ec2, "snapshot_completed", SnapshotIds=ids)
+    volume_id = api.device(server, "/dev/sdf")["VolumeId"]
+    record_server.aws(
+        *("ec2", "modify-volume", "--volume-id", volume_id, "--size", "3"), account=ACCOUNT
+    )
+
+    def done() -> bool:
+        (found,) = ec2.describe_volumes_modifications(VolumeIds=[volume_id])["VolumesModifications"]
+        return bool(found["ModificationState"] == "completed")
+
+    until(done, 30, "the volume is modified")
+    assert api.volume(ec2, volume_id)["Size"] == 3

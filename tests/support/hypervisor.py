@@ -80,6 +80,12 @@ class ScriptedHypervisor:
         self.log.append(f"detach {instance_id}")
         return True
 
+    def grow(self, instance_id: InstanceId, volume_id: VolumeId, size_bytes: int) -> None:
+        self.log.append(f"grow {instance_id}")
+
+    def resume(self, instance_id: InstanceId) -> None:
+        self.log.append(f"resume {instance_id}")
+
     def copy_disks(self, instance_id: InstanceId, targets: Mapping[VolumeId, Path]) -> None:
         raise MachineFailed("nothing to copy")
 

@@ -33,6 +33,7 @@ class WatchedDriver(RecordDriver):
         super().__init__(directory)
         self.presses = 0
         self.copied: list[set[VolumeId]] = []
+        self.grown: list[tuple[VolumeId, int]] = []
         self.on_press: Callable[[], object] = lambda: None
 
     def power_button(self, instance_id: InstanceId) -> None:
@@ -40,6 +41,10 @@ class WatchedDriver(RecordDriver):
         act, self.on_press = self.on_press, lambda: None
         act()
         super().power_button(instance_id)
+
+    def grow(self, instance_id: InstanceId, volume_id: VolumeId, size_bytes: int) -> None:
+        self.grown.append((volume_id, size_bytes))
+        super().grow(instance_id, volume_id, size_bytes)
 
     def copy_disks(self, instance_id: InstanceId, targets: Mapping[VolumeId, Path]) -> None:
         self.copied.append(set(targets))

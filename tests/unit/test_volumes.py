@@ -324,6 +324,6 @@ def test_volume_attributes_are_those_of_every_volume(tmp_path: Path) -> None:
     svc = services(tmp_path)
     volume_id = create(svc)
     answer = ask(svc, "DescribeVolumeAttribute", VolumeId=volume_id, Attribute="autoEnableIO")
-    assert answer == {"VolumeId": volume_id, "AutoEnableIO": {"Value": False}}
+    assert answer == {"VolumeId": volume_id, "AutoEnableIO": {"Value": True}}
     with refused("InvalidParameterValue"):
         ask(svc, "DescribeVolumeAttribute", VolumeId=volume_id, Attribute="colour")

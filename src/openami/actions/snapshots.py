@@ -40,6 +40,7 @@ def begin(
     volume: Volume,
     description: str,
     given_tags: Mapping[str, str],
+    set_id: str | None = None,
 ) -> Snapshot:
     """A pending snapshot of the volume, with its lease: the workflow is the caller's to start."""
     snapshot = Snapshot(
@@ -51,6 +52,7 @@ def begin(
         state=SnapshotState.PENDING,
         started_at=svc.clock.now(),
         description=description,
+        set_id=set_id,
     )
     snapshots.add(tx, snapshot)
     ingests.begin(tx, snapshot.id, snapshot.started_at)

@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +21,7 @@ from openami.blockstore.manifest import Manifests
 from openami.blockstore.restore import write_disk
 from openami.blockstore.store import ChunkStore
 from openami.diskimage.qcow2 import changed_blocks, create_overlay
+from openami.diskimage.qcow2 import grow as grow_overlay
 from openami.domain.block import BLOCK_BYTES, BLOCKS_PER_GIB, GIB, HOLE
 from openami.domain.ids import Region, VolumeId, is_id
 from openami.domain.manifest import Root
@@ -77,7 +78,7 @@ class VolumeHost:
             home.chmod(0o711)
             for draft in home.iterdir():  # of an attempt that died
                 draft.unlink()
-            _write_origin(home, wanted)
+            _write_origin(home / _ORIGIN, wanted)
             draft = home / f".{_OVERLAY}"
             create_overlay(draft, size_gib * GIB, base)
             draft.rename(home / _OVERLAY)
@@ -122,24 +123,48 @@ class VolumeHost:
         origins = (self.origin(volume_id) for volume_id in self.list())
         return {origin.root for origin in origins if origin.root is not None}
 
+    def grow(self, volume_id: VolumeId, size_gib: int) -> None:
+        """Make the volume larger. One that a machine has open is grown by the machine first.
+
+        Raises VolumeAbsent, Qcow2Error.
+        """
+        home, origin = self._home(volume_id), self.origin(volume_id)
+        if not (home / _OVERLAY).exists():
+            raise VolumeAbsent(volume_id)
+        grow_overlay(home / _OVERLAY, size_gib * GIB)
+        if origin.size_gib < size_gib:
+            draft = home / f".{_ORIGIN}"
+            draft.unlink(missing_ok=True)
+            _write_origin(draft, replace(origin, size_gib=size_gib))
+            draft.rename(home / _ORIGIN)
+            sync_directory(home)
+
     def snapshot_from(
-        self, overlay: Path, region: Region, base_root: Root | None, size_gib: int
+        self,
+        overlay: Path,
+        region: Region,
+        base_root: Root | None,
+        size_gib: int,
+        *,
+        of_gib: int | None = None,
     ) -> Root:
         """Store a quiescent overlay, or a backup of one that runs, as a disk; cost is what changed.
 
+        `of_gib` is how much of the disk is wanted, when it has grown since it was asked for.
         The caller holds the ingest's lease, which covers `base_root` too. Raises Qcow2Error if
         the file is not a disk of that size, ChunkLost, ChunkCorrupt, StoreFull.
         """
         store, manifests = self._stores[region], self._manifests[region]
-        base = base_root or Root.empty(size_gib * BLOCKS_PER_GIB)
-        blocks = size_gib * BLOCKS_PER_GIB
+        blocks = (of_gib or size_gib) * BLOCKS_PER_GIB
+        base = base_root or Root.empty(blocks)
         if base.blocks != blocks:
             with store.writer() as writer:
                 base = manifests.resized(writer, base, blocks)
         changed = changed_blocks(
             overlay, size_gib * GIB, lambda index: self._block(region, base, index)
         )
-        return ingest_blocks(store, base, changed, manifests=manifests)
+        wanted = ((index, block) for index, block in changed if index < blocks)
+        return ingest_blocks(store, base, wanted, manifests=manifests)
 
     def export_raw(self, volume_id: VolumeId, region: Region, path: Path) -> None:
         """Write a quiescent volume to `path` as a sparse raw file, whole or not at all.
@@ -186,10 +211,10 @@ class VolumeHost:
         return _ZERO if digest == HOLE else self._stores[region].get(digest)
 
 
-def _write_origin(home: Path, origin: Origin) -> None:
+def _write_origin(path: Path, origin: Origin) -> None:
     root = None if origin.root is None else origin.root.to_text()
     text = json.dumps({"root": root, "size_gib": origin.size_gib})
-    descriptor = os.open(home / _ORIGIN, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         write_all(descriptor, text.encode())
         os.fsync(descriptor)

@@ -174,6 +174,11 @@ def pending(tx: Transaction) -> list[Snapshot]:
     return _found(tx, select(snapshots).where(C.state == SnapshotState.PENDING).order_by(C.id))
 
 
+def pending_of_set(tx: Transaction, set_id: str) -> list[Snapshot]:
+    mine = (C.state == SnapshotState.PENDING) & (C.set_id == set_id)
+    return _found(tx, select(snapshots).where(mine).order_by(C.id))
+
+
 def pending_of_volume(tx: Transaction, volume_id: VolumeId) -> list[Snapshot]:
     mine = (C.state == SnapshotState.PENDING) & (C.volume_id == volume_id)
     return _found(tx, select(snapshots).where(mine).order_by(C.id))

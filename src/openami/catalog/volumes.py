@@ -16,7 +16,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import update as sql_update
 
-from openami.catalog import filters
+from openami.catalog import filters, volume_modifications
 from openami.catalog.catalog import Transaction
 from openami.catalog.filters import Condition
 from openami.catalog.schema import attachments, volumes
@@ -152,6 +152,7 @@ def _write_attachment(tx: Transaction, volume: Volume) -> None:
 
 def remove(tx: Transaction, volume_id: VolumeId) -> None:
     tx.execute(delete(attachments).where(attachments.c.volume_id == volume_id))
+    volume_modifications.remove_of(tx, volume_id)
     tx.execute(delete(volumes).where(C.id == volume_id))
 
 

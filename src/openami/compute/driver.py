@@ -153,6 +153,17 @@ class ComputeDriver(Protocol):
         """
         ...
 
+    def grow(self, instance_id: InstanceId, volume_id: VolumeId, size_bytes: int) -> None:
+        """Make a disk of the running machine larger; its guest sees it at once.
+
+        Raises MachineFailed, also when the machine does not have the disk.
+        """
+        ...
+
+    def resume(self, instance_id: InstanceId) -> None:
+        """Let a machine that waits for its disk try again now. Raises MachineFailed."""
+        ...
+
     def copy_disks(self, instance_id: InstanceId, targets: Mapping[VolumeId, Path]) -> None:
         """Write what the running machine's overlays hold into new qcow2 files at `targets`.
 

@@ -24,6 +24,8 @@ CLUSTER_BITS: Final = 19  # 512 KiB: a cluster of an overlay is a block of the d
 DISK_BYTES_MAX: Final = 64 << 40  # EBS's largest volume, io2 Block Express
 _MAGIC: Final = b"QFI\xfb"
 _HEADER: Final = struct.Struct(">4sIQIIQIIQQIIQQQQII")
+_SIZE_AT: Final = 24  # in the header
+_L1_ENTRIES_AT: Final = 36
 _BACKING_FORMAT: Final = 0xE2792ACA
 _CORRUPT, _COMPRESSION_TYPE, _EXTENDED_L2 = 1 << 1, 1 << 3, 1 << 4
 _READABLE_FEATURES: Final = 1 | _COMPRESSION_TYPE | _EXTENDED_L2  # 1: refcounts may be stale
@@ -92,6 +94,36 @@ def create_overlay(path: Path, size_bytes: int, base: Path | None) -> None:
         os.pwrite(descriptor, struct.pack(">Q", 2 * cluster), cluster)
         os.pwrite(descriptor, struct.pack(">4H", 1, 1, 1, 1), 2 * cluster)
         os.ftruncate(descriptor, 4 * cluster)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def grow(path: Path, size_bytes: int) -> None:
+    """Make the disk larger, durably; one that is as large already is left as it is.
+
+    Nobody may have it open. Only the header says how large a disk is, and the cluster of its L1
+    table has room for the entries of any disk. Raises Qcow2Error, ValueError.
+    """
+    if not 0 < size_bytes <= DISK_BYTES_MAX or size_bytes % 512:
+        raise ValueError(f"no disk has {size_bytes} bytes")
+    image = _opened(path)
+    os.close(image.descriptor)
+    if image.size_bytes >= size_bytes:
+        return
+    cluster = image.cluster_bytes
+    entries = -(-size_bytes // (cluster * (cluster // (16 if image.extended else 8))))
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        header = _HEADER.unpack(os.pread(descriptor, _HEADER.size, 0))
+        had, at = header[7], header[8]
+        if entries * 8 > -(-had * 8 // cluster) * cluster:
+            raise Qcow2Error(f"{path} has no room for {entries} L1 entries")
+        if entries > had:
+            os.pwrite(descriptor, bytes((entries - had) * 8), at + had * 8)
+            os.fsync(descriptor)  # before the header counts them
+        os.pwrite(descriptor, struct.pack(">Q", size_bytes), _SIZE_AT)
+        os.pwrite(descriptor, struct.pack(">I", max(entries, had)), _L1_ENTRIES_AT)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -32,7 +32,10 @@ TRANSITIONS: Final[Mapping[tuple[SnapshotState, SnapshotEvent], SnapshotState]] 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """`root` names the content (a manifest root as text); it is set once, on completion."""
+    """`root` names the content (a manifest root as text); it is set once, on completion.
+
+    `set_id` is shared by the snapshots that one CreateSnapshots takes at one moment.
+    """
 
     id: SnapshotId
     region: Region
@@ -46,6 +49,7 @@ class Snapshot:
     progress_percent: int = 0
     state_message: str | None = None
     root: str | None = None
+    set_id: str | None = None
     public: bool = False
     shared_with: frozenset[AccountId] = frozenset()
 

@@ -24,6 +24,7 @@ from openami.ec2 import (
     snapshot_attributes,
     snapshots,
     tags,
+    volume_changes,
     volumes,
 )
 from openami.ec2.operation import Operation
@@ -39,6 +40,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     **public_access.OPERATIONS,
     **allowed_images.OPERATIONS,
     **volumes.OPERATIONS,
+    **volume_changes.OPERATIONS,
     **root_replacements.OPERATIONS,
     **tags.OPERATIONS,
     **run_instances.OPERATIONS,

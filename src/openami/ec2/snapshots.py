@@ -3,13 +3,23 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from openami.actions import snapshot_sets
 from openami.actions import snapshots as actions
 from openami.domain.caller import Caller
-from openami.domain.ids import AccountId, parse_account_id, parse_snapshot_id, parse_volume_id
+from openami.domain.errors import InvalidParameterValue, MissingParameter
+from openami.domain.ids import (
+    AccountId,
+    parse_account_id,
+    parse_instance_id,
+    parse_snapshot_id,
+    parse_volume_id,
+)
 from openami.domain.snapshot import Snapshot
-from openami.ec2.operation import Operation, Request, Result, operation
+from openami.ec2.operation import Operation, Request, Result, only, operation
 from openami.ec2.request import filters, one_more, page, paged, tag_specifications
 from openami.services import Services
+
+EXCLUDED_MAX: Final = 40
 
 
 def create_snapshot(svc: Services, caller: Caller, request: Request) -> Result:
@@ -19,6 +29,43 @@ def create_snapshot(svc: Services, caller: Caller, request: Request) -> Result:
         svc, caller, volume_id, request.get("Description") or "", tags
     )
     return snapshot_answer(snapshot, tags)
+
+
+def create_snapshots(svc: Services, caller: Caller, request: Request) -> Result:
+    spec = request["InstanceSpecification"]
+    only(
+        spec,
+        "InstanceSpecification.",
+        {"InstanceId", "ExcludeBootVolume", "ExcludeDataVolumeIds"},
+    )
+    if not spec.get("InstanceId"):
+        raise MissingParameter("InstanceSpecification.InstanceId")
+    excluded = spec.get("ExcludeDataVolumeIds", ())
+    if len(excluded) > EXCLUDED_MAX:
+        raise InvalidParameterValue(f"At most {EXCLUDED_MAX} data volumes can be excluded.")
+    source = request.get("CopyTagsFromSource")
+    if source not in (None, "volume"):
+        raise InvalidParameterValue(
+            f"Value ({source}) for parameter copyTagsFromSource is invalid. It must be volume."
+        )
+    asked = snapshot_sets.SnapshotSet(
+        instance_id=parse_instance_id(spec["InstanceId"]),
+        description=request.get("Description") or "",
+        exclude_root=spec.get("ExcludeBootVolume", False),
+        excluded=frozenset(map(parse_volume_id, excluded)),
+        copies_tags=source == "volume",
+        tags=tag_specifications(request, "snapshot").get("snapshot", {}),
+    )
+    made = snapshot_sets.create_snapshots(svc, caller, asked)
+    return {"Snapshots": [_info(snapshot, tags) for snapshot, tags in made]}
+
+
+def _info(snapshot: Snapshot, tags: Mapping[str, str]) -> dict[str, Any]:
+    """As CreateSnapshots tells a snapshot: fewer members, and no tier."""
+    told = snapshot_answer(snapshot, tags)
+    shared = ("SnapshotId", "VolumeId", "State", "StartTime", "Progress", "OwnerId")
+    more = ("Description", "VolumeSize", "Encrypted", "Tags")
+    return {name: told[name] for name in (*shared, *more)}
 
 
 def describe_snapshots(svc: Services, caller: Caller, request: Request) -> Result:
@@ -76,6 +123,11 @@ def snapshot_answer(snapshot: Snapshot, tags: Mapping[str, str]) -> dict[str, An
 OPERATIONS: Final[Mapping[str, Operation]] = {
     "CreateSnapshot": operation(
         create_snapshot, "VolumeId", "Description", "TagSpecifications", partly="no Location"
+    ),
+    "CreateSnapshots": operation(
+        create_snapshots,
+        *("InstanceSpecification", "Description", "TagSpecifications", "CopyTagsFromSource"),
+        partly="no Location, no Outposts",
     ),
     "DescribeSnapshots": operation(
         describe_snapshots,

@@ -109,7 +109,7 @@ def describe_volume_status(svc: Services, caller: Caller, request: Request) -> R
 def describe_volume_attribute(svc: Services, caller: Caller, request: Request) -> Result:
     volume = volumes.fetch_volume(svc, caller, parse_volume_id(request["VolumeId"]))
     known: dict[str, dict[str, Any]] = {
-        "autoEnableIO": {"AutoEnableIO": {"Value": False}},
+        "autoEnableIO": {"AutoEnableIO": {"Value": True}},
         "productCodes": {"ProductCodes": []},
     }
     attribute = request["Attribute"]

@@ -12,7 +12,7 @@ from openami.domain.ids import SnapshotId, VolumeId
 from openami.domain.snapshot import Snapshot, SnapshotState
 from openami.jobs.engine import Args, Job
 from openami.services import Services
-from openami.workflows import create_image, scratch
+from openami.workflows import create_image, create_snapshots, scratch
 
 NAME: Final = "create_snapshot"
 
@@ -26,7 +26,7 @@ def start(svc: Services, snapshot: Snapshot) -> str:
 
 
 def resume(svc: Services) -> None:
-    """Those that belong to an image are filled by the image's own workflow."""
+    """Those that belong to an image or a set are filled by the workflow of that."""
     with svc.catalog.read() as tx:
         waiting = _alone(svc, tx, snapshots.pending(tx))
     for snapshot in waiting:
@@ -37,13 +37,13 @@ def _alone(svc: Services, tx: Transaction, pending: Iterable[Snapshot]) -> list[
     """Those that no image's workflow fills. One goes on for an image that was deregistered."""
     active = svc.jobs.active()
 
-    def filled_for(snapshot_id: SnapshotId) -> bool:
-        if images.users_of_snapshot(tx, snapshot_id):
+    def filled_for(snapshot: Snapshot) -> bool:
+        if snapshot.set_id is not None or images.users_of_snapshot(tx, snapshot.id):
             return True
-        former = images.all_users_of_snapshot(tx, snapshot_id)
+        former = images.all_users_of_snapshot(tx, snapshot.id)
         return any(f"{create_image.NAME}:{image_id}" in active for image_id in former)
 
-    return [snapshot for snapshot in pending if not filled_for(snapshot.id)]
+    return [snapshot for snapshot in pending if not filled_for(snapshot)]
 
 
 def keep_what_is_wanted(svc: Services, volume_id: VolumeId) -> None:
@@ -53,7 +53,10 @@ def keep_what_is_wanted(svc: Services, volume_id: VolumeId) -> None:
     one that can never be made is given up there.
     """
     with svc.catalog.read() as tx:
-        waiting = _alone(svc, tx, snapshots.pending_of_volume(tx, volume_id))
+        pending = snapshots.pending_of_volume(tx, volume_id)
+        waiting = _alone(svc, tx, pending)
+    for set_id in {each.set_id for each in pending if each.set_id is not None}:
+        create_snapshots.keep(svc, set_id)
     for snapshot in waiting:
         start(svc, snapshot)
         copy(svc, snapshot.id, volume_id)

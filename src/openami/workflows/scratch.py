@@ -26,7 +26,7 @@ from openami.compute.driver import MachineState
 from openami.domain.block import BLOCK_BYTES
 from openami.domain.ids import InstanceId, SnapshotId, VolumeId
 from openami.domain.manifest import Root
-from openami.domain.snapshot import SnapshotState
+from openami.domain.snapshot import Snapshot, SnapshotState
 from openami.domain.volume import Volume, VolumeState
 from openami.jobs.engine import GiveUp
 from openami.services import Services
@@ -141,11 +141,17 @@ def wait_for_copies(
 def _uncopied(svc: Services, instance_id: InstanceId) -> set[SnapshotId]:
     with svc.catalog.read() as tx:
         owners = {
-            snapshot.id: [snapshot.id, *images.all_users_of_snapshot(tx, snapshot.id)]
+            snapshot.id: _owners(tx, snapshot)
             for volume in volumes.of_instance(tx, instance_id)
             for snapshot in snapshots.pending_of_volume(tx, volume.id)
         }
     return {each for each in owners if all(found(svc, owner) is None for owner in owners[each])}
+
+
+def _owners(tx: Transaction, snapshot: Snapshot) -> list[str]:
+    """Under whose name a snapshot's copy may be kept."""
+    of_set = [] if snapshot.set_id is None else [snapshot.set_id]
+    return [snapshot.id, *of_set, *images.all_users_of_snapshot(tx, snapshot.id)]
 
 
 def store(svc: Services, owner: str, snapshot_id: SnapshotId) -> None:
@@ -160,7 +166,9 @@ def store(svc: Services, owner: str, snapshot_id: SnapshotId) -> None:
     copy = (found(svc, owner) or {}).get(snapshot_id)
     if copy is None:
         raise GiveUp("Server.InternalError: the copy of the volume is gone")
-    root = svc.volumes.snapshot_from(copy.overlay, snapshot.region, copy.root, copy.size_gib)
+    root = svc.volumes.snapshot_from(
+        copy.overlay, snapshot.region, copy.root, copy.size_gib, of_gib=snapshot.volume_size_gib
+    )
     complete(svc, snapshot_id, root)
 
 

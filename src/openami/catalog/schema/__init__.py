@@ -40,6 +40,7 @@ from openami.catalog.schema.root_replacements import replace_root_volume_tasks
 from openami.catalog.schema.security_groups import security_group_rules, security_groups
 from openami.catalog.schema.snapshots import snapshot_volume_permissions, snapshots
 from openami.catalog.schema.tags import tags
+from openami.catalog.schema.volume_modifications import volume_modifications
 from openami.catalog.schema.volumes import attachments, volumes
 
 __all__ = [
@@ -76,6 +77,7 @@ __all__ = [
     "snapshots",
     "subnets",
     "tags",
+    "volume_modifications",
     "volumes",
     "vpcs",
 ]

@@ -20,6 +20,7 @@ snapshots = Table(
     Column("progress_percent", Integer, nullable=False),
     Column("state_message", Text),
     Column("root", String(96)),
+    Column("set_id", String(32), index=True),
     Column("public", Boolean, nullable=False, server_default=false()),
 )
 Index("ix_snapshot_owner", snapshots.c.owner, snapshots.c.region)

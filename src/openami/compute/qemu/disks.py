@@ -74,6 +74,16 @@ def detach(monitor: Monitor, volume_id: VolumeId, *, force: bool) -> bool:
     return True
 
 
+def grow(monitor: Monitor, volume_id: VolumeId, size_bytes: int) -> None:
+    """Make the disk larger, for the guest too; as large already is fine. Raises MachineFailed."""
+    node = node_name(disk_serial(volume_id))
+    sizes = _nodes(monitor)
+    if node not in sizes:
+        raise MachineFailed(f"no disk {node} is attached")
+    if sizes[node] < size_bytes:
+        monitor.ask("block_resize", {"node-name": node, "size": size_bytes})
+
+
 def copy(monitor: Monitor, targets: Mapping[VolumeId, Path]) -> None:
     """Copy the overlays as they are at this moment. See ComputeDriver.copy_disks."""
     sizes = _nodes(monitor)

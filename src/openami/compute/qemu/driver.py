@@ -136,6 +136,13 @@ class QemuDriver:
             running = self._alive(instance_id)
             return running is None or disks.detach(running.monitor, volume_id, force=force)
 
+    def grow(self, instance_id: InstanceId, volume_id: VolumeId, size_bytes: int) -> None:
+        with self._lock(instance_id):
+            disks.grow(self._running(instance_id).monitor, volume_id, size_bytes)
+
+    def resume(self, instance_id: InstanceId) -> None:
+        self._running(instance_id).monitor.ask("cont")
+
     def copy_disks(self, instance_id: InstanceId, targets: Mapping[VolumeId, Path]) -> None:
         running = self._running(instance_id)
         self._abandon_old_copies(running)

@@ -136,6 +136,15 @@ class RecordDriver:
                 self._write(instance_id, replace(record, overlays=left))
         return True
 
+    def grow(self, instance_id: InstanceId, volume_id: VolumeId, size_bytes: int) -> None:  # noqa: ARG002
+        """No guest looks at the disk, so there is nobody to tell."""
+        with self._lock:
+            if volume_id not in self._running(instance_id).overlays:
+                raise MachineFailed(f"no disk {volume_id} is attached")
+
+    def resume(self, instance_id: InstanceId) -> None:
+        """A record never waits."""
+
     def copy_disks(self, instance_id: InstanceId, targets: Mapping[VolumeId, Path]) -> None:
         """The overlays as they are: nothing writes to them."""
         with self._lock:

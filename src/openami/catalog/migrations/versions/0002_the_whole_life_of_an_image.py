@@ -204,6 +204,34 @@ def upgrade() -> None:
             batch_op.f("ix_snapshot_volume_permission_account"), ["account"], unique=False
         )
 
+    op.create_table(
+        "volume_modification",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("volume_id", sa.String(length=32), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("owner", sa.String(length=12), nullable=False),
+        sa.Column("state", sa.String(length=32), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("latest", sa.Boolean(), nullable=False),
+        sa.Column("original_size_gib", sa.Integer(), nullable=False),
+        sa.Column("original_volume_type", sa.String(length=16), nullable=False),
+        sa.Column("original_iops", sa.Integer(), nullable=True),
+        sa.Column("original_throughput", sa.Integer(), nullable=True),
+        sa.Column("target_size_gib", sa.Integer(), nullable=False),
+        sa.Column("target_volume_type", sa.String(length=16), nullable=False),
+        sa.Column("target_iops", sa.Integer(), nullable=True),
+        sa.Column("target_throughput", sa.Integer(), nullable=True),
+        sa.Column("message", sa.Text(), nullable=True),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_volume_modification")),
+    )
+    with op.batch_alter_table("volume_modification", schema=None) as batch_op:
+        batch_op.create_index("ix_volume_modification_owner", ["owner", "region"], unique=False)
+        batch_op.create_index(batch_op.f("ix_volume_modification_state"), ["state"], unique=False)
+        batch_op.create_index(
+            batch_op.f("ix_volume_modification_volume_id"), ["volume_id"], unique=False
+        )
+
     with op.batch_alter_table("account", schema=None) as batch_op:
         batch_op.add_column(sa.Column("alias", sa.String(length=32), nullable=True))
         batch_op.create_unique_constraint(batch_op.f("uq_account_alias"), ["alias"])
@@ -222,6 +250,7 @@ def upgrade() -> None:
         batch_op.create_index("ix_image_source", ["source_image_id"], unique=False)
 
     with op.batch_alter_table("snapshot", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("set_id", sa.String(length=32), nullable=True))
         batch_op.add_column(
             sa.Column("public", sa.Boolean(), server_default=sa.text("0"), nullable=False)
         )
@@ -232,5 +261,6 @@ def upgrade() -> None:
             sqlite_where=sa.text("public"),
             postgresql_where=sa.text("public"),
         )
+        batch_op.create_index(batch_op.f("ix_snapshot_set_id"), ["set_id"], unique=False)
 
     # ### end Alembic commands ###

@@ -1,0 +1,77 @@
+"""Snapshots of several volumes of an instance, all as they are at one moment."""
+
+from typing import Final
+
+from openami.catalog import snapshots, volumes
+from openami.domain.ids import InstanceId, SnapshotId, VolumeId
+from openami.jobs.engine import Args, GiveUp, Job
+from openami.services import Services
+from openami.workflows import scratch
+
+NAME: Final = "create_snapshots"
+
+
+def start(svc: Services, set_id: str) -> str:
+    """Begin to fill the pending snapshots of a set, once. The id of the job."""
+    job_id = f"{NAME}:{set_id}"
+    svc.jobs.start(NAME, job_id, {"set_id": set_id})
+    return job_id
+
+
+def resume(svc: Services) -> None:
+    with svc.catalog.read() as tx:
+        waiting = {each.set_id for each in snapshots.pending(tx)}
+    for set_id in sorted(each for each in waiting if each is not None):
+        start(svc, set_id)
+
+
+def keep(svc: Services, set_id: str) -> None:
+    """Make sure of the copies of a set one of whose volumes is about to go."""
+    start(svc, set_id)
+    _copy(svc, set_id)
+
+
+def job(svc: Services) -> Job:
+    return Job(
+        name=NAME,
+        steps=(
+            ("copy the volumes", lambda args: _copy(svc, _id(args))),
+            ("store the blocks", lambda args: _store(svc, _id(args))),
+            ("drop the copies", lambda args: scratch.drop(svc, _id(args))),
+        ),
+        give_up=lambda args, reason: give_up(svc, args, reason),
+    )
+
+
+def _id(args: Args) -> str:
+    return str(args["set_id"])
+
+
+def _wanted(svc: Services, set_id: str) -> dict[SnapshotId, VolumeId]:
+    with svc.catalog.read() as tx:
+        return {each.id: each.volume_id for each in snapshots.pending_of_set(tx, set_id)}
+
+
+def _copy(svc: Services, set_id: str) -> None:
+    wanted = _wanted(svc, set_id)
+    if wanted and scratch.found(svc, set_id) is None:
+        scratch.take(svc, set_id, wanted, of=_instance_of(svc, wanted))
+
+
+def _instance_of(svc: Services, wanted: dict[SnapshotId, VolumeId]) -> InstanceId:
+    with svc.catalog.read() as tx:
+        volume = volumes.fetch_any(tx, next(iter(wanted.values())))
+    if volume is None or volume.attachment is None:
+        raise GiveUp("Client.VolumeDetached: a volume was detached before it was copied")
+    return volume.attachment.instance_id
+
+
+def _store(svc: Services, set_id: str) -> None:
+    for snapshot_id in _wanted(svc, set_id):
+        scratch.store(svc, set_id, snapshot_id)
+
+
+def give_up(svc: Services, args: Args, reason: str) -> None:
+    for snapshot_id in _wanted(svc, _id(args)):
+        scratch.fail(svc, snapshot_id, reason)
+    scratch.drop(svc, _id(args))
