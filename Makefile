@@ -20,7 +20,7 @@ demo: $(SETUP) ## an image becomes many identical, real servers, and a server be
 
 test: check ## everything: static checks, then all tests, with real virtual machines
 	@scripts/packages-for-tests
-	$(RUN)pytest tests
+	$(RUN)pytest tests --numprocesses=auto --dist=loadscope
 
 boot-test: $(SETUP) ## only the tests that boot real virtual machines
 	$(RUN)pytest tests -m boot
