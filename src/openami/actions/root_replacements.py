@@ -28,7 +28,7 @@ from openami.domain.ids import (
 from openami.domain.image import Image
 from openami.domain.instance import Instance, InstanceState
 from openami.domain.instance_type import known_type
-from openami.domain.launch import boot_mode_of, check_bootable, devices_of
+from openami.domain.launch import boot_mode_of, check_bootable, check_instance_type, devices_of
 from openami.domain.root_replacement import FromImage, ReplaceRootVolumeTask, TaskState
 from openami.domain.snapshot import Snapshot, SnapshotState
 from openami.domain.volume import Volume, VolumeState
@@ -217,7 +217,9 @@ def _completed(snapshot: Snapshot) -> Snapshot:
 
 def _its_root(tx: Transaction, image: Image, instance: Instance) -> tuple[Snapshot, int]:
     """The snapshot of the image's root and the size of that device. Its other disks are left."""
-    check_bootable(image, known_type(instance.instance_type))
+    kind = known_type(instance.instance_type)
+    check_bootable(image, kind)
+    check_instance_type(image, kind)
     if image.architecture != instance.architecture:
         raise InvalidParameterValue(
             f"The image '{image.id}' is for {image.architecture} and the instance"

@@ -37,6 +37,10 @@ NAMELESS: Final[Mapping[str, frozenset[str]]] = {
         {
             "CreateKeyPair",
             "DescribeAccountAttributes",
+            "DescribeAggregateIdFormat",
+            "DescribeIdFormat",
+            "GetEbsEncryptionByDefault",
+            "GetSerialConsoleAccessStatus",
             "DescribeAvailabilityZones",
             "DescribeInstanceTypeOfferings",
             "DescribeInstanceTypes",

@@ -6,6 +6,9 @@ from support.access.row import MAY, SEES, Access, own
 
 UNKNOWN: Final = "InvalidInstanceID.NotFound"
 
+_GONE: Final = "InvalidInstanceID.NotFound"
+_NO_INTERFACE: Final = "InvalidNetworkInterfaceID.NotFound"
+
 ROWS: Final[tuple[Access, ...]] = (
     *(
         own(operation, UNKNOWN, SEES, InstanceIds=["{instance}"])
@@ -35,4 +38,28 @@ ROWS: Final[tuple[Access, ...]] = (
     ),
     own("ModifyInstanceMetadataOptions", UNKNOWN, InstanceId="{instance}", HttpTokens="required"),
     own("CreateImage", UNKNOWN, InstanceId="{instance}", Name="theirs"),
+    own("MonitorInstances", _GONE, InstanceIds=["{instance}"]),
+    own("UnmonitorInstances", _GONE, InstanceIds=["{instance}"]),
+    own(
+        "ReportInstanceStatus",
+        _GONE,
+        Instances=["{instance}"],
+        Status="impaired",
+        ReasonCodes=["other"],
+    ),
+    own("GetPasswordData", _GONE, SEES, InstanceId="{instance}"),
+    own("ResetInstanceAttribute", _GONE, InstanceId="{instance}", Attribute="sourceDestCheck"),
+    own(
+        "DescribeNetworkInterfaceAttribute",
+        _NO_INTERFACE,
+        SEES,
+        NetworkInterfaceId="{interface}",
+        Attribute="groupSet",
+    ),
+    own(
+        "ModifyNetworkInterfaceAttribute",
+        _NO_INTERFACE,
+        NetworkInterfaceId="{interface}",
+        SourceDestCheck={"Value": True},
+    ),
 )

@@ -14,4 +14,18 @@ ROWS: Final[tuple[Access, ...]] = (
     own("DeleteVolume", UNKNOWN, VolumeId="{volume}"),
     own("AttachVolume", UNKNOWN, VolumeId="{volume}", InstanceId="{instance}", Device="/dev/sdh"),
     own("DetachVolume", UNKNOWN, VolumeId="{attached}"),
+    own("ModifyVolume", UNKNOWN, VolumeId="{attached}", Size=9),
+    own(
+        "DescribeVolumesModifications",
+        UNKNOWN,
+        "InvalidVolumeModification.NotFound",
+        VolumeIds=["{volume}"],
+    ),
+    own("EnableVolumeIO", UNKNOWN, VolumeId="{volume}"),
+    own("ModifyVolumeAttribute", UNKNOWN, VolumeId="{volume}", AutoEnableIO={"Value": True}),
+    own(
+        "CreateSnapshots",
+        "InvalidInstanceID.NotFound",
+        InstanceSpecification={"InstanceId": "{instance}"},
+    ),
 )
