@@ -1,0 +1,222 @@
+"""The rules of who may do what to images and snapshots, as plain as they can be said.
+
+No SQL, no states that are tables, no requests: what a test holds the real thing against. Each
+method gives the code of the refusal, or "" and the change is made.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+NO_IMAGE, GONE, NOT_YOURS = "InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "AuthFailure"
+NO_SNAPSHOT = "InvalidSnapshot.NotFound"
+
+
+@dataclass(kw_only=True)
+class RuledSnapshot:
+    owner: str
+    public: bool = False
+    shared: set[str] = field(default_factory=set)
+
+
+@dataclass(kw_only=True)
+class RuledImage:
+    owner: str
+    name: str
+    snapshot: str
+    created: datetime
+    state: str = "available"
+    public: bool = False
+    shared: set[str] = field(default_factory=set)
+    deprecated: datetime | None = None
+    protection: str = "none"
+    cooldown_until: datetime | None = None
+    deregistered: datetime | None = None
+
+
+@dataclass(kw_only=True)
+class Rules:
+    """All that several accounts have in one region."""
+
+    now: datetime
+    images: dict[str, RuledImage] = field(default_factory=dict)
+    snapshots: dict[str, RuledSnapshot] = field(default_factory=dict)
+    blocked: set[str] = field(default_factory=set)
+    blocked_snapshots: dict[str, str] = field(default_factory=dict)
+
+    def sees(self, account: str, image: RuledImage) -> bool:
+        if account == image.owner:
+            return True
+        return image.state != "disabled" and (image.public or account in image.shared)
+
+    def sees_snapshot(self, account: str, snapshot: RuledSnapshot) -> bool:
+        if account == snapshot.owner or account in snapshot.shared:
+            return True
+        return snapshot.public and self.blocked_snapshots.get(snapshot.owner) != "block-all-sharing"
+
+    def look(self, account: str, image_id: str) -> str:
+        image = self.images.get(image_id)
+        if image is None or not self.sees(account, image):
+            return NO_IMAGE
+        return GONE if image.state == "deregistered" else ""
+
+    def look_as_owner(self, account: str, image_id: str) -> str:
+        refusal = self.look(account, image_id)
+        return refusal or ("" if self.images[image_id].owner == account else NOT_YOURS)
+
+    def look_at_snapshot(self, account: str, snapshot_id: str, *, as_owner: bool = False) -> str:
+        snapshot = self.snapshots.get(snapshot_id)
+        if snapshot is None or not self.sees_snapshot(account, snapshot):
+            return NO_SNAPSHOT
+        return NOT_YOURS if as_owner and snapshot.owner != account else ""
+
+    def listed(self, account: str, *, disabled: bool, deprecated: bool) -> set[str]:
+        return {
+            image_id
+            for image_id, image in self.images.items()
+            if self.sees(account, image)
+            and image.state != "deregistered"
+            and (disabled or image.state != "disabled")
+            and (deprecated or image.owner == account or not self.out_of_date(image))
+        }
+
+    def out_of_date(self, image: RuledImage) -> bool:
+        if image.public and self.now >= image.created + 731 * DAY:
+            return True
+        return image.deprecated is not None and self.now >= image.deprecated
+
+    def listed_snapshots(self, account: str) -> set[str]:
+        return {key for key, each in self.snapshots.items() if self.sees_snapshot(account, each)}
+
+    def register(self, account: str, name: str, snapshot_id: str, image_id: str) -> str:
+        for image in self.images.values():
+            if (image.owner, image.name) == (account, name) and image.state != "deregistered":
+                return "InvalidAMIName.Duplicate"
+        refusal = self.look_at_snapshot(account, snapshot_id)
+        if not refusal:
+            self.images[image_id] = RuledImage(
+                owner=account, name=name, snapshot=snapshot_id, created=self.now
+            )
+        return refusal
+
+    def launch(self, account: str, image_id: str) -> str:
+        refusal = self.look(account, image_id)
+        return refusal or ("" if self.images[image_id].state == "available" else GONE)
+
+    def deregister(self, account: str, image_id: str, *, delete: bool) -> str:
+        refusal = self.look_as_owner(account, image_id)
+        if refusal:
+            return refusal
+        image = self.images[image_id]
+        cooling = image.cooldown_until is not None and self.now < image.cooldown_until
+        if image.protection != "none" or cooling:
+            return "OperationNotPermitted"
+        image.state, image.deregistered = "deregistered", self.now
+        snapshot = self.snapshots.get(image.snapshot)
+        mine = snapshot is not None and snapshot.owner == account
+        if delete and mine and not self._used(image.snapshot):
+            del self.snapshots[image.snapshot]
+        return ""
+
+    def _used(self, snapshot_id: str) -> bool:
+        return any(
+            image.snapshot == snapshot_id and image.state != "deregistered"
+            for image in self.images.values()
+        )
+
+    def delete_snapshot(self, account: str, snapshot_id: str) -> str:
+        refusal = self.look_at_snapshot(account, snapshot_id, as_owner=True)
+        if refusal:
+            return refusal
+        if self._used(snapshot_id):
+            return "InvalidSnapshot.InUse"
+        del self.snapshots[snapshot_id]
+        return ""
+
+    def share(self, account: str, image_id: str, whom: str, *, add: bool) -> str:
+        refusal = self.look_as_owner(account, image_id)
+        if refusal:
+            return refusal
+        image = self.images[image_id]
+        if image.state != "available":
+            return "IncorrectState"
+        if whom == "all":
+            if add and account in self.blocked:
+                return "OperationNotPermitted"
+            image.public = add
+        else:
+            (image.shared.add if add else image.shared.discard)(whom)
+        return ""
+
+    def share_snapshot(self, account: str, snapshot_id: str, whom: str, *, add: bool) -> str:
+        refusal = self.look_at_snapshot(account, snapshot_id, as_owner=True)
+        if refusal:
+            return refusal
+        snapshot = self.snapshots[snapshot_id]
+        if whom == "all":
+            if add and account in self.blocked_snapshots:
+                return "OperationNotPermitted"
+            snapshot.public = add
+        else:
+            (snapshot.shared.add if add else snapshot.shared.discard)(whom)
+        return ""
+
+    def unshare(self, account: str, image_id: str) -> str:
+        refusal = self.look_as_owner(account, image_id)
+        if not refusal:
+            self.images[image_id].public = False
+            self.images[image_id].shared = set()
+        return refusal
+
+    def cancel(self, account: str, image_id: str) -> str:
+        refusal = self.look(account, image_id)
+        if refusal:
+            return refusal
+        if account not in self.images[image_id].shared:
+            return "InvalidRequest"
+        self.images[image_id].shared.discard(account)
+        return ""
+
+    def switch(self, account: str, image_id: str, *, on: bool) -> str:
+        refusal = self.look_as_owner(account, image_id)
+        if refusal:
+            return refusal
+        image = self.images[image_id]
+        if image.state != ("disabled" if on else "available"):
+            return "IncorrectState"
+        image.state = "available" if on else "disabled"
+        if not on:
+            image.public, image.shared = False, set()
+        return ""
+
+    def deprecate(self, account: str, image_id: str, at: datetime | None) -> str:
+        refusal = self.look_as_owner(account, image_id)
+        if refusal:
+            return refusal
+        image = self.images[image_id]
+        if at is not None:
+            too_late = image.public and at > image.created + 731 * DAY
+            if at < self.now or at > self.now + 3653 * DAY or too_late:
+                return "InvalidParameterValue"
+        image.deprecated = at
+        return ""
+
+    def protect(self, account: str, image_id: str, kind: str) -> str:
+        refusal = self.look_as_owner(account, image_id)
+        if refusal:
+            return refusal
+        image = self.images[image_id]
+        if kind == "none":
+            if image.protection == "with cooldown":
+                image.cooldown_until = self.now + DAY
+        else:
+            image.cooldown_until = None
+        image.protection = kind
+        return ""
+
+    def pass_time(self, by: timedelta) -> None:
+        """Images that were deregistered more than an hour ago are forgotten."""
+        self.now += by
+        for image_id, image in list(self.images.items()):
+            if image.deregistered is not None and image.deregistered < self.now - HOUR:
+                del self.images[image_id]
