@@ -34,6 +34,7 @@ class Settings:
     stop_timeout_s: float = 120.0  # how long a guest may take to shut down before it is killed
     settle_timeout_s: float = 5.0  # how long a call waits for its own work, see D19
     volume_modifications_per_day: int = 4  # of one volume, in any 24 hours; 0 is no limit
+    snapshot_copies_max: int = 20  # at once, of an account into a region
     memory_overcommit: float = 1.0  # guests' memory may add up to this share of the host's
     clock_skew_s: float = 900.0
     request_bytes_max: int = 1024 * 1024

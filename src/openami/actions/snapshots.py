@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from openami.catalog import images, ingests, snapshots, tags, volumes
+from openami.catalog import images, ingests, snapshot_copies, snapshots, tags, volumes
 from openami.catalog.catalog import Transaction
 from openami.catalog.snapshots import Scope as Scope
 from openami.domain.caller import Caller
@@ -87,3 +87,4 @@ def remove(tx: Transaction, snapshot_id: SnapshotId) -> None:
     snapshots.remove(tx, snapshot_id)
     tags.remove_all(tx, snapshot_id)
     ingests.end(tx, snapshot_id)
+    snapshot_copies.end(tx, snapshot_id)

@@ -59,7 +59,7 @@ FILTERS: Final[Mapping[str, Condition]] = {
     "start-time": filters.instant(C.started_at),
     "status": filters.column(C.state),
     "storage-tier": filters.column(literal("standard")),
-    "transfer-type": lambda _values: false(),
+    "transfer-type": filters.column(C.transfer_type),
     "volume-id": filters.column(C.volume_id),
     "volume-size": filters.column(C.volume_size_gib),
 }

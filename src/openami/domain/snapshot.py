@@ -52,6 +52,7 @@ class Snapshot:
     set_id: str | None = None
     public: bool = False
     shared_with: frozenset[AccountId] = frozenset()
+    transfer_type: str | None = None  # of a copy: "standard", which is not time-based
 
     def completed(self, root: str, at: datetime) -> "Snapshot":
         state = advance(TRANSITIONS, self.id, self.state, SnapshotEvent.BLOCKS_WRITTEN)

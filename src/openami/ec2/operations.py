@@ -6,6 +6,7 @@ from typing import Final
 from openami.ec2 import (
     allowed_images,
     console,
+    copies,
     image_attributes,
     image_lineage,
     image_retirement,
@@ -50,6 +51,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     **instance_options.OPERATIONS,
     **instance_types.OPERATIONS,
     **console.OPERATIONS,
+    **copies.OPERATIONS,
     **key_pairs.OPERATIONS,
     **security_groups.OPERATIONS,
     **network.OPERATIONS,

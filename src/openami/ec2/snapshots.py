@@ -114,6 +114,7 @@ def snapshot_answer(snapshot: Snapshot, tags: Mapping[str, str]) -> dict[str, An
         "Description": snapshot.description,
         "VolumeSize": snapshot.volume_size_gib,
         "Encrypted": False,
+        "TransferType": snapshot.transfer_type,
         "StorageTier": "standard",
         "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
     }

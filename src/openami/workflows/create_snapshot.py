@@ -9,7 +9,7 @@ from typing import Final
 from openami.catalog import images, snapshots
 from openami.catalog.catalog import Transaction
 from openami.domain.ids import SnapshotId, VolumeId
-from openami.domain.snapshot import Snapshot, SnapshotState
+from openami.domain.snapshot import NO_VOLUME, Snapshot, SnapshotState
 from openami.jobs.engine import Args, Job
 from openami.services import Services
 from openami.workflows import create_image, create_snapshots, scratch
@@ -43,7 +43,8 @@ def _alone(svc: Services, tx: Transaction, pending: Iterable[Snapshot]) -> list[
         former = images.all_users_of_snapshot(tx, snapshot.id)
         return any(f"{create_image.NAME}:{image_id}" in active for image_id in former)
 
-    return [snapshot for snapshot in pending if not filled_for(snapshot)]
+    of_volumes = (snapshot for snapshot in pending if snapshot.volume_id != NO_VOLUME)
+    return [snapshot for snapshot in of_volumes if not filled_for(snapshot)]
 
 
 def keep_what_is_wanted(svc: Services, volume_id: VolumeId) -> None:

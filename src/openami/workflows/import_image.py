@@ -2,7 +2,6 @@
 
 import logging
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +18,7 @@ from openami.domain.state_reason import StateReason
 from openami.jobs.engine import Args, GiveUp, Job
 from openami.services import Services
 from openami.workflows import scratch
+from openami.workflows.progress import progress_of
 
 NAME: Final = "import_image"
 _log = logging.getLogger(__name__)
@@ -45,11 +45,16 @@ def resume(svc: Services) -> None:
     Which file it was is lost. One that is beginning now holds the lock until its job is known.
     """
     with svc.catalog.read() as tx:
-        waiting = [image for image in images.pending(tx) if image.source_instance_id is None]
+        waiting = [image for image in images.pending(tx) if _is_first(image)]
     for image in waiting:
         with svc.locks(image.id):
             if not svc.jobs.known(f"{NAME}:{image.id}"):
                 _fail(svc, image.id, "the server stopped before the import began")
+
+
+def _is_first(image: Image) -> bool:
+    """Neither made of an instance nor copied from another image."""
+    return image.source_instance_id is None and image.source_image_id is None
 
 
 def job(svc: Services) -> Job:
@@ -100,7 +105,7 @@ def _store(svc: Services, args: Args) -> None:
         return
     raw = _raw(svc, args)
     try:
-        root = ingest_file(svc.stores[snapshot.region], raw, progress=_progress(svc, snapshot.id))
+        root = ingest_file(svc.stores[snapshot.region], raw, progress=progress_of(svc, snapshot))
     except (OSError, ValueError, SourceChanged, StoreFull) as failure:
         _log.warning("the import of %s failed: %s", raw, failure)
         raise GiveUp(_said(failure)) from failure
@@ -115,21 +120,6 @@ def _said(failure: Exception) -> str:
     if isinstance(failure, StoreFull):
         return "there is no room for the disk"  # where, is for the log: it is a path of the host
     return str(failure)
-
-
-def _progress(svc: Services, snapshot_id: SnapshotId) -> Callable[[int, int], None]:
-    """Tells the catalog each whole percent, up to 99: the last one is the completion's."""
-    told = 0
-
-    def tell(done_bytes: int, total_bytes: int) -> None:
-        nonlocal told
-        percent = min(99, done_bytes * 100 // max(1, total_bytes))
-        if percent > told:
-            told = percent
-            with svc.catalog.begin() as tx:
-                snapshots.save_progress(tx, snapshot_id, percent)
-
-    return tell
 
 
 def _complete(svc: Services, args: Args) -> None:

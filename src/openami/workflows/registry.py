@@ -7,6 +7,8 @@ from openami.jobs.engine import Job
 from openami.services import Services
 from openami.workflows import (
     attach_volume,
+    copy_image,
+    copy_snapshot,
     create_image,
     create_snapshot,
     create_snapshots,
@@ -43,6 +45,8 @@ _JOBS: Final[Sequence[Callable[[Services], Job]]] = (
     create_snapshots.job,
     create_image.job,
     import_image.job,
+    copy_snapshot.job,
+    copy_image.job,
     refresh_peers.job,
 )
 
@@ -62,6 +66,8 @@ _RESUMES: Final[Sequence[Callable[[Services], None]]] = (
     create_snapshots.resume,
     create_image.resume,
     import_image.resume,
+    copy_snapshot.resume,
+    copy_image.resume,
     purge_images.resume,
     machines.refresh_stale,
     scratch.sweep,

@@ -20,7 +20,7 @@ from typing import Final
 from openami.blockstore.disk_sync import full_disk_is_told, sync_directory, write_all
 from openami.blockstore.ingest import SourceChanged, data_ranges
 from openami.blockstore.volumes import Origin
-from openami.catalog import images, ingests, snapshots, volumes
+from openami.catalog import images, ingests, snapshot_copies, snapshots, volumes
 from openami.catalog.catalog import Transaction
 from openami.compute.driver import MachineState
 from openami.domain.block import BLOCK_BYTES
@@ -182,6 +182,7 @@ def complete(svc: Services, snapshot_id: SnapshotId, root: Root) -> None:
             raise GiveUp("Server.InternalError: the lease of the snapshot is lost")
         snapshots.save(tx, snapshot.completed(root.to_text(), svc.clock.now()))
         ingests.end(tx, snapshot_id)
+        snapshot_copies.end(tx, snapshot_id)
 
 
 def fail(svc: Services, snapshot_id: SnapshotId, reason: str) -> None:
@@ -191,6 +192,7 @@ def fail(svc: Services, snapshot_id: SnapshotId, reason: str) -> None:
         if current is not None and current.state is SnapshotState.PENDING:
             snapshots.save(tx, current.given_up(reason))
         ingests.end(tx, snapshot_id)
+        snapshot_copies.end(tx, snapshot_id)
 
 
 def drop(svc: Services, owner: str) -> None:

@@ -38,6 +38,7 @@ from openami.catalog.schema.parameters import (
 from openami.catalog.schema.public_access import public_access_blocks
 from openami.catalog.schema.root_replacements import replace_root_volume_tasks
 from openami.catalog.schema.security_groups import security_group_rules, security_groups
+from openami.catalog.schema.snapshot_copies import snapshot_copies
 from openami.catalog.schema.snapshots import snapshot_volume_permissions, snapshots
 from openami.catalog.schema.tags import tags
 from openami.catalog.schema.volume_modifications import volume_modifications
@@ -73,6 +74,7 @@ __all__ = [
     "replace_root_volume_tasks",
     "security_group_rules",
     "security_groups",
+    "snapshot_copies",
     "snapshot_volume_permissions",
     "snapshots",
     "subnets",

@@ -22,6 +22,7 @@ snapshots = Table(
     Column("root", String(96)),
     Column("set_id", String(32), index=True),
     Column("public", Boolean, nullable=False, server_default=false()),
+    Column("transfer_type", String(16)),
 )
 Index("ix_snapshot_owner", snapshots.c.owner, snapshots.c.region)
 Index(

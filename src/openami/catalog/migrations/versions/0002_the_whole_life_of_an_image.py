@@ -192,6 +192,21 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "snapshot_copy",
+        sa.Column("snapshot_id", sa.String(length=32), nullable=False),
+        sa.Column("source_snapshot_id", sa.String(length=32), nullable=False),
+        sa.Column("source_region", sa.String(length=32), nullable=False),
+        sa.Column("root", sa.String(length=96), nullable=False),
+        sa.Column("image_id", sa.String(length=32), nullable=True),
+        sa.PrimaryKeyConstraint("snapshot_id", name=op.f("pk_snapshot_copy")),
+    )
+    with op.batch_alter_table("snapshot_copy", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_snapshot_copy_image_id"), ["image_id"], unique=False)
+        batch_op.create_index(
+            batch_op.f("ix_snapshot_copy_source_region"), ["source_region"], unique=False
+        )
+
+    op.create_table(
         "snapshot_volume_permission",
         sa.Column("snapshot_id", sa.String(length=32), nullable=False),
         sa.Column("account", sa.String(length=12), nullable=False),
@@ -254,6 +269,7 @@ def upgrade() -> None:
         batch_op.add_column(
             sa.Column("public", sa.Boolean(), server_default=sa.text("0"), nullable=False)
         )
+        batch_op.add_column(sa.Column("transfer_type", sa.String(length=16), nullable=True))
         batch_op.create_index(
             "ix_snapshot_public",
             ["region"],

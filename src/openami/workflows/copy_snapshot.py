@@ -1,0 +1,70 @@
+"""A copy of one snapshot: the chunks that its region lacks, then their manifest, then the row.
+
+The lease and the row that holds the source are taken with the pending snapshot, so neither a
+collector nor the source's deletion takes away what the copy relies on.
+"""
+
+import logging
+from typing import Final
+
+from openami.blockstore.store import ChunkLost, StoreFull
+from openami.blockstore.transfer import transfer
+from openami.catalog import snapshot_copies, snapshots
+from openami.domain.ids import SnapshotId
+from openami.domain.manifest import Root
+from openami.domain.snapshot import SnapshotState
+from openami.jobs.engine import Args, GiveUp, Job
+from openami.services import Services
+from openami.workflows import scratch
+from openami.workflows.progress import progress_of
+
+NAME: Final = "copy_snapshot"
+_log = logging.getLogger(__name__)
+
+
+def start(svc: Services, snapshot_id: SnapshotId) -> str:
+    """Begin to fill a pending copy, once. The id of the job."""
+    job_id = f"{NAME}:{snapshot_id}"
+    svc.jobs.start(NAME, job_id, {"snapshot_id": snapshot_id})
+    return job_id
+
+
+def resume(svc: Services) -> None:
+    """Those that belong to an image are filled by the image's own workflow."""
+    with svc.catalog.read() as tx:
+        waiting = [copy for copy in snapshot_copies.every(tx) if copy.image_id is None]
+    for copy in waiting:
+        start(svc, copy.snapshot_id)
+
+
+def job(svc: Services) -> Job:
+    return Job(
+        name=NAME,
+        steps=(("move the chunks", lambda args: bring(svc, _id(args))),),
+        give_up=lambda args, reason: scratch.fail(svc, _id(args), reason),
+    )
+
+
+def _id(args: Args) -> SnapshotId:
+    return SnapshotId(str(args["snapshot_id"]))
+
+
+def bring(svc: Services, snapshot_id: SnapshotId) -> None:
+    """Move what is missing and complete the snapshot, if it is pending. Raises GiveUp."""
+    with svc.catalog.read() as tx:
+        snapshot = snapshots.fetch_any(tx, snapshot_id)
+        copy = snapshot_copies.fetch_any(tx, snapshot_id)
+    if snapshot is None or copy is None or snapshot.state is not SnapshotState.PENDING:
+        return
+    root = Root.from_text(copy.root)
+    source, target = svc.stores[copy.source_region], svc.stores[snapshot.region]
+    try:
+        moved = transfer(source, target, root, progress=progress_of(svc, snapshot))
+    except ChunkLost as lost:
+        _log.exception("%s cannot be copied to %s", copy.source_snapshot_id, snapshot_id)
+        raise GiveUp("Server.InternalError: the source cannot be read") from lost
+    except StoreFull as full:
+        _log.warning("%s cannot be copied to %s: %s", copy.source_snapshot_id, snapshot_id, full)
+        raise GiveUp(f"Server.InternalError: there is no room in {snapshot.region}") from full
+    _log.info("%s is %s with %s", snapshot_id, copy.source_snapshot_id, moved)
+    scratch.complete(svc, snapshot_id, root)
