@@ -12,7 +12,7 @@ from openami.blockstore.ingest import ingest_file
 from openami.blockstore.manifest import Manifests
 from openami.blockstore.store import StoreFull
 from openami.catalog import ingests, snapshot_copies, snapshots
-from openami.domain.ids import Region, SnapshotId
+from openami.domain.ids import AccountId, Region, SnapshotId
 from openami.domain.image import ImageState
 from openami.domain.manifest import Root
 from openami.domain.snapshot_copy import SnapshotCopy
@@ -55,26 +55,34 @@ def stored(svc: Services, directory: Path, region: Region = HERE) -> str:
     return ingest_file(svc.stores[region], a_disk(directory / "disk", blocks, 1 << 30)).to_text()
 
 
-def copied_image(svc: Services, region: Region = THERE, **but: Any) -> dict[str, Any]:
+def copied_image(
+    svc: Services, region: Region = THERE, account: AccountId = ALICE, **but: Any
+) -> dict[str, Any]:
     asked = {"Name": "copied", "SourceImageId": IMAGE, "SourceRegion": HERE}
-    image_id = ask(svc, "CopyImage", region=region, **(asked | but))["ImageId"]
-    return the_image(svc, image_id, region)
+    image_id = ask(svc, "CopyImage", account, region, **(asked | but))["ImageId"]
+    return the_image(svc, image_id, region, account)
 
 
-def the_image(svc: Services, image_id: str, region: Region = THERE) -> dict[str, Any]:
-    (image,) = ask(svc, "DescribeImages", region=region, ImageIds=[image_id])["Images"]
+def the_image(
+    svc: Services, image_id: str, region: Region = THERE, account: AccountId = ALICE
+) -> dict[str, Any]:
+    (image,) = ask(svc, "DescribeImages", account, region, ImageIds=[image_id])["Images"]
     return image
 
 
-def copied_snapshot(svc: Services, region: Region = THERE, **but: Any) -> dict[str, Any]:
+def copied_snapshot(
+    svc: Services, region: Region = THERE, account: AccountId = ALICE, **but: Any
+) -> dict[str, Any]:
     asked = {"SourceSnapshotId": SNAPSHOT, "SourceRegion": HERE}
-    made = ask(svc, "CopySnapshot", region=region, **(asked | but))
-    return the_snapshot(svc, made["SnapshotId"], region)
+    made = ask(svc, "CopySnapshot", account, region, **(asked | but))
+    return the_snapshot(svc, made["SnapshotId"], region, account)
 
 
-def the_snapshot(svc: Services, snapshot_id: str, region: Region = THERE) -> dict[str, Any]:
-    found = ask(svc, "DescribeSnapshots", region=region, SnapshotIds=[snapshot_id])["Snapshots"]
-    return found[0]
+def the_snapshot(
+    svc: Services, snapshot_id: str, region: Region = THERE, account: AccountId = ALICE
+) -> dict[str, Any]:
+    found = ask(svc, "DescribeSnapshots", account, region, SnapshotIds=[snapshot_id])
+    return found["Snapshots"][0]
 
 
 def snapshot_of(image: dict[str, Any]) -> str:
@@ -187,6 +195,38 @@ def test_an_image_shared_for_launches_may_not_be_copied(svc: Services) -> None:
     ask(svc, "ModifyImageAttribute", ImageId=IMAGE, LaunchPermission={"Add": [{"UserId": BOB}]})
     with refused("InvalidRequest", "You do not have permission to access the storage of this ami"):
         copied_image(svc, account=BOB)
+
+
+def shared_with_bob(svc: Services) -> None:
+    permission = {"Add": [{"UserId": BOB}]}
+    ask(svc, "ModifyImageAttribute", ImageId=IMAGE, LaunchPermission=permission)
+    ask(svc, "ModifySnapshotAttribute", SnapshotId=SNAPSHOT, CreateVolumePermission=permission)
+
+
+def test_with_its_snapshot_shared_too_it_may_be_copied_and_is_ones_own(svc: Services) -> None:
+    shared_with_bob(svc)
+    image = copied_image(svc, account=BOB)
+    assert (image["OwnerId"], image["State"]) == (BOB, "available")
+    snapshot = the_snapshot(svc, snapshot_of(image), account=BOB)
+    assert snapshot["OwnerId"] == BOB
+    assert snapshot_blocks(svc, snapshot_of(image)) == CONTENT
+    ask(svc, "DeregisterImage", ImageId=IMAGE)
+    assert the_image(svc, image["ImageId"], account=BOB)["State"] == "available"
+
+
+def test_of_anothers_image_come_the_tags_that_its_owner_shares_and_ones_own(svc: Services) -> None:
+    shared_with_bob(svc)
+    pairs = {"Team": "os", "ec2:SharedTag/Version": "7"}
+    for account, given in ((ALICE, pairs), (BOB, {"Mine": "yes"})):
+        its_tags = [{"Key": key, "Value": value} for key, value in given.items()]
+        ask(svc, "CreateTags", account, Resources=[IMAGE], Tags=its_tags)
+    image = copied_image(svc, account=BOB, CopyImageTags=True)
+    assert tags(image) == {"ec2:SharedTag/Version": "7", "Mine": "yes"}
+
+
+def test_a_shared_snapshot_may_be_copied(svc: Services) -> None:
+    shared_with_bob(svc)
+    assert copied_snapshot(svc, account=BOB)["OwnerId"] == BOB
 
 
 def test_an_image_that_is_not_seen_is_not_found(svc: Services) -> None:

@@ -9,6 +9,7 @@ NOT_YOURS: Final = "AuthFailure"
 GONE: Final = "InvalidAMIID.Unavailable"
 _LATER: Final = "2030-01-01T00:00:00Z"
 _TYPES: Final = {"SupportedInstanceTypes": ["t3.*"]}
+_COPY: Final = {"Name": "theirs", "SourceRegion": "us-east-1"}
 _LAUNCH: Final = {"InstanceType": "t3.micro", "MinCount": 1, "MaxCount": 1}
 
 ROWS: Final[tuple[Access, ...]] = (
@@ -23,6 +24,8 @@ ROWS: Final[tuple[Access, ...]] = (
     ),
     shared("RunInstances", UNKNOWN, MAY, ImageId="{image}", **_LAUNCH),
     shared("RunInstances", UNKNOWN, UNKNOWN, GONE, ImageId="{disabled_image}", **_LAUNCH),
+    shared("CopyImage", UNKNOWN, MAY, SourceImageId="{image}", **_COPY),
+    shared("CopyImage", UNKNOWN, UNKNOWN, MAY, SourceImageId="{disabled_image}", **_COPY),
     shared("CancelImageLaunchPermission", UNKNOWN, MAY, "InvalidRequest", ImageId="{image}"),
     shared("GetImageAncestry", UNKNOWN, SEES, SEES, ImageId="{image}"),
     *(

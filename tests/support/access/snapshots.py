@@ -13,6 +13,8 @@ ROWS: Final[tuple[Access, ...]] = (
     shared("DescribeSnapshots", UNKNOWN, SEES, SEES, SnapshotIds=["{snapshot}"]),
     own("DescribeSnapshots", UNKNOWN, SEES, SnapshotIds=["{free_snapshot}"]),
     shared("CreateVolume", UNKNOWN, MAY, SnapshotId="{snapshot}", AvailabilityZone="us-east-1a"),
+    shared("CopySnapshot", UNKNOWN, MAY, SourceSnapshotId="{snapshot}", SourceRegion="us-east-1"),
+    own("CopySnapshot", UNKNOWN, SourceSnapshotId="{free_snapshot}", SourceRegion="us-east-1"),
     own("DeleteSnapshot", UNKNOWN, SnapshotId="{free_snapshot}"),
     shared("DeleteSnapshot", UNKNOWN, NOT_YOURS, IN_USE, SnapshotId="{snapshot}"),
     shared(
