@@ -20,6 +20,7 @@ from openami.domain.errors import (
     VpcNotFound,
 )
 from openami.domain.ids import is_id
+from openami.domain.launch_template import template_id_not_found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +111,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         schema.replace_root_volume_tasks,
         _no("InvalidReplaceRootVolumeTaskId.NotFound", "replace root volume task"),
     ),
+    "lt": _of("launch-template", schema.launch_templates, template_id_not_found),
     "key": _of("key-pair", schema.key_pairs, _no("InvalidKeyPair.NotFound", "key pair")),
 }
 """By the prefix of the id."""

@@ -71,8 +71,9 @@ def remove_all(tx: Transaction, resource_id: str) -> None:
 
 
 def remove_all_of(tx: Transaction, account: AccountId, resource_id: str) -> None:
-    """DeleteTags without tags: every one that `account` gave."""
-    tx.execute(delete(tags).where(tags.c.account == account, tags.c.resource_id == resource_id))
+    """DeleteTags without tags: every one that `account` gave. EC2's own (aws:…) stay."""
+    mine = (tags.c.account == account) & (tags.c.resource_id == resource_id)
+    tx.execute(delete(tags).where(mine, tags.c.key.not_like("aws:%")))
 
 
 def of_one(tx: Transaction, account: AccountId, resource_id: str) -> dict[str, str]:

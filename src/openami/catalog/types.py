@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
@@ -129,3 +129,8 @@ def image_criteria() -> JsonText[tuple[ImageCriterion, ...]]:
 
 def texts() -> JsonText[tuple[str, ...]]:
     return JsonText("texts", list, tuple)
+
+
+def document() -> JsonText[Mapping[str, Any]]:
+    """What only a front door reads, as it is."""
+    return JsonText("document", dict, dict)

@@ -22,6 +22,7 @@ SubnetId = NewType("SubnetId", str)
 SecurityGroupId = NewType("SecurityGroupId", str)
 SecurityGroupRuleId = NewType("SecurityGroupRuleId", str)
 NetworkInterfaceId = NewType("NetworkInterfaceId", str)
+LaunchTemplateId = NewType("LaunchTemplateId", str)
 KeyPairId = NewType("KeyPairId", str)
 OrganizationId = NewType("OrganizationId", str)
 OrganizationArn = NewType("OrganizationArn", str)  # of an organization or of a unit in one
@@ -43,6 +44,7 @@ _MALFORMED_CODE: Final = {
     "key": "InvalidKeyPair.Format",
     "r": "InvalidReservationID.Malformed",
     "replacevol": "InvalidReplaceRootVolumeTaskId.Malformed",
+    "lt": "InvalidLaunchTemplateId.Malformed",
 }
 
 
@@ -99,6 +101,10 @@ def parse_key_pair_id(text: str) -> KeyPairId:
 
 def parse_replace_root_volume_task_id(text: str) -> ReplaceRootVolumeTaskId:
     return ReplaceRootVolumeTaskId(_parsed("replacevol", text))
+
+
+def parse_launch_template_id(text: str) -> LaunchTemplateId:
+    return LaunchTemplateId(_parsed("lt", text))
 
 
 def parse_account_id(text: str) -> AccountId:

@@ -29,7 +29,7 @@ def checked_tags(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
                 if key
                 else "Tag key cannot be empty"
             )
-        if key.lower().startswith("aws:"):
+        if is_reserved(key):
             raise InvalidParameterValue(
                 f"Tag keys starting with 'aws:' are reserved for internal use: {key}"
             )
@@ -48,8 +48,13 @@ def any_shared(keys: Iterable[str]) -> bool:
     return any(key.startswith(SHARED_PREFIX) for key in keys)
 
 
+def is_reserved(key: str) -> bool:
+    """Whether only AWS itself gives such tags. They do not count, and no caller takes them away."""
+    return key.lower().startswith("aws:")
+
+
 def check_count(tags: Mapping[str, str]) -> None:
-    if len(tags) > TAGS_MAX:
+    if sum(not is_reserved(key) for key in tags) > TAGS_MAX:
         raise EC2Error.of(
             "TagLimitExceeded",
             f"The maximum number of Tags for a resource has been reached ({TAGS_MAX}).",

@@ -6,9 +6,10 @@ https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RunInstances.html
 import base64
 import binascii
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
-from openami.actions import instances, parameters, run_instances
+from openami.actions import instances, launch_templates, parameters, run_instances
 from openami.domain.caller import Caller
 from openami.domain.errors import (
     InvalidParameterCombination,
@@ -17,18 +18,24 @@ from openami.domain.errors import (
     UnsupportedOperation,
 )
 from openami.domain.filter import Page
-from openami.domain.ids import parse_image_id, parse_security_group_id, parse_subnet_id
+from openami.domain.ids import (
+    parse_image_id,
+    parse_launch_template_id,
+    parse_security_group_id,
+    parse_subnet_id,
+)
 from openami.domain.instance import InstanceState
 from openami.domain.instance_type import DEFAULT_TYPE
 from openami.domain.launch import USER_DATA_BYTES_MAX, Launch, MetadataChange, Place
-from openami.ec2 import instance_shapes
+from openami.domain.launch_template import DEFAULT, Which, checked_template_name, checked_version
+from openami.ec2 import instance_shapes, template_merge
 from openami.ec2.operation import Operation, Request, Result, only, operation
 from openami.ec2.request import block_device_mappings, client_token, tag_specifications
 from openami.services import Services
 
 
 def run(svc: Services, caller: Caller, request: Request) -> Result:
-    ids = run_instances.run_instances(svc, caller, launch_of(with_image(svc, caller, request)))
+    ids = run_instances.run_instances(svc, caller, _launch(svc, caller, request))
     found = instances.describe_instances(svc, caller, ids, (), Page())
     found.sort(key=lambda each: each.instance.launch_index)
     first = found[0].instance
@@ -40,6 +47,34 @@ def run(svc: Services, caller: Caller, request: Request) -> Result:
             instance_shapes.instance(each, as_state=InstanceState.PENDING) for each in found
         ],
     }
+
+
+def _launch(svc: Services, caller: Caller, request: Request) -> Launch:
+    """The launch that is asked for, with all that its template and its parameters say."""
+    named = request.get("LaunchTemplate")
+    if not named:
+        return launch_of(with_image(svc, caller, request))
+    only(named, "LaunchTemplate.", {"LaunchTemplateId", "LaunchTemplateName", "Version"})
+    version = checked_version(named.get("Version") or DEFAULT)
+    found = launch_templates.fetch_version(svc, caller, template_named(named), version)
+    merged = template_merge.launched_from(found.version.data, request)
+    launch = launch_of(with_image(svc, caller, merged))
+    marks = {
+        "aws:ec2launchtemplate:id": found.template.id,
+        "aws:ec2launchtemplate:version": str(found.version.number),
+    }
+    tags = {**launch.tags, "instance": {**launch.tags.get("instance", {}), **marks}}
+    # The token stands for the request as it came: the template's default may change meanwhile.
+    return replace(launch, tags=tags, token=client_token("RunInstances", request))
+
+
+def template_named(named: Mapping[str, Any]) -> Which:
+    """By LaunchTemplateId or LaunchTemplateName. Raises MissingParameter and the like."""
+    template_id, name = named.get("LaunchTemplateId"), named.get("LaunchTemplateName")
+    return Which(
+        id=parse_launch_template_id(template_id) if template_id else None,
+        name=checked_template_name(name) if name else None,
+    )
 
 
 def with_image(svc: Services, caller: Caller, request: Request) -> Request:
@@ -223,15 +258,19 @@ def _check_interface(first: Mapping[str, Any]) -> None:
         raise UnsupportedOperation("The interface type is not supported by openami")
 
 
+HEEDED_IN_TEMPLATES: Final = frozenset(
+    {"ImageId", "InstanceType", "KeyName", "UserData", "BlockDeviceMappings"}
+    | {"SecurityGroupIds", "SecurityGroups", "NetworkInterfaces", "Placement"}
+    | {"TagSpecifications", "MetadataOptions", "InstanceInitiatedShutdownBehavior"}
+    | {"DisableApiTermination", "DisableApiStop", "EbsOptimized", *_NEUTRAL}
+)
+"""What a launch template may hold; a launch takes the same and the rest below."""
+
 OPERATIONS: Final[Mapping[str, Operation]] = {
     "RunInstances": operation(
         run,
-        *("ImageId", "InstanceType", "MinCount", "MaxCount", "KeyName", "UserData"),
-        *("BlockDeviceMappings", "SecurityGroupIds", "SecurityGroups", "SubnetId"),
-        *("NetworkInterfaces", "PrivateIpAddress", "Placement", "TagSpecifications"),
-        *("ClientToken", "MetadataOptions", "InstanceInitiatedShutdownBehavior"),
-        *("DisableApiTermination", "DisableApiStop", "EbsOptimized"),
-        *_NEUTRAL,
-        partly="one network interface; no IAM profile, spot, launch template, encryption or IPv6",
+        *HEEDED_IN_TEMPLATES,
+        *("MinCount", "MaxCount", "SubnetId", "PrivateIpAddress", "ClientToken", "LaunchTemplate"),
+        partly="one network interface; no IAM profile, spot, encryption or IPv6",
     ),
 }

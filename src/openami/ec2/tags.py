@@ -6,7 +6,7 @@ from typing import Any, Final
 from openami.actions import tags as actions
 from openami.domain.caller import Caller
 from openami.domain.errors import InvalidParameterValue, MissingParameter
-from openami.domain.tag import checked_tags
+from openami.domain.tag import checked_tags, is_reserved
 from openami.ec2.operation import Operation, Request, Result, operation
 from openami.ec2.request import filters, one_more, page, token_after
 from openami.services import Services
@@ -35,6 +35,10 @@ def delete_tags(svc: Services, caller: Caller, request: Request) -> Result:
     keys: dict[str, str | None] | None = None
     if request.get("Tags"):
         keys = {tag.get("Key", ""): tag.get("Value") for tag in request["Tags"]}
+        for key in filter(is_reserved, keys):
+            raise InvalidParameterValue(
+                f"Tag keys starting with 'aws:' are reserved for internal use: {key}"
+            )
     actions.delete_tags(svc, caller, _resources(request), keys)
     return {}
 

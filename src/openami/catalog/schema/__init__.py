@@ -23,6 +23,7 @@ from openami.catalog.schema.images import (
 from openami.catalog.schema.ingests import ingest_leases
 from openami.catalog.schema.instances import instance_security_groups, instances
 from openami.catalog.schema.key_pairs import key_pairs
+from openami.catalog.schema.launch_templates import launch_template_versions, launch_templates
 from openami.catalog.schema.network import subnets, vpcs
 from openami.catalog.schema.organizations import (
     organization_members,
@@ -61,6 +62,8 @@ __all__ = [
     "instance_security_groups",
     "instances",
     "key_pairs",
+    "launch_template_versions",
+    "launch_templates",
     "metadata",
     "organization_members",
     "organization_memberships",
