@@ -62,6 +62,36 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_image_watermark_key"), ["key"], unique=False)
 
     op.create_table(
+        "launch_template",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("owner", sa.String(length=12), nullable=False),
+        sa.Column("name", sa.String(length=128), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("default_version", sa.BigInteger(), nullable=False),
+        sa.Column("latest_version", sa.BigInteger(), nullable=False),
+        sa.Column("versions_made", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_launch_template")),
+    )
+    with op.batch_alter_table("launch_template", schema=None) as batch_op:
+        batch_op.create_index("uq_launch_template_name", ["owner", "region", "name"], unique=True)
+
+    op.create_table(
+        "launch_template_version",
+        sa.Column("template_id", sa.String(length=32), nullable=False),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("description", sa.String(length=255), nullable=True),
+        sa.Column("data", sa.Text(), nullable=False),
+        sa.Column("image", sa.String(length=2200), nullable=True),
+        sa.PrimaryKeyConstraint("template_id", "number", name=op.f("pk_launch_template_version")),
+    )
+    with op.batch_alter_table("launch_template_version", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_launch_template_version_image"), ["image"], unique=False
+        )
+
+    op.create_table(
         "organization",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("management_account", sa.String(length=12), nullable=False),
