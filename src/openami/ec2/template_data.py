@@ -3,13 +3,15 @@
 https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RequestLaunchTemplateData.html
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from openami.actions.instances import DescribedInstance
 from openami.actions.parameters import RESOLVE_PREFIX
 from openami.domain.errors import MissingParameter
+from openami.domain.instance import Instance
 from openami.domain.launch_template import Document
+from openami.domain.volume import Volume
 from openami.ec2 import instance_shapes
 from openami.ec2.operation import only
 from openami.ec2.run_instances import HEEDED_IN_TEMPLATES, launch_of
@@ -39,32 +41,8 @@ def of_instance(described: DescribedInstance, user_data: str | None) -> Document
     its, shape = described.instance, instance_shapes.instance(described)
     data: dict[str, Any] = {
         "EbsOptimized": its.ebs_optimized,
-        "BlockDeviceMappings": [
-            {
-                "DeviceName": volume.attachment.device_name,
-                "Ebs": {
-                    "DeleteOnTermination": volume.attachment.delete_on_termination,
-                    "Iops": volume.iops,
-                    "SnapshotId": volume.snapshot_id,
-                    "VolumeSize": volume.size_gib,
-                    "VolumeType": volume.volume_type,
-                    "Throughput": volume.throughput,
-                },
-            }
-            for volume in described.volumes
-            if volume.attachment is not None
-        ],
-        "NetworkInterfaces": [
-            {
-                "AssociatePublicIpAddress": its.associates_public_ip,
-                "DeleteOnTermination": True,
-                "DeviceIndex": 0,
-                "Groups": list(its.security_group_ids),
-                "InterfaceType": "interface",
-                "SubnetId": its.subnet_id,
-                "NetworkCardIndex": 0,
-            }
-        ],
+        "BlockDeviceMappings": _devices(described.volumes),
+        "NetworkInterfaces": [_interface(its)],
         "ImageId": its.image_id,
         "InstanceType": its.instance_type,
         "KeyName": its.key_name,
@@ -89,6 +67,36 @@ def of_instance(described: DescribedInstance, user_data: str | None) -> Document
         },
     }
     return _bare(data)
+
+
+def _devices(volumes: Sequence[Volume]) -> list[Mapping[str, Any]]:
+    return [
+        {
+            "DeviceName": volume.attachment.device_name,
+            "Ebs": {
+                "DeleteOnTermination": volume.attachment.delete_on_termination,
+                "Iops": volume.iops,
+                "SnapshotId": volume.snapshot_id,
+                "VolumeSize": volume.size_gib,
+                "VolumeType": volume.volume_type,
+                "Throughput": volume.throughput,
+            },
+        }
+        for volume in volumes
+        if volume.attachment is not None
+    ]
+
+
+def _interface(its: Instance) -> Mapping[str, Any]:
+    return {
+        "AssociatePublicIpAddress": its.associates_public_ip,
+        "DeleteOnTermination": True,
+        "DeviceIndex": 0,
+        "Groups": list(its.security_group_ids),
+        "InterfaceType": "interface",
+        "SubnetId": its.subnet_id,
+        "NetworkCardIndex": 0,
+    }
 
 
 def _own_tags(tags: Mapping[str, str]) -> list[Mapping[str, Any]] | None:
