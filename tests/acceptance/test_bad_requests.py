@@ -10,7 +10,17 @@ from collections.abc import Mapping
 import pytest
 
 from support import api, raw
-from support.bad_requests import ids, images, launches, listings, network, sharing, storage, volumes
+from support.bad_requests import (
+    copies,
+    ids,
+    images,
+    launches,
+    listings,
+    network,
+    sharing,
+    storage,
+    volumes,
+)
 from support.bad_requests.row import Bad
 from support.world import MINE, THEIRS, World
 
@@ -27,6 +37,8 @@ TABLES: Mapping[str, tuple[Bad, ...]] = {
     "share": sharing.IMAGES,
     "share snapshot": sharing.SNAPSHOTS,
     "share settings": sharing.SETTINGS,
+    "copy": copies.IMAGES,
+    "copy snapshot": copies.SNAPSHOTS,
     "storage": storage.STORAGE,
     "root": volumes.REPLACED,
     "change": volumes.CHANGED,
