@@ -21,6 +21,7 @@ from openami.domain.ids import ImageId, SnapshotId
 from openami.domain.image import Image, ImageState, checked_image_name
 from openami.domain.snapshot import SnapshotState
 from openami.services import Services
+from openami.workflows import recycle_bin as bin_workflow
 
 Tags = Mapping[str, Mapping[str, str]]
 """Resource id → its tags, as the caller sees them."""
@@ -179,6 +180,8 @@ def deregister_image(
     with svc.catalog.begin() as tx:
         image = images.fetch_owned(tx, image_id, caller.account, caller.region)
         images.save(tx, image.deregistered(svc.clock.now()))
+        if image.state in (ImageState.AVAILABLE, ImageState.DISABLED):
+            bin_workflow.retain_image(svc, tx, image)
         if not delete_snapshots:
             return {}
         named = [
@@ -187,11 +190,12 @@ def deregister_image(
             if mapping.ebs is not None and mapping.ebs.snapshot_id is not None
         ]
         return {
-            snapshot_id: _deleted(tx, caller, snapshot_id) for snapshot_id in dict.fromkeys(named)
+            snapshot_id: _deleted(svc, tx, caller, snapshot_id)
+            for snapshot_id in dict.fromkeys(named)
         }
 
 
-def _deleted(tx: Transaction, caller: Caller, snapshot_id: SnapshotId) -> str:
+def _deleted(svc: Services, tx: Transaction, caller: Caller, snapshot_id: SnapshotId) -> str:
     """https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DeleteSnapshotReturnCode.html"""
     snapshot = snapshots.fetch_any(tx, snapshot_id)
     if snapshot is None:
@@ -200,5 +204,5 @@ def _deleted(tx: Transaction, caller: Caller, snapshot_id: SnapshotId) -> str:
         return "missing-permissions"
     if images.users_of_snapshot(tx, snapshot_id):
         return "skipped"
-    snapshot_actions.remove(tx, snapshot_id)
+    snapshot_actions.remove(svc, tx, snapshot_id)
     return "success"

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from openami.catalog import images, ingests, snapshot_copies, snapshots, tags, volumes
+from openami.catalog import images, ingests, snapshots, tags, volumes
 from openami.catalog.catalog import Transaction
 from openami.catalog.snapshots import Scope as Scope
 from openami.domain.caller import Caller
@@ -13,6 +13,7 @@ from openami.domain.snapshot import Snapshot, SnapshotState
 from openami.domain.volume import Volume, VolumeState
 from openami.services import Services
 from openami.workflows import create_snapshot as workflow
+from openami.workflows import recycle_bin as bin_workflow
 
 _READABLE = (VolumeState.AVAILABLE, VolumeState.IN_USE)
 
@@ -79,12 +80,9 @@ def delete_snapshot(svc: Services, caller: Caller, snapshot_id: SnapshotId) -> N
                 "InvalidSnapshot.InUse",
                 f"The snapshot {snapshot_id} is currently in use by {', '.join(users)}",
             )
-        remove(tx, snapshot_id)
+        remove(svc, tx, snapshot_id)
 
 
-def remove(tx: Transaction, snapshot_id: SnapshotId) -> None:
-    """Its row, its tags and its lease; who writes it finds it gone and stops."""
-    snapshots.remove(tx, snapshot_id)
-    tags.remove_all(tx, snapshot_id)
-    ingests.end(tx, snapshot_id)
-    snapshot_copies.end(tx, snapshot_id)
+def remove(svc: Services, tx: Transaction, snapshot_id: SnapshotId) -> None:
+    """To the Recycle Bin if a rule says so, or else for good: who writes it finds it gone."""
+    bin_workflow.retain_or_remove_snapshot(svc, tx, snapshot_id)

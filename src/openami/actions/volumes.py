@@ -22,6 +22,7 @@ from openami.domain.zone import checked_zone
 from openami.services import Services
 from openami.workflows import create_volume as create_workflow
 from openami.workflows import delete_volume as delete_workflow
+from openami.workflows import recycle_bin as bin_workflow
 
 Tags = Mapping[str, Mapping[str, str]]
 
@@ -135,7 +136,7 @@ def fetch_volume(svc: Services, caller: Caller, volume_id: VolumeId) -> Volume:
 
 
 def delete_volume(svc: Services, caller: Caller, volume_id: VolumeId) -> None:
-    """Its bytes go at once; snapshots of it stay."""
+    """Its bytes go at once, unless a rule keeps it in the Recycle Bin; snapshots of it stay."""
     with svc.catalog.begin() as tx:
         volume = volumes.fetch_owned(tx, volume_id, caller.account, caller.region)
         if volume.attachment is not None:
@@ -143,5 +144,7 @@ def delete_volume(svc: Services, caller: Caller, volume_id: VolumeId) -> None:
                 "VolumeInUse",
                 f"Volume {volume_id} is currently attached to {volume.attachment.instance_id}",
             )
+        if bin_workflow.retains_volume(svc, tx, volume):
+            return
         volumes.save(tx, volume.after(VolumeEvent.DELETE))
     svc.jobs.wait(delete_workflow.start(svc, volume_id), svc.settings.settle_timeout_s)

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, delete, exists, insert, or_, select
 
 from openami.catalog.catalog import Transaction
 from openami.catalog.schema import (
+    binned,
     image_instance_types,
     image_watermarks,
     images,
@@ -128,10 +129,11 @@ def forget_childless(tx: Transaction) -> int:
 
 
 def purgeable(tx: Transaction, before: datetime) -> list[ImageId]:
-    """Images deregistered before then of which there is no instance any more."""
+    """Images deregistered before then, not in the bin, of which there is no instance any more."""
     used = exists(select(1).where(instances.c.image_id == images.c.id))
+    in_bin = exists(select(1).where(binned.c.resource_id == images.c.id))
     query = select(images.c.id).where(
-        images.c.state == ImageState.DEREGISTERED, images.c.deregistered_at < before, ~used
+        images.c.state == ImageState.DEREGISTERED, images.c.deregistered_at < before, ~used, ~in_bin
     )
     return list(tx.scalars(query))
 

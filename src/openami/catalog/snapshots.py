@@ -84,8 +84,9 @@ def _found(tx: Transaction, query: Select[Any]) -> list[Snapshot]:
 
 
 def visible_to(account: AccountId) -> ColumnElement[bool]:
-    """Permission to make volumes of it is also permission to see it."""
-    return or_(C.owner == account, _shared_with(account), and_(C.public, not_(_hidden())))
+    """Permission to make volumes of it is also permission to see it; in the bin nobody does."""
+    able = or_(C.owner == account, _shared_with(account), and_(C.public, not_(_hidden())))
+    return and_(C.state != SnapshotState.RECOVERABLE, able)
 
 
 def _shared_with(account: str) -> ColumnElement[bool]:

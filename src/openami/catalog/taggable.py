@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Select, Table, select
+from sqlalchemy import Column, ColumnElement, Select, Table, or_, select
 
 from openami.catalog import images, schema, snapshots
 from openami.catalog.catalog import Transaction
@@ -51,7 +51,10 @@ def _image(caller: Caller) -> Select[Any]:
 
 def _snapshot(caller: Caller) -> Select[Any]:
     region: ColumnElement[bool] = schema.snapshots.c.region == caller.region
-    return select(schema.snapshots.c.id).where(region, snapshots.visible_to(caller.account))
+    own = schema.snapshots.c.owner == caller.account  # also in the Recycle Bin
+    return select(schema.snapshots.c.id).where(
+        region, or_(own, snapshots.visible_to(caller.account))
+    )
 
 
 def _interface(caller: Caller) -> Select[Any]:

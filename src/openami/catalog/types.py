@@ -12,6 +12,7 @@ from sqlalchemy import DateTime, Dialect, String, Text, TypeDecorator
 from openami.domain.allowed_images import ImageCriterion, ScanCondition, WatermarkFilter
 from openami.domain.block_device import BlockDeviceMapping, EbsDevice
 from openami.domain.instance import EphemeralDisk, MetadataOptions
+from openami.domain.recycle_bin import TagPattern
 from openami.domain.root_replacement import FromImage
 from openami.domain.state_reason import StateReason
 
@@ -125,6 +126,18 @@ def image_criteria() -> JsonText[tuple[ImageCriterion, ...]]:
         lambda criteria: [_bare(each) for each in criteria],
         lambda raw: tuple(_criterion(each) for each in raw),
     )
+
+
+def tag_patterns() -> JsonText[tuple[TagPattern, ...]]:
+    return JsonText(
+        "tag_patterns",
+        lambda patterns: [_bare(pattern) for pattern in patterns],
+        lambda raw: tuple(TagPattern(**pattern) for pattern in raw),
+    )
+
+
+def pairs() -> JsonText[Mapping[str, str]]:
+    return JsonText("pairs", dict, dict)
 
 
 def texts() -> JsonText[tuple[str, ...]]:

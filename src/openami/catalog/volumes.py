@@ -119,7 +119,9 @@ def _row(volume: Volume) -> dict[str, Any]:
 
 
 def _of(account: AccountId, region: Region) -> ColumnElement[bool]:
-    return (C.owner == account) & (C.region == region)
+    """What is in the Recycle Bin is there only for that."""
+    in_bin = C.state == VolumeState.RECYCLED
+    return (C.owner == account) & (C.region == region) & ~in_bin
 
 
 def add(tx: Transaction, volume: Volume) -> None:

@@ -37,6 +37,7 @@ class ImageEvent(StrEnum):
     DISABLE = "DisableImage"
     ENABLE = "EnableImage"
     DEREGISTER = "DeregisterImage"
+    RESTORE = "RestoreImageFromRecycleBin"
 
 
 S, E = ImageState, ImageEvent
@@ -50,6 +51,7 @@ TRANSITIONS: Final[Mapping[tuple[ImageState, ImageEvent], ImageState]] = {
     (S.AVAILABLE, E.DEREGISTER): S.DEREGISTERED,
     (S.DISABLED, E.DEREGISTER): S.DEREGISTERED,
     (S.FAILED, E.DEREGISTER): S.DEREGISTERED,
+    (S.DEREGISTERED, E.RESTORE): S.AVAILABLE,
 }
 
 _NAME: Final = re.compile(r"[A-Za-z0-9()\[\] ./\-'@_]{3,128}")
@@ -120,6 +122,11 @@ class Image:
         return replace(
             self, public=False, shared_with=frozenset(), shared_with_organizations=frozenset()
         )
+
+    def restored(self, was: str) -> "Image":
+        """Out of the Recycle Bin, as available or as disabled as it `was`."""
+        back = replace(self.after(ImageEvent.RESTORE), deregistered_at=None)
+        return back.disabled() if was == ImageState.DISABLED else back
 
     def disabled(self) -> "Image":
         """Nobody launches it, and nobody but its owner sees it. Its permissions do not return."""

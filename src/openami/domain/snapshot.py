@@ -17,16 +17,21 @@ class SnapshotState(StrEnum):
     PENDING = "pending"
     COMPLETED = "completed"
     ERROR = "error"
+    RECOVERABLE = "recoverable"  # in the Recycle Bin: nothing but its restoration sees it
 
 
 class SnapshotEvent(StrEnum):
     BLOCKS_WRITTEN = "the writing of its last block"
     GIVEN_UP = "giving it up"
+    RECYCLE = "DeleteSnapshot"
+    RESTORE = "RestoreSnapshotFromRecycleBin"
 
 
 TRANSITIONS: Final[Mapping[tuple[SnapshotState, SnapshotEvent], SnapshotState]] = {
     (SnapshotState.PENDING, SnapshotEvent.BLOCKS_WRITTEN): SnapshotState.COMPLETED,
     (SnapshotState.PENDING, SnapshotEvent.GIVEN_UP): SnapshotState.ERROR,
+    (SnapshotState.COMPLETED, SnapshotEvent.RECYCLE): SnapshotState.RECOVERABLE,
+    (SnapshotState.RECOVERABLE, SnapshotEvent.RESTORE): SnapshotState.COMPLETED,
 }
 
 
@@ -57,6 +62,9 @@ class Snapshot:
     def completed(self, root: str, at: datetime) -> "Snapshot":
         state = advance(TRANSITIONS, self.id, self.state, SnapshotEvent.BLOCKS_WRITTEN)
         return replace(self, state=state, root=root, completed_at=at, progress_percent=100)
+
+    def after(self, event: SnapshotEvent) -> "Snapshot":
+        return replace(self, state=advance(TRANSITIONS, self.id, self.state, event))
 
     def given_up(self, message: str) -> "Snapshot":
         state = advance(TRANSITIONS, self.id, self.state, SnapshotEvent.GIVEN_UP)

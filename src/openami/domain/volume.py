@@ -17,6 +17,7 @@ class VolumeState(StrEnum):
     DELETING = "deleting"
     DELETED = "deleted"  # told for a moment by clients; the row is gone
     ERROR = "error"
+    RECYCLED = "recycled"  # in the Recycle Bin: nothing but its restoration sees it
 
 
 class VolumeEvent(StrEnum):
@@ -25,6 +26,8 @@ class VolumeEvent(StrEnum):
     ATTACH = "AttachVolume"
     DETACHED = "the end of its detachment"
     DELETE = "DeleteVolume"
+    RECYCLE = "the move to the Recycle Bin"
+    RESTORE = "RestoreVolumeFromRecycleBin"
 
 
 S, E = VolumeState, VolumeEvent
@@ -38,6 +41,10 @@ TRANSITIONS: Final[Mapping[tuple[VolumeState, VolumeEvent], VolumeState]] = {
     (S.AVAILABLE, E.DELETE): S.DELETING,
     (S.ERROR, E.DELETE): S.DELETING,
     (S.CREATING, E.DELETE): S.DELETING,
+    (S.AVAILABLE, E.RECYCLE): S.RECYCLED,
+    (S.IN_USE, E.RECYCLE): S.RECYCLED,  # of an instance that is terminated
+    (S.RECYCLED, E.RESTORE): S.AVAILABLE,
+    (S.RECYCLED, E.DELETE): S.DELETING,
 }
 
 
@@ -93,6 +100,9 @@ class Volume:
 
     def after(self, event: VolumeEvent) -> "Volume":
         return replace(self, state=advance(TRANSITIONS, self.id, self.state, event))
+
+    def recycled(self) -> "Volume":
+        return replace(self.after(VolumeEvent.RECYCLE), attachment=None)
 
     def attached(self, attachment: Attachment) -> "Volume":
         return replace(self.after(VolumeEvent.ATTACH), attachment=attachment)

@@ -4,5 +4,6 @@ from collections.abc import Mapping
 from typing import Final
 
 from openami.doors.operation import Operation
+from openami.rbin import rules
 
-OPERATIONS: Final[Mapping[str, Operation]] = {}
+OPERATIONS: Final[Mapping[str, Operation]] = {**rules.OPERATIONS}

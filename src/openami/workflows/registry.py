@@ -21,6 +21,7 @@ from openami.workflows import (
     modify_volume,
     purge_images,
     reboot_instance,
+    recycle_bin,
     refresh_peers,
     replace_root_volume,
     scratch,
@@ -51,6 +52,7 @@ _JOBS: Final[Sequence[Callable[[Services], Job]]] = (
 )
 
 _RESUMES: Final[Sequence[Callable[[Services], None]]] = (
+    recycle_bin.resume,  # first: it makes work for others
     terminate_instance.resume,
     stop_instance.resume,
     launch.resume,

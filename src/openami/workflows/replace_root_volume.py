@@ -20,7 +20,14 @@ from openami.domain.root_replacement import UNFINISHED, ReplaceRootVolumeTask, T
 from openami.domain.volume import Attachment, Volume, VolumeEvent, VolumeState
 from openami.jobs.engine import Args, GiveUp, Job
 from openami.services import Services
-from openami.workflows import create_volume, delete_volume, machines, scratch, stop_instance
+from openami.workflows import (
+    create_volume,
+    delete_volume,
+    machines,
+    recycle_bin,
+    scratch,
+    stop_instance,
+)
 
 NAME: Final = "replace_root_volume"
 
@@ -166,9 +173,16 @@ def _complete(svc: Services, args: Args) -> None:
         if task.state is TaskState.IN_PROGRESS:
             root_replacements.save(tx, task.ended(TaskEvent.REPLACED, svc.clock.now()))
             if task.delete_replaced:
-                _doom(tx, volumes.fetch_any(tx, task.old_volume_id))
+                _retire(svc, tx, volumes.fetch_any(tx, task.old_volume_id))
     if task.delete_replaced:
         _delete(svc, task.old_volume_id)
+
+
+def _retire(svc: Services, tx: Transaction, volume: Volume | None) -> None:
+    """To the Recycle Bin if a rule says so, or else for good."""
+    free = volume is not None and volume.attachment is None
+    if volume is None or not free or not recycle_bin.retains_volume(svc, tx, volume):
+        _doom(tx, volume)
 
 
 def _doom(tx: Transaction, volume: Volume | None) -> None:

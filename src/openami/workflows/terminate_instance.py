@@ -11,7 +11,7 @@ from openami.domain.instance import Instance, InstanceEvent, InstanceState
 from openami.domain.volume import Volume, VolumeState
 from openami.jobs.engine import Args, Job
 from openami.services import Services
-from openami.workflows import create_snapshot, machines
+from openami.workflows import create_snapshot, machines, recycle_bin
 
 NAME: Final = "terminate_instance"
 
@@ -89,6 +89,7 @@ def _remove(svc: Services, instance: Instance, attached: Sequence[Volume]) -> No
     keep_console(svc, instance.id)
     svc.compute.forget(instance.id)
     machines.drop_ephemeral_disks(svc, instance.id)
+    attached = _unretained(svc, attached)
     for volume in attached:
         if _goes(volume):
             svc.volumes.delete(volume.id)
@@ -96,6 +97,16 @@ def _remove(svc: Services, instance: Instance, attached: Sequence[Volume]) -> No
         for volume in attached:
             _let_go(tx, volume)
         _commit_terminated(svc, tx, instance.id)
+
+
+def _unretained(svc: Services, attached: Sequence[Volume]) -> Sequence[Volume]:
+    """All but those that go to the Recycle Bin, which they do now that nothing writes to them."""
+    with svc.catalog.begin() as tx:
+        return [
+            volume
+            for volume in attached
+            if not (_goes(volume) and recycle_bin.retains_volume(svc, tx, volume))
+        ]
 
 
 def _goes(volume: Volume) -> bool:

@@ -13,6 +13,7 @@ from support.access import (
     key_pairs,
     network,
     parameters,
+    recycle_bin,
     root_replacements,
     snapshots,
     tags,
@@ -30,6 +31,7 @@ TABLES: Final[Mapping[str, tuple[Access, ...]]] = {
     "key pair": key_pairs.ROWS,
     "tag": tags.ROWS,
     "parameter": parameters.ROWS,
+    "recycle bin": recycle_bin.ROWS,
 }
 
 NAMELESS: Final[Mapping[str, frozenset[str]]] = {
@@ -57,6 +59,6 @@ NAMELESS: Final[Mapping[str, frozenset[str]]] = {
     ),
     "ssm": frozenset(),
     "dlm": frozenset(),
-    "rbin": frozenset(),
+    "rbin": frozenset({"CreateRule", "ListRules"}),
 }
 """Operations, by service, that name no resource of any account."""

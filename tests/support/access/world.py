@@ -75,6 +75,8 @@ def _filled(value: Any, names: Mapping[str, str]) -> Any:
 def _never(value: str) -> str:
     if re.fullmatch(r"[a-z]+(-[a-z]+)*-[0-9a-f]{8,17}", value):
         return f"{value.rpartition('-')[0]}-{NEVER}"
+    if re.fullmatch(r"(arn:aws:rbin:.*/)?[0-9a-f]{11}", value):
+        return value[:-11] + NEVER[:11]
     return f"{value}-that-never-was"
 
 
@@ -88,6 +90,7 @@ def populated(server: Server, image_id: str) -> AccessWorld:
     names |= _machines(owner, image_id)
     names |= _network(owner, names["instance"])
     names |= _parameters(server.client("ssm", account="access-owner"))
+    names |= _bin(owner, server.client("rbin", account="access-owner"), names["snapshot"])
     permission = {"Add": [{"UserId": reader}]}
     owner.modify_snapshot_attribute(
         SnapshotId=names["snapshot"], CreateVolumePermission={"Add": [{"UserId": reader}]}
@@ -99,7 +102,7 @@ def populated(server: Server, image_id: str) -> AccessWorld:
     return AccessWorld(server=server, names=names)
 
 
-def _storage(ec2: Any, snapshot_id: str) -> dict[str, str]:
+def _storage(ec2: Any, snapshot_id: str, name: str = "access-disabled") -> dict[str, str]:
     volume_id = ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
     api.await_state(ec2, "volume_available", VolumeIds=[volume_id])
     free = ec2.create_snapshot(VolumeId=volume_id)["SnapshotId"]
@@ -107,7 +110,7 @@ def _storage(ec2: Any, snapshot_id: str) -> dict[str, str]:
     return {
         "volume": volume_id,
         "free_snapshot": free,
-        "disabled_image": registered(ec2, snapshot_id, "access-disabled"),
+        "disabled_image": registered(ec2, snapshot_id, name),
     }
 
 
@@ -147,6 +150,37 @@ def _network(ec2: Any, instance_id: str) -> dict[str, str]:
         "rule": rules[0]["SecurityGroupRuleId"],
         "key": key["KeyPairId"],
         "key_name": "access-key",
+    }
+
+
+def _bin(ec2: Any, rbin: Any, snapshot_id: str) -> dict[str, str]:
+    """What the owner deleted under rules that keep it, and rules of it."""
+    mark = [{"ResourceTagKey": "access", "ResourceTagValue": "bin"}]
+
+    def rule(resource_type: str, **more: Any) -> dict[str, Any]:
+        period = {"RetentionPeriodValue": 7, "RetentionPeriodUnit": "DAYS"}
+        return rbin.create_rule(ResourceType=resource_type, RetentionPeriod=period, **more)
+
+    kept = rule("EC2_IMAGE", ResourceTags=mark, Tags=api.tags({"of": "the owner"}))
+    rule("EBS_SNAPSHOT", ResourceTags=mark)
+    rule("EBS_VOLUME", ResourceTags=mark)
+    names = _storage(ec2, snapshot_id, "access-binned")
+    binned = {
+        "binned_image": names["disabled_image"],
+        "binned_snapshot": names["free_snapshot"],
+        "binned_volume": names["volume"],
+    }
+    ec2.create_tags(Resources=list(binned.values()), Tags=api.tags({"access": "bin"}))
+    ec2.deregister_image(ImageId=binned["binned_image"])
+    ec2.delete_snapshot(SnapshotId=binned["binned_snapshot"])
+    ec2.delete_volume(VolumeId=binned["binned_volume"])
+    delay = {"UnlockDelay": {"UnlockDelayValue": 7, "UnlockDelayUnit": "DAYS"}}
+    return binned | {
+        "bin_rule": kept["Identifier"],
+        "rule_arn": kept["RuleArn"],
+        "open_rule": rule("EBS_SNAPSHOT")["Identifier"],
+        "locked_rule": rule("EBS_SNAPSHOT", LockConfiguration=delay)["Identifier"],
+        "spare_rule": rule("EC2_IMAGE", ResourceTags=mark)["Identifier"],
     }
 
 

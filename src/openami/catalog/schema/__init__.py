@@ -37,6 +37,7 @@ from openami.catalog.schema.parameters import (
     parameters,
 )
 from openami.catalog.schema.public_access import public_access_blocks
+from openami.catalog.schema.recycle_bin import binned, retention_rules
 from openami.catalog.schema.root_replacements import replace_root_volume_tasks
 from openami.catalog.schema.security_groups import security_group_rules, security_groups
 from openami.catalog.schema.snapshot_copies import snapshot_copies
@@ -50,6 +51,7 @@ __all__ = [
     "accounts",
     "allowed_images_settings",
     "attachments",
+    "binned",
     "buckets",
     "idempotency_tokens",
     "image_devices",
@@ -75,6 +77,7 @@ __all__ = [
     "past_images",
     "public_access_blocks",
     "replace_root_volume_tasks",
+    "retention_rules",
     "security_group_rules",
     "security_groups",
     "snapshot_copies",

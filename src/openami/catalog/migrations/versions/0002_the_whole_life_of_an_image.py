@@ -22,6 +22,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("account", "region", name=op.f("pk_allowed_images_settings")),
     )
     op.create_table(
+        "binned",
+        sa.Column("resource_id", sa.String(length=32), nullable=False),
+        sa.Column("resource_type", sa.String(length=32), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("owner", sa.String(length=12), nullable=False),
+        sa.Column("entered_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("exits_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("was", sa.String(length=16), nullable=False),
+        sa.PrimaryKeyConstraint("resource_id", name=op.f("pk_binned")),
+    )
+    with op.batch_alter_table("binned", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_binned_exits_at"), ["exits_at"], unique=False)
+        batch_op.create_index("ix_binned_owner", ["owner", "region"], unique=False)
+
+    op.create_table(
         "bucket",
         sa.Column("name", sa.String(length=63), nullable=False),
         sa.Column("region", sa.String(length=32), nullable=False),
@@ -220,6 +235,25 @@ def upgrade() -> None:
         batch_op.create_index(
             batch_op.f("ix_replace_root_volume_task_state"), ["state"], unique=False
         )
+
+    op.create_table(
+        "retention_rule",
+        sa.Column("id", sa.String(length=11), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("owner", sa.String(length=12), nullable=False),
+        sa.Column("resource_type", sa.String(length=32), nullable=False),
+        sa.Column("retention_days", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("description", sa.String(length=255), nullable=False),
+        sa.Column("resource_tags", sa.Text(), nullable=False),
+        sa.Column("exclude_tags", sa.Text(), nullable=False),
+        sa.Column("tags", sa.Text(), nullable=False),
+        sa.Column("unlock_delay_days", sa.Integer(), nullable=True),
+        sa.Column("unlocks_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_retention_rule")),
+    )
+    with op.batch_alter_table("retention_rule", schema=None) as batch_op:
+        batch_op.create_index("ix_retention_rule_owner", ["owner", "region"], unique=False)
 
     op.create_table(
         "snapshot_copy",
