@@ -42,7 +42,6 @@ class Settings:
     s3_access_key_id: str = ""
     s3_secret_access_key: str = ""
     s3_region: str = "us-east-1"
-    import_directories: tuple[str, ...] = ()  # from where file:// may be imported
     public_base_url: str = ""  # as clients reach us; told by DescribeRegions
 
     def __post_init__(self) -> None:
