@@ -67,6 +67,7 @@ def populated(server: Server, my_image: str, their_image: str) -> World:
         **_images(mine),
         **_network(mine),
         **_instances(mine, my_image),
+        **_templates(mine, my_image),
         **_foreign(theirs, their_image),
     }
     mine.create_volume(AvailabilityZone="us-east-1a", Size=1, ClientToken="used")
@@ -162,8 +163,21 @@ def _instances(ec2: Any, image_id: str) -> dict[str, str]:
     }
 
 
+def _templates(ec2: Any, image_id: str) -> dict[str, str]:
+    asked = {"LaunchTemplateData": {"ImageId": image_id, "InstanceType": "t3.micro"}}
+    made = ec2.create_launch_template(LaunchTemplateName="bad-template", **asked)
+    ec2.create_launch_template_version(LaunchTemplateName="bad-template", **asked)
+    return {
+        "template": made["LaunchTemplate"]["LaunchTemplateId"],
+        "template_name": "bad-template",
+    }
+
+
 def _foreign(ec2: Any, image_id: str) -> dict[str, str]:
     launched = api.launch(ec2, image_id)
+    template = ec2.create_launch_template(
+        LaunchTemplateName="foreign-template", LaunchTemplateData={"ImageId": image_id}
+    )
     snapshot_id = api.root_snapshot_id(api.image(ec2, image_id))
     ec2.create_key_pair(KeyName="foreign-key", KeyType="ed25519")
     public = registered(ec2, snapshot_id, "public")
@@ -172,6 +186,7 @@ def _foreign(ec2: Any, image_id: str) -> dict[str, str]:
     api.await_state(ec2, "volume_available", VolumeIds=[volume_id])
     return {
         "foreign_image": image_id,
+        "foreign_template": template["LaunchTemplate"]["LaunchTemplateId"],
         "foreign_public_image": public,
         "foreign_snapshot": snapshot_id,
         "foreign_volume": volume_id,

@@ -11,6 +11,7 @@ from support.access import (
     images,
     instances,
     key_pairs,
+    launch_templates,
     network,
     parameters,
     recycle_bin,
@@ -29,6 +30,7 @@ TABLES: Final[Mapping[str, tuple[Access, ...]]] = {
     "root replacement": root_replacements.ROWS,
     "network": network.ROWS,
     "key pair": key_pairs.ROWS,
+    "launch template": launch_templates.ROWS,
     "tag": tags.ROWS,
     "parameter": parameters.ROWS,
     "recycle bin": recycle_bin.ROWS,
@@ -38,6 +40,7 @@ NAMELESS: Final[Mapping[str, frozenset[str]]] = {
     "ec2": frozenset(
         {
             "CreateKeyPair",
+            "CreateLaunchTemplate",
             "DescribeAccountAttributes",
             "DescribeAggregateIdFormat",
             "DescribeIdFormat",

@@ -89,6 +89,7 @@ def populated(server: Server, image_id: str) -> AccessWorld:
     names |= _storage(owner, names["snapshot"])
     names |= _machines(owner, image_id)
     names |= _network(owner, names["instance"])
+    names |= _templates(owner, image_id)
     names |= _parameters(server.client("ssm", account="access-owner"))
     names |= _bin(owner, server.client("rbin", account="access-owner"), names["snapshot"])
     permission = {"Add": [{"UserId": reader}]}
@@ -181,6 +182,18 @@ def _bin(ec2: Any, rbin: Any, snapshot_id: str) -> dict[str, str]:
         "open_rule": rule("EBS_SNAPSHOT")["Identifier"],
         "locked_rule": rule("EBS_SNAPSHOT", LockConfiguration=delay)["Identifier"],
         "spare_rule": rule("EC2_IMAGE", ResourceTags=mark)["Identifier"],
+    }
+
+
+def _templates(ec2: Any, image_id: str) -> dict[str, str]:
+    name = "access-template"
+    made = ec2.create_launch_template(
+        LaunchTemplateName=name,
+        LaunchTemplateData={"ImageId": image_id, "InstanceType": "t3.micro"},
+    )
+    return {
+        "template": made["LaunchTemplate"]["LaunchTemplateId"],
+        "template_name": name,
     }
 
 
