@@ -32,7 +32,8 @@ ALIVE_MAX = 4
 KILLED_WITHIN_S = 1.5
 SETTLE_DEADLINE_S = 60.0
 IMPORT_BYTES = 16 << 20
-STAGES = ("chunks/stage", "regions/us-west-2/chunks/stage")
+EAST, WEST = "us-east-1", "us-west-2"
+STAGES = ("chunks/stage", f"regions/{WEST}/chunks/stage")
 USER_DATA = "#!/bin/sh\ndd if=/dev/urandom of=/root/noise bs=1M count=3\nsync\n"
 RUNNING, STOPPED, TERMINATED = "running", "stopped", "terminated"
 
@@ -93,6 +94,10 @@ class Life:
     def ec2(self) -> Any:
         return self.server.client()
 
+    @property
+    def west(self) -> Any:
+        return self.server.client(region=WEST)
+
     def census(self) -> Census:
         ec2 = self.ec2
         described = [
@@ -100,8 +105,10 @@ class Life:
             for reservation in ec2.describe_instances()["Reservations"]
             for instance in reservation["Instances"]
         ]
-        images = ec2.describe_images(Owners=["self"])["Images"]
-        snapshots = ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]
+        images, snapshots = [], []
+        for region in (self.ec2, self.west):
+            images += region.describe_images(Owners=["self"])["Images"]
+            snapshots += region.describe_snapshots(OwnerIds=["self"])["Snapshots"]
         return Census(
             instances={each["InstanceId"]: each for each in described},
             images={each["ImageId"]: each for each in images},
@@ -165,7 +172,7 @@ class Life:
         """A few operations on different instances; their names say on which."""
         live = [name for name in census.in_state(RUNNING, STOPPED) if name != self.witness]
         self.random.shuffle(live)
-        chosen = [self._import(), self._of_witness(census)]
+        chosen = [self._import(), self._of_witness(census), *self._copies(census)]
         room = ALIVE_MAX - len(census.in_state(RUNNING))
         if room > 0:
             chosen.append(self._run(min(room, self.random.randint(1, 2))))
@@ -185,6 +192,23 @@ class Life:
             disk.write(self.random.randbytes(IMPORT_BYTES))
             disk.truncate(2 * IMPORT_BYTES)
         return source
+
+    def _copies(self, census: Census) -> list[tuple[str, Operation]]:
+        """An import goes to the other region, and now and then a copy comes back."""
+        there = [
+            each
+            for each in census.images.values()
+            if each["State"] == "available" and each["Name"] in self.imports
+        ]
+        if not there:
+            return []
+        image = self.random.choice(there)
+        name = f"copy-{self.round}"
+        self.imports[name] = self.imports[image["Name"]]
+        is_in_the_west = image.get("SourceImageRegion") == EAST
+        source, to = (WEST, self.ec2) if is_in_the_west else (EAST, self.west)
+        asked = {"Name": name, "SourceImageId": image["ImageId"], "SourceRegion": source}
+        return [(f"copy-image {name}", lambda: to.copy_image(**asked, ClientToken=name))]
 
     def _of_witness(self, census: Census) -> tuple[str, Operation]:
         if self.random.random() < 0.5:
@@ -327,6 +351,8 @@ class Life:
         """
         expected: dict[str, Path] = {}
         for image in census.images.values():
+            if image["Name"].startswith("copy-"):
+                assert image["State"] == "available", f"a copy has nothing to fail of: {image}"
             if image["State"] == "available" and image["Name"] in self.imports:
                 (mapping,) = image["BlockDeviceMappings"]
                 expected[mapping["Ebs"]["SnapshotId"]] = self.imports[image["Name"]]
