@@ -81,6 +81,8 @@ def test_attributes_are_told_to_the_owner_only(tmp_path: Path) -> None:
         {"LaunchPermission": {"Add": [{"UserId": BOB}]}},
         {"Attribute": "launchPermission", "OperationType": "add", "UserIds": [BOB]},
         {"OperationType": "add", "UserIds": [BOB]},
+        {"LaunchPermission": {"Add": [{"UserId": BOB}]}, "OperationType": "add"},  # c7n
+        {"LaunchPermission": {"Add": [{"UserId": BOB}]}, "Attribute": "LaunchPermission"},  # awspub
     ],
 )
 def test_an_image_is_shared_and_taken_back(tmp_path: Path, request_: dict[str, Any]) -> None:

@@ -108,9 +108,9 @@ def modify_image_attribute(svc: Services, caller: Caller, request: Request) -> R
 
 def _attribute(request: Request) -> str:
     """The one attribute that the request is about, in whichever of EC2's shapes it is said."""
-    named = request.get("Attribute")
+    named = _lower(request["Attribute"]) if "Attribute" in request else None
     shapes = [name for name in _SHAPES if name in request]
-    said = {name[0].lower() + name[1:] for name in shapes}
+    said = {_lower(name) for name in shapes}
     if named is not None:
         said.add(named)
     elif any(name in request for name in (*_ITEMS, "OperationType")):
@@ -127,6 +127,11 @@ def _attribute(request: Request) -> str:
     return attribute
 
 
+def _lower(name: str) -> str:
+    """The attribute's name as EC2 writes it; awspub says LaunchPermission, and EC2 takes it."""
+    return name[:1].lower() + name[1:]
+
+
 def _text(request: Request, shape: str) -> str:
     extra = [name for name in (*_ITEMS, "OperationType") if name in request]
     if extra or (shape in request and "Value" in request):
@@ -140,10 +145,11 @@ def _text(request: Request, shape: str) -> str:
 def _change(request: Request) -> PermissionChange:
     """What is to be given and taken. Raises InvalidAMIAttributeItemValue for a bad item."""
     if "LaunchPermission" in request:
-        if any(name in request for name in (*_ITEMS, "OperationType", "Value")):
-            raise InvalidParameterCombination("LaunchPermission names all that it changes itself")
         wanted = request["LaunchPermission"]
         only(wanted, "LaunchPermission.", {"Add", "Remove"})
+        repeated = request.get("OperationType", "").capitalize() in ("", *wanted)
+        if not repeated or any(name in request for name in (*_ITEMS, "Value")):
+            raise InvalidParameterCombination("LaunchPermission names all that it changes itself")
         add, remove = wanted.get("Add", ()), wanted.get("Remove", ())
     else:
         items = _listed(request)

@@ -71,7 +71,8 @@ def _change(request: Request) -> tuple[str, Sequence[Mapping[str, Any]]]:
         ]
     wanted = request["CreateVolumePermission"]
     only(wanted, "CreateVolumePermission.", {"Add", "Remove"})
-    if any(name in request for name in (*_LISTS, "OperationType")):
+    repeated = request.get("OperationType", "").capitalize() in ("", *wanted)
+    if not repeated or any(name in request for name in _LISTS):
         raise InvalidParameterCombination("CreateVolumePermission names all that it changes itself")
     if wanted.get("Add") and wanted.get("Remove"):
         raise InvalidParameterCombination(
