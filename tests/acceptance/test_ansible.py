@@ -20,7 +20,7 @@ def test_a_playbook_changes_nothing_the_second_time(
 ) -> None:
     image_id = small_ami_of("ansible")
     first = play(record_server, tmp_path, image_id)
-    assert first["changed"] == 4
+    assert first["changed"] == 5
     second = play(record_server, tmp_path, image_id)
     assert second["changed"] == 0
     ec2 = record_server.client(account="ansible")
