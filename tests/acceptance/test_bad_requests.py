@@ -18,6 +18,7 @@ from support.bad_requests import (
     launches,
     listings,
     network,
+    retirement,
     sharing,
     storage,
     volumes,
@@ -49,6 +50,7 @@ TABLES: Mapping[str, tuple[Bad, ...]] = {
     "filter": listings.FILTERS,
     "page": listings.PAGES,
     "form": listings.FORMS,
+    "retirement": retirement.RETIREMENT,
 }
 ROWS = [
     pytest.param(row, id=f"{table}: {row.why}") for table, rows in TABLES.items() for row in rows

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from openami.actions import snapshot_locks
 from openami.actions import snapshots as snapshot_actions
 from openami.catalog import allowed_images, images, snapshots, tags
 from openami.catalog.catalog import Transaction
@@ -14,6 +15,7 @@ from openami.domain.errors import (
     EC2Error,
     InvalidBlockDeviceMapping,
     MissingParameter,
+    OperationNotPermitted,
     UnsupportedOperation,
 )
 from openami.domain.filter import Filter, Page
@@ -204,5 +206,9 @@ def _deleted(svc: Services, tx: Transaction, caller: Caller, snapshot_id: Snapsh
         return "missing-permissions"
     if images.users_of_snapshot(tx, snapshot_id):
         return "skipped"
+    try:
+        snapshot_locks.check_deletable(svc, tx, snapshot_id)
+    except OperationNotPermitted:
+        return "client-error"
     snapshot_actions.remove(svc, tx, snapshot_id)
     return "success"

@@ -5,6 +5,7 @@ from openami.catalog import (
     recycle_bin,
     retention_rules,
     snapshot_copies,
+    snapshot_locks,
     snapshots,
     tags,
     volumes,
@@ -26,7 +27,7 @@ def retain_image(svc: Services, tx: Transaction, image: Image) -> None:
 def retain_or_remove_snapshot(svc: Services, tx: Transaction, snapshot_id: SnapshotId) -> None:
     """To the bin if a rule says so. Only one that is complete has anything worth keeping."""
     snapshot = snapshots.fetch_any(tx, snapshot_id)
-    if snapshot is None:
+    if snapshot is None or snapshot.state is SnapshotState.RECOVERABLE:
         return
     if snapshot.state is SnapshotState.COMPLETED and _retains(
         svc, tx, ResourceType.SNAPSHOT, snapshot, snapshot.state
@@ -94,6 +95,7 @@ def resume(svc: Services) -> None:
 
 
 def _remove_snapshot(tx: Transaction, snapshot_id: SnapshotId) -> None:
+    snapshot_locks.remove(tx, snapshot_id)
     snapshots.remove(tx, snapshot_id)
     tags.remove_all(tx, snapshot_id)
     ingests.end(tx, snapshot_id)

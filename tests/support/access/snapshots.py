@@ -2,11 +2,12 @@
 
 from typing import Final
 
-from support.access.row import MAY, SEES, Access, own, shared
+from support.access.row import MAY, NOTHING, SEES, Access, own, shared
 
 UNKNOWN: Final = "InvalidSnapshot.NotFound"
 NOT_YOURS: Final = "AuthFailure"
 IN_USE: Final = "InvalidSnapshot.InUse"
+_LOCK: Final = {"LockMode": "governance", "LockDuration": 1}
 _ROOT: Final = [{"DeviceName": "/dev/xvda", "Ebs": {"SnapshotId": "{snapshot}"}}]
 
 ROWS: Final[tuple[Access, ...]] = (
@@ -35,6 +36,10 @@ ROWS: Final[tuple[Access, ...]] = (
             ("DescribeSnapshotAttribute", SEES),
         )
     ),
+    own("LockSnapshot", UNKNOWN, SnapshotId="{free_snapshot}", **_LOCK),
+    shared("LockSnapshot", UNKNOWN, NOT_YOURS, SnapshotId="{snapshot}", **_LOCK),
+    shared("UnlockSnapshot", UNKNOWN, NOT_YOURS, "IncorrectState", SnapshotId="{snapshot}"),
+    own("DescribeLockedSnapshots", UNKNOWN, NOTHING, SnapshotIds=["{free_snapshot}"]),
     shared(
         "RegisterImage",
         *(UNKNOWN, MAY),

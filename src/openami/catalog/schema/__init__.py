@@ -41,6 +41,7 @@ from openami.catalog.schema.recycle_bin import binned, retention_rules
 from openami.catalog.schema.root_replacements import replace_root_volume_tasks
 from openami.catalog.schema.security_groups import security_group_rules, security_groups
 from openami.catalog.schema.snapshot_copies import snapshot_copies
+from openami.catalog.schema.snapshot_locks import snapshot_locks
 from openami.catalog.schema.snapshots import snapshot_volume_permissions, snapshots
 from openami.catalog.schema.tags import tags
 from openami.catalog.schema.volume_modifications import volume_modifications
@@ -81,6 +82,7 @@ __all__ = [
     "security_group_rules",
     "security_groups",
     "snapshot_copies",
+    "snapshot_locks",
     "snapshot_volume_permissions",
     "snapshots",
     "subnets",
