@@ -271,6 +271,19 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "snapshot_lock",
+        sa.Column("snapshot_id", sa.String(length=32), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("owner", sa.String(length=12), nullable=False),
+        sa.Column("mode", sa.String(length=32), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("days", sa.Integer(), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("cool_off_hours", sa.Integer(), nullable=True),
+        sa.Column("cool_off_ends_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("snapshot_id", name=op.f("pk_snapshot_lock")),
+    )
+    op.create_table(
         "snapshot_volume_permission",
         sa.Column("snapshot_id", sa.String(length=32), nullable=False),
         sa.Column("account", sa.String(length=12), nullable=False),
