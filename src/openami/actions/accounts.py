@@ -11,7 +11,9 @@ from openami.domain.ids import AccountId, Clock, Ids
 FIRST_ACCOUNT = 100_000_000_001
 
 
-def create_account(tx: Transaction, clock: Clock, name: str) -> Account:
+def create_account(
+    tx: Transaction, clock: Clock, name: str, *, alias: str | None = None
+) -> Account:
     """A new account under a fresh twelve-digit id.
 
     Raises InvalidParameterValue if the name is taken, empty or looks like an id.
@@ -22,7 +24,9 @@ def create_account(tx: Transaction, clock: Clock, name: str) -> Account:
         raise EC2Error.of("InvalidParameterValue", f"there is an account '{name}' already")
     taken = {int(each.id) for each in accounts.everyone(tx)}
     number = next(n for n in range(FIRST_ACCOUNT, 10**12) if n not in taken)
-    account = Account(id=AccountId(f"{number:012d}"), name=name, created_at=clock.now())
+    account = Account(
+        id=AccountId(f"{number:012d}"), name=name, created_at=clock.now(), alias=alias
+    )
     accounts.add(tx, account)
     return account
 

@@ -6,9 +6,10 @@ from typing import Final
 
 from openami.actions import snapshot_locks
 from openami.actions import snapshots as snapshot_actions
-from openami.catalog import allowed_images, images, snapshots, tags
+from openami.catalog import allowed_images, images, public_catalogue, snapshots, tags
 from openami.catalog.catalog import Transaction
 from openami.catalog.images import Scope as Scope
+from openami.catalog.public_catalogue import PublicEntry as PublicEntry
 from openami.domain.block_device import BlockDeviceMapping, EbsDevice, check_volume
 from openami.domain.caller import Caller
 from openami.domain.errors import (
@@ -38,6 +39,7 @@ class Listing:
     images: Sequence[Image]
     tags: Tags
     allowed: Mapping[ImageId, bool]
+    public: Mapping[ImageId, PublicEntry]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +174,7 @@ def describe_images(
             images=found,
             tags=tags.of_images(tx, caller.account, {each.id: each.owner for each in found}),
             allowed=allowed_images.allowed(tx, caller.account, caller.region, ids, now),
+            public=public_catalogue.entries(tx, ids),
         )
 
 

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from openami.actions.images import check_name
+from openami.actions.public_catalogue import account_of_alias, check_parameter_name
 from openami.catalog import accounts, images, ingests, snapshots
 from openami.diskimage import qemu_img
 from openami.diskimage.errors import DiskImageError, DiskRejected
 from openami.diskimage.formats import DiskFormat
+from openami.domain.account import Account
 from openami.domain.block import GIB
 from openami.domain.block_device import BlockDeviceMapping, EbsDevice
 from openami.domain.caller import Caller
@@ -95,13 +97,24 @@ def _image(caller: Caller, asked: Import, image_id: ImageId, snapshot: Snapshot)
     )
 
 
-def from_operator(svc: Services, request: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The verb `import-image` of the operator's door. Raises EC2Error."""
+def _owner(svc: Services, request: Mapping[str, Any]) -> Account:
+    """The account that is named, or the one that stands behind the alias."""
+    if request.get("alias") is not None:
+        with svc.catalog.begin() as tx:
+            return account_of_alias(tx, svc.clock, str(request["alias"]))
     told = str(request["account"])
     with svc.catalog.read() as tx:
         owner = accounts.find(tx, told)
     if owner is None:
         raise EC2Error.of("InvalidUserID.NotFound", f"There is no account {told!r}")
+    return owner
+
+
+def from_operator(svc: Services, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The verb `import-image` of the operator's door. Raises EC2Error."""
+    owner = _owner(svc, request)
+    if request.get("ssm_parameter") is not None:
+        check_parameter_name(str(request["ssm_parameter"]))
     region = str(request["region"])
     if region not in svc.settings.regions:
         known = ", ".join(svc.settings.regions)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, and_, case, exists, false, literal, select
 
-from openami.catalog import filters
+from openami.catalog import filters, public_catalogue
 from openami.catalog.filters import Condition
 from openami.catalog.schema import image_devices as devices
 from openami.catalog.schema import image_instance_types as types
@@ -77,8 +77,7 @@ _TYPES: Final[Mapping[str, Condition]] = {
 }
 
 _ABSENT: Final = (
-    *("image-allowed", "owner-alias", "product-code", "product-code.type"),
-    "public-ssm-parameter-name",
+    *("image-allowed", "product-code", "product-code.type"),
     *("scan-result.finding-scan-date", "scan-result.highest-finding-severity-label"),
     *(
         f"scan-result.{severity}-fix-available-since"
@@ -90,6 +89,7 @@ FILTERS: Final[Mapping[str, Condition]] = {
     **_DEVICES,
     **_WATERMARKS,
     **_TYPES,
+    **public_catalogue.FILTERS,
     **dict.fromkeys(_ABSENT, _nothing),
     "architecture": filters.column(C.architecture),
     "boot-mode": filters.column(C.boot_mode),

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, Table, and_, delete, insert, not_, or_, select
 from sqlalchemy import update as sql_update
 
-from openami.catalog import filters, image_access, image_facts
+from openami.catalog import filters, image_access, image_facts, public_catalogue
 from openami.catalog.allowed_images import settings_of
 from openami.catalog.catalog import Transaction
 from openami.catalog.image_access import visible_to as visible_to
@@ -36,6 +36,7 @@ class Scope:
 
     ids: tuple[ImageId, ...] = ()
     owners: tuple[AccountId, ...] | None = None
+    owner_aliases: tuple[str, ...] = ()
     executable_by: tuple[str, ...] = ()
     include_disabled: bool = False
     include_deprecated: bool = False
@@ -247,7 +248,8 @@ def describe(
         _check_seen(tx, scope.ids, seen)
         query = query.where(images.c.id.in_(scope.ids))
     if scope.owners is not None:
-        query = query.where(images.c.owner.in_(scope.owners))
+        named = public_catalogue.owned_by_alias(scope.owner_aliases)
+        query = query.where(or_(images.c.owner.in_(scope.owners), named))
     if scope.executable_by:
         query = query.where(image_access.executable_by(scope.executable_by, caller.account))
     if not scope.include_disabled:

@@ -11,11 +11,13 @@ from openami.cli.command import CommandFailed, open_catalog, progress_to_stderr,
 from openami.cli.operator_call import call
 from openami.diskimage import build_cache
 from openami.diskimage.errors import DiskImageError
+from openami.domain.account import ALIASES
 from openami.domain.ids import ImageId
 from openami.domain.image import Image, ImageState
 from openami.settings import Settings
 
 POLL_S: Final = 0.1
+PARAMETER_HELP: Final = "a public parameter that names it from now on: /aws/service/…"
 
 
 def add_to(verbs: Any) -> None:
@@ -39,9 +41,22 @@ def add_to(verbs: Any) -> None:
     _add_owner(bring)
     bring.set_defaults(run=run_import)
 
+    publish = actions.add_parser(
+        "publish", help="put an AMI of an account with an alias into the public catalogue"
+    )
+    publish.add_argument("image_id", metavar="AMI")
+    publish.add_argument("--ssm-parameter", help=PARAMETER_HELP)
+    publish.set_defaults(run=run_publish)
+
 
 def _add_owner(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--account", default="default", help="the owner's name or id")
+    parser.add_argument(
+        "--alias",
+        choices=ALIASES,
+        help="into the public catalogue, owned by this alias and not by an account of yours",
+    )
+    parser.add_argument("--ssm-parameter", help=PARAMETER_HELP + "; needs --alias")
     parser.add_argument("--region", help="default: the first of the setting regions")
     parser.add_argument("--description", default="")
     parser.add_argument(
@@ -72,6 +87,8 @@ def run_import(settings: Settings, arguments: argparse.Namespace) -> int:
 def _import(
     settings: Settings, arguments: argparse.Namespace, disk: Path, disk_format: str | None
 ) -> int:
+    if arguments.ssm_parameter is not None and arguments.alias is None:
+        raise CommandFailed("--ssm-parameter is for the public catalogue: it needs --alias")
     request = {
         "verb": "import-image",
         "path": str(disk),
@@ -80,14 +97,29 @@ def _import(
         "description": arguments.description,
         "boot_mode": arguments.boot_mode,
         "account": arguments.account,
+        "alias": arguments.alias,
+        "ssm_parameter": arguments.ssm_parameter,
         "region": arguments.region or settings.regions[0],
     }
     catalog = open_catalog(settings)
     with call(settings, request) as answer:
         image_id = ImageId(str(answer["image_id"]))
         _await(catalog, image_id)
+    if arguments.alias is not None:
+        _publish(settings, image_id, arguments.ssm_parameter)
     print(image_id)
     return 0
+
+
+def run_publish(settings: Settings, arguments: argparse.Namespace) -> int:
+    _publish(settings, arguments.image_id, arguments.ssm_parameter)
+    return 0
+
+
+def _publish(settings: Settings, image_id: str, parameter: str | None) -> None:
+    request = {"verb": "publish-image", "image_id": image_id, "ssm_parameter": parameter}
+    with call(settings, request):
+        pass
 
 
 def _await(catalog: Catalog, image_id: ImageId) -> None:

@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from openami.domain.ids import AccountId
+
+ALIASES: Final = ("amazon", "aws-marketplace", "aws-backup-vault")
+"""Owners by name: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeImages.html"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

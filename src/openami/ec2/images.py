@@ -5,6 +5,8 @@ from typing import Any, Final
 
 from openami.actions import create_image as create_action
 from openami.actions import images as actions
+from openami.actions.images import PublicEntry
+from openami.domain.account import ALIASES
 from openami.domain.block_device import BlockDeviceMapping, EbsDevice
 from openami.domain.caller import Caller
 from openami.domain.errors import InvalidParameterValue
@@ -22,9 +24,6 @@ from openami.ec2.request import (
     tag_specifications,
 )
 from openami.services import Services
-
-OWNER_ALIASES: Final = ("amazon", "aws-marketplace", "aws-backup-vault")
-"""Owners by name. No account of openami is one of them, so they own nothing."""
 
 _ARCHITECTURES: Final = ("i386", "x86_64", "arm64", "x86_64_mac", "arm64_mac")
 _BOOT_MODES: Final = ("legacy-bios", "uefi", "uefi-preferred")
@@ -63,6 +62,7 @@ def describe_images(svc: Services, caller: Caller, request: Request) -> Result:
     scope = actions.Scope(
         ids=tuple(parse_image_id(text) for text in request.get("ImageIds", ())),
         owners=_owners(request.get("Owners", ()), caller),
+        owner_aliases=tuple(name for name in request.get("Owners", ()) if name in ALIASES),
         executable_by=tuple(_user(text, caller) for text in request.get("ExecutableUsers", ())),
         include_disabled=bool(request.get("IncludeDisabled")),
         include_deprecated=bool(request.get("IncludeDeprecated")),
@@ -70,17 +70,28 @@ def describe_images(svc: Services, caller: Caller, request: Request) -> Result:
     found = actions.describe_images(svc, caller, scope, filters(request), one_more(asked))
     shown, token = paged(found.images, asked)
     answers = [
-        image_answer(each, found.tags.get(each.id, {}), found.allowed.get(each.id))
+        {
+            **image_answer(each, found.tags.get(each.id, {}), found.allowed.get(each.id)),
+            **_public(found.public.get(each.id)),
+        }
         for each in shown
     ]
     return {"Images": answers, **token}
+
+
+def _public(entry: PublicEntry | None) -> dict[str, str]:
+    """What an image of the public catalogue has besides."""
+    if entry is None:
+        return {}
+    name = entry.parameter_name
+    return {"ImageOwnerAlias": entry.alias, **({"PublicSsmParameterName": name} if name else {})}
 
 
 def _owners(names: Sequence[str], caller: Caller) -> tuple[AccountId, ...] | None:
     """None if anybody's; otherwise the accounts that are meant. Raises InvalidUserID.Malformed."""
     if not names:
         return None
-    accounts = [name for name in names if name not in OWNER_ALIASES]
+    accounts = [name for name in names if name not in ALIASES]
     return tuple(caller.account if name == "self" else parse_account_id(name) for name in accounts)
 
 

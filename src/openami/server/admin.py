@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from openami.actions import import_image
+from openami.actions import import_image, public_catalogue
 from openami.domain.errors import EC2Error
 from openami.services import Services
 
@@ -20,7 +20,10 @@ LINE_BYTES_MAX: Final = 64 * 1024
 
 Verb = Callable[[Services, Mapping[str, Any]], Mapping[str, Any]]
 
-VERBS: Final[Mapping[str, Verb]] = {"import-image": import_image.from_operator}
+VERBS: Final[Mapping[str, Verb]] = {
+    "import-image": import_image.from_operator,
+    "publish-image": public_catalogue.from_operator,
+}
 
 
 def perform(svc: Services, request: Mapping[str, Any]) -> Mapping[str, Any]:
