@@ -42,6 +42,7 @@ TABLES: Mapping[str, tuple[Bad, ...]] = {
     "share settings": sharing.SETTINGS,
     "copy": copies.IMAGES,
     "copy snapshot": copies.SNAPSHOTS,
+    "copy volume": copies.VOLUMES,
     "storage": storage.STORAGE,
     "root": volumes.REPLACED,
     "change": volumes.CHANGED,

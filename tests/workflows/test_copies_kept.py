@@ -7,7 +7,7 @@ import pytest
 
 from openami.blockstore.store import ChunkLost, StoreFull
 from openami.compute.record.driver import RecordDriver
-from openami.domain.ids import InstanceId, SnapshotId, VolumeId
+from openami.domain.ids import InstanceId, Region, SnapshotId, VolumeId
 from openami.jobs.engine import NotRunning
 from openami.services import Services
 from openami.workflows import (
@@ -143,7 +143,7 @@ def test_an_image_fails_and_the_guest_is_stopped_when_its_disk_is_lost(
     a_bootable_image(svc)
     made = a_running_instance(svc)
 
-    def lost(_: VolumeId) -> tuple[Path, Path | None]:
+    def lost(_: VolumeId, __: Region) -> tuple[Path, Path | None]:
         raise ChunkLost(b"\0" * 32)
 
     monkeypatch.setattr(svc.volumes, "paths", lost)

@@ -188,6 +188,16 @@ def in_state(tx: Transaction, *states: VolumeState) -> list[Volume]:
     return _found(tx, _query(C.state.in_(states)).order_by(C.id))
 
 
+def being_copied(tx: Transaction, source_id: VolumeId | None = None) -> list[Volume]:
+    """For workflows: copies, of one volume or of any, that do not have their content yet."""
+    query = _query(
+        C.state == VolumeState.CREATING, C.source_volume_id.is_not(None), C.root.is_(None)
+    )
+    if source_id is not None:
+        query = query.where(C.source_volume_id == source_id)
+    return _found(tx, query.order_by(C.id))
+
+
 def with_attachment(tx: Transaction, state: AttachmentState) -> list[Volume]:
     """For sweeps: every volume of the host whose attachment is in the state."""
     return _found(tx, _query(attachments.c.state == state).order_by(C.id))

@@ -93,7 +93,7 @@ def look(settings: Settings, catalog: Catalog) -> Seen:
             stores=stores,
             pending=[*pending, *_moving(its_instances, its_volumes)],
             leases=ingests.all_active(tx),
-            filling=frozenset(str(each.id) for each in filling),
+            filling=frozenset({*(str(each.id) for each in filling), *_creating(its_volumes)}),
             instances={each.id: each for each in its_instances},
             volumes={each.id: each for each in its_volumes},
             vpcs=vpcs.every(tx),
@@ -104,6 +104,10 @@ def look(settings: Settings, catalog: Catalog) -> Seen:
             ],
             processes=processes,
         )
+
+
+def _creating(its_volumes: Sequence[Volume]) -> Iterator[str]:
+    yield from (volume.id for volume in its_volumes if volume.state is V.CREATING)
 
 
 def _moving(its_instances: Sequence[Instance], its_volumes: Sequence[Volume]) -> Iterator[str]:

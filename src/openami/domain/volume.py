@@ -81,6 +81,7 @@ class Volume:
     throughput: int | None = None
     snapshot_id: SnapshotId | None = None
     root: str | None = None
+    source_volume_id: VolumeId | None = None  # of a copy
     attachment: Attachment | None = None
 
     @property

@@ -1,4 +1,4 @@
-"""CopyImage, CopySnapshot."""
+"""CopyImage, CopySnapshot, CopyVolumes."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -6,15 +6,18 @@ from urllib.parse import parse_qs, urlsplit
 
 from openami.actions import copy_image as image_action
 from openami.actions import copy_snapshot as snapshot_action
+from openami.actions import copy_volumes as volume_action
+from openami.domain.block_device import EbsDevice
 from openami.domain.caller import Caller
 from openami.domain.errors import (
     InvalidParameterDependency,
     InvalidParameterValue,
     UnsupportedOperation,
 )
-from openami.domain.ids import parse_image_id, parse_snapshot_id
+from openami.domain.ids import parse_image_id, parse_snapshot_id, parse_volume_id
 from openami.ec2.operation import Operation, Request, Result, operation
 from openami.ec2.request import client_token, tag_specifications
+from openami.ec2.volumes import volume_answer
 from openami.services import Services
 
 
@@ -50,9 +53,28 @@ def copy_snapshot(svc: Services, caller: Caller, request: Request) -> Result:
     }
 
 
+def copy_volumes(svc: Services, caller: Caller, request: Request) -> Result:
+    _check_encryption(request)
+    if request.get("MultiAttachEnabled"):
+        raise UnsupportedOperation("A volume of openami is attached to one instance at a time")
+    asked = volume_action.VolumeCopying(
+        source_volume_id=parse_volume_id(request["SourceVolumeId"]),
+        ebs=EbsDevice(
+            volume_size_gib=request.get("Size"),
+            volume_type=request.get("VolumeType"),
+            iops=request.get("Iops"),
+            throughput=request.get("Throughput"),
+        ),
+        tags=tag_specifications(request, "volume").get("volume", {}),
+        token=client_token("CopyVolumes", request),
+    )
+    volume, tags = volume_action.copy_volumes(svc, caller, asked)
+    return {"Volumes": [volume_answer(volume, tags)]}
+
+
 def _check_encryption(request: Request) -> None:
     if request.get("Encrypted"):
-        raise UnsupportedOperation("openami does not encrypt snapshots yet")
+        raise UnsupportedOperation("openami does not encrypt copies yet")
     if request.get("KmsKeyId"):
         raise InvalidParameterDependency(
             "The parameter KmsKeyId requires the parameter Encrypted to be set."
@@ -86,5 +108,11 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         *("SourceRegion", "SourceSnapshotId", "Description", "TagSpecifications"),
         *("DestinationRegion", "PresignedUrl", "Encrypted", "KmsKeyId"),
         partly="no encryption, no Outposts or Local Zones, no completion duration",
+    ),
+    "CopyVolumes": operation(
+        copy_volumes,
+        *("SourceVolumeId", "Size", "VolumeType", "Iops", "Throughput", "TagSpecifications"),
+        *("ClientToken", "Encrypted", "KmsKeyId", "MultiAttachEnabled"),
+        partly="no encryption, no multi-attach",
     ),
 }

@@ -125,6 +125,7 @@ def volume_answer(volume: Volume, tags: Mapping[str, str]) -> dict[str, Any]:
         "VolumeId": volume.id,
         "Size": volume.size_gib,
         "SnapshotId": volume.snapshot_id or "",
+        "SourceVolumeId": volume.source_volume_id,
         "AvailabilityZone": volume.availability_zone,
         "AvailabilityZoneId": zone_id(volume.availability_zone),
         "State": volume.state,

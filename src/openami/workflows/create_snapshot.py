@@ -12,7 +12,7 @@ from openami.domain.ids import SnapshotId, VolumeId
 from openami.domain.snapshot import NO_VOLUME, Snapshot, SnapshotState
 from openami.jobs.engine import Args, Job
 from openami.services import Services
-from openami.workflows import create_image, create_snapshots, scratch
+from openami.workflows import copy_volume, create_image, create_snapshots, scratch
 
 NAME: Final = "create_snapshot"
 
@@ -58,6 +58,7 @@ def keep_what_is_wanted(svc: Services, volume_id: VolumeId) -> None:
         waiting = _alone(svc, tx, pending)
     for set_id in {each.set_id for each in pending if each.set_id is not None}:
         create_snapshots.keep(svc, set_id)
+    copy_volume.keep_what_is_wanted(svc, volume_id)
     for snapshot in waiting:
         start(svc, snapshot)
         copy(svc, snapshot.id, volume_id)

@@ -1,4 +1,4 @@
-"""A volume that is made by itself. Those of a launch are made by the launch."""
+"""A volume that is made by itself. A launch makes its own, and copies have their workflow."""
 
 from typing import Final
 
@@ -24,7 +24,7 @@ def resume(svc: Services) -> None:
     with svc.catalog.read() as tx:
         waiting = volumes.in_state(tx, VolumeState.CREATING)
     for volume in waiting:
-        if volume.attachment is None:
+        if volume.attachment is None and volume.source_volume_id is None:
             start(svc, volume.id)
 
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from openami.catalog import tags, volumes
+from openami.catalog import ingests, tags, volumes
 from openami.domain.ids import VolumeId
 from openami.domain.volume import VolumeState
 from openami.jobs.engine import Args, Job
@@ -62,3 +62,4 @@ def _remove(svc: Services, args: Args) -> None:
         with svc.catalog.begin() as tx:
             volumes.remove(tx, volume_id)
             tags.remove_all(tx, volume_id)
+            ingests.end(tx, volume_id)  # of a copy that was still being made

@@ -9,6 +9,7 @@ from openami.workflows import (
     attach_volume,
     copy_image,
     copy_snapshot,
+    copy_volume,
     create_image,
     create_snapshot,
     create_snapshots,
@@ -48,6 +49,7 @@ _JOBS: Final[Sequence[Callable[[Services], Job]]] = (
     import_image.job,
     copy_snapshot.job,
     copy_image.job,
+    copy_volume.job,
     refresh_peers.job,
 )
 
@@ -70,6 +72,7 @@ _RESUMES: Final[Sequence[Callable[[Services], None]]] = (
     import_image.resume,
     copy_snapshot.resume,
     copy_image.resume,
+    copy_volume.resume,
     purge_images.resume,
     machines.refresh_stale,
     scratch.sweep,

@@ -11,6 +11,7 @@ ROWS: Final[tuple[Access, ...]] = (
     own("DescribeVolumeStatus", UNKNOWN, SEES, VolumeIds=["{volume}"]),
     own("DescribeVolumeAttribute", UNKNOWN, SEES, VolumeId="{volume}", Attribute="autoEnableIO"),
     own("CreateSnapshot", UNKNOWN, VolumeId="{volume}"),
+    own("CopyVolumes", UNKNOWN, SourceVolumeId="{volume}"),
     own("DeleteVolume", UNKNOWN, VolumeId="{volume}"),
     own("AttachVolume", UNKNOWN, VolumeId="{volume}", InstanceId="{instance}", Device="/dev/sdh"),
     own("DetachVolume", UNKNOWN, VolumeId="{attached}"),

@@ -67,3 +67,22 @@ SNAPSHOTS = (
         TagSpecifications=_tags("snapshot", **_RESERVED),
     ),
 )
+
+
+def _volume(why: str, code: str, **changed: object) -> Bad:
+    request = {"SourceVolumeId": "{volume}"} | changed
+    return Bad(f"a volume's copy {why}", "CopyVolumes", request, code)
+
+
+VOLUMES = (
+    Bad("a volume's copy of nothing", "CopyVolumes", {}, "MissingParameter"),
+    _volume("of no volume", "InvalidVolumeID.Malformed", SourceVolumeId="{image}"),
+    _volume("of one nobody has", "InvalidVolume.NotFound", SourceVolumeId=f"vol-{_NEVER}"),
+    _volume("of a stranger's", "InvalidVolume.NotFound", SourceVolumeId="{foreign_volume}"),
+    _volume("that is smaller", "InvalidParameterValue", Size=1),
+    _volume("of a type that is none", "InvalidParameterValue", VolumeType="floppy"),
+    _volume("with the iops of gp2", "InvalidParameterCombination", Iops=3000),
+    _volume("that is encrypted", "UnsupportedOperation", Encrypted=True),
+    _volume("for many machines", "UnsupportedOperation", MultiAttachEnabled=True),
+    _volume("tagged as an image", "InvalidParameterValue", TagSpecifications=_tags("image", a="b")),
+)

@@ -20,6 +20,7 @@ volumes = Table(
     Column("throughput", Integer),
     Column("snapshot_id", String(32), index=True),
     Column("root", String(96)),
+    Column("source_volume_id", String(32), index=True),
 )
 Index("ix_volume_owner", volumes.c.owner, volumes.c.region)
 

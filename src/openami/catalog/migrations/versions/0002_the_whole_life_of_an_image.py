@@ -356,4 +356,10 @@ def upgrade() -> None:
         )
         batch_op.create_index(batch_op.f("ix_snapshot_set_id"), ["set_id"], unique=False)
 
+    with op.batch_alter_table("volume", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("source_volume_id", sa.String(length=32), nullable=True))
+        batch_op.create_index(
+            batch_op.f("ix_volume_source_volume_id"), ["source_volume_id"], unique=False
+        )
+
     # ### end Alembic commands ###
