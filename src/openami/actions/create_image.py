@@ -1,6 +1,6 @@
 """CreateImage: the volumes of an instance become the snapshots of an image."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from openami.actions import images as image_actions
@@ -44,7 +44,13 @@ class _Plan:
     filled: dict[SnapshotId, VolumeId]
 
 
-def create_image(svc: Services, caller: Caller, asked: Creation) -> ImageId:
+Noting = Callable[[Transaction, Image], None]
+"""What is to be written down in the transaction that makes the image, or not at all."""
+
+
+def create_image(
+    svc: Services, caller: Caller, asked: Creation, noting: Noting = lambda _tx, _image: None
+) -> ImageId:
     """A pending image. All its snapshots are of one moment, which is within this call unless the
     guest must shut down first."""
     image_id = ImageId(svc.ids.new("ami"))
@@ -58,6 +64,7 @@ def create_image(svc: Services, caller: Caller, asked: Creation) -> ImageId:
         tags.put(tx, caller.account, caller.region, ("image", image_id), asked.image_tags)
         if instance.state is InstanceState.RUNNING and not asked.no_reboot:
             instances.save(tx, replace(instance, rebooting_for=image_id))
+        noting(tx, image)
     svc.jobs.wait(workflow.start(svc, image, plan.filled), svc.settings.settle_timeout_s)
     return image_id
 

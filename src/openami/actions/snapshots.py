@@ -1,6 +1,6 @@
 """Snapshots: taken of a volume, listed, deleted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from openami.actions import snapshot_locks
 from openami.catalog import images, ingests, snapshots, tags, volumes
@@ -16,6 +16,9 @@ from openami.services import Services
 from openami.workflows import create_snapshot as workflow
 from openami.workflows import recycle_bin as bin_workflow
 
+Noting = Callable[[Transaction, Snapshot], None]
+"""What is to be written down in the transaction that makes the snapshot, or not at all."""
+
 _READABLE = (VolumeState.AVAILABLE, VolumeState.IN_USE)
 
 
@@ -25,6 +28,7 @@ def create_snapshot(
     volume_id: VolumeId,
     description: str,
     given_tags: Mapping[str, str],
+    noting: Noting = lambda _tx, _snapshot: None,
 ) -> Snapshot:
     """The volume as it is now. The answer is pending; its moment is within this call."""
     with svc.catalog.begin() as tx:
@@ -32,6 +36,7 @@ def create_snapshot(
         if volume.state not in _READABLE:
             raise EC2Error.of("IncorrectState", f"Volume '{volume_id}' is '{volume.state}'.")
         snapshot = begin(svc, tx, volume, description, given_tags)
+        noting(tx, snapshot)
     svc.jobs.wait(workflow.start(svc, snapshot), svc.settings.settle_timeout_s)
     return snapshot
 

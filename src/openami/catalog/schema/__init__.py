@@ -24,6 +24,7 @@ from openami.catalog.schema.ingests import ingest_leases
 from openami.catalog.schema.instances import instance_security_groups, instances
 from openami.catalog.schema.key_pairs import key_pairs
 from openami.catalog.schema.launch_templates import launch_template_versions, launch_templates
+from openami.catalog.schema.lifecycle_policies import lifecycle_policies, lifecycle_runs
 from openami.catalog.schema.network import subnets, vpcs
 from openami.catalog.schema.organizations import (
     organization_members,
@@ -67,6 +68,8 @@ __all__ = [
     "key_pairs",
     "launch_template_versions",
     "launch_templates",
+    "lifecycle_policies",
+    "lifecycle_runs",
     "metadata",
     "organization_members",
     "organization_memberships",

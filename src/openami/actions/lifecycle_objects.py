@@ -1,0 +1,60 @@
+"""What every step of a lifecycle run has in common: its tags, its binding to what was made of it."""
+
+from dataclasses import replace
+from typing import Final
+
+from openami.catalog import lifecycle_runs as runs
+from openami.catalog.catalog import Transaction
+from openami.domain.ids import ImageId, SnapshotId
+from openami.domain.image import Image
+from openami.domain.lifecycle_policy import LifecyclePolicy, PolicyId, Schedule
+from openami.domain.lifecycle_run import LifecycleRun, RunStage
+
+POLICY_TAG: Final = "aws:dlm:lifecycle-policy-id"
+SCHEDULE_TAG: Final = "aws:dlm:lifecycle-schedule-name"
+EXPIRATION_TAG: Final = "aws:dlm:expirationTime"
+MANAGED_TAG: Final = "dlm:managed"
+
+Troubles = dict[PolicyId, str]
+"""Policy → why the last that it tried was refused; "" where nothing was."""
+
+
+class Settled(Exception):
+    """The run was fulfilled or called off meanwhile: what was about to be made is not wanted."""
+
+
+def fulfil(
+    tx: Transaction,
+    run: LifecycleRun,
+    image_id: ImageId | None,
+    snapshot_ids: tuple[SnapshotId, ...],
+) -> None:
+    """Bind the run to what is made in this transaction. Raises Settled."""
+    current = runs.fetch(tx, run)
+    if current is None or current.stage is not RunStage.DUE:
+        raise Settled
+    made = replace(current, stage=RunStage.MADE, image_id=image_id, snapshot_ids=snapshot_ids)
+    runs.save(tx, made)
+
+
+def snapshots_of(image: Image) -> tuple[SnapshotId, ...]:
+    devices = [each.ebs for each in image.block_device_mappings if each.ebs is not None]
+    named = [ebs.snapshot_id for ebs in devices if ebs.snapshot_id is not None]
+    return tuple(dict.fromkeys(named))
+
+
+def schedule_of(policy: LifecyclePolicy, run: LifecycleRun) -> Schedule | None:
+    """None if the policy has it no more."""
+    return next((each for each in policy.schedules if each.name == run.schedule), None)
+
+
+def description(run: LifecycleRun) -> str:
+    return f"Created for policy: {run.policy_id} schedule: {run.schedule}"
+
+
+def system_tags(run: LifecycleRun) -> dict[str, str]:
+    """https://docs.aws.amazon.com/ebs/latest/userguide/dlm-elements.html"""
+    told = {POLICY_TAG: run.policy_id, SCHEDULE_TAG: run.schedule, MANAGED_TAG: "true"}
+    if run.expires_at is not None:
+        told[EXPIRATION_TAG] = f"{run.expires_at:%Y-%m-%dT%H:%M:%S}.000+0000"
+    return told

@@ -1,0 +1,307 @@
+"""What a lifecycle policy may say: the limits of Data Lifecycle Manager, and its refusals.
+
+https://docs.aws.amazon.com/dlm/latest/APIReference/API_Schedule.html and the pages it names.
+"""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from openami.domain import cron
+from openami.domain.errors import EC2Error
+from openami.domain.lifecycle_policy import (
+    CreateRule,
+    CustomPlan,
+    DefaultPlan,
+    DeprecateRule,
+    LifecyclePolicy,
+    Period,
+    Plan,
+    PolicyType,
+    RetainRule,
+    Schedule,
+    Target,
+)
+
+INTERVALS_HOURS: Final = (1, 2, 3, 4, 6, 8, 12, 24)
+SCHEDULES_MAX: Final = 4
+COUNT_MAX: Final = 1000
+RETAINED_MAX_DAYS: Final = 36500
+DEPRECATED_MAX_DAYS: Final = 3650
+TAGS_TO_ADD_MAX: Final = 45
+COPIES_MAX: Final = 3
+POLICIES_MAX: Final = 100
+POLICY_TAGS_MAX: Final = 50
+TARGET_TAGS_MAX: Final = 50
+VARIABLES: Final = ("$(instance-id)", "$(timestamp)")
+
+_ROLE: Final = re.compile(r"arn:aws(-[a-z]{1,3}){0,2}:iam::\d+:role/.*")
+_DESCRIPTION: Final = re.compile(r"[0-9A-Za-z _-]{0,500}")
+_NAME: Final = re.compile(r"[0-9A-Za-z _-]{1,120}")
+_TIME: Final = re.compile(r"(0[0-9]|1[0-9]|2[0-3]):[0-5][0-9]")
+
+
+class InvalidLifecycleRequest(EC2Error):
+    """DLM's refusal of what it is asked; `details` stand in the answer beside the message."""
+
+    code = "InvalidRequestException"
+
+    def __init__(
+        self, message: str, *, required: Sequence[str] = (), exclusive: Sequence[str] = ()
+    ) -> None:
+        super().__init__(message)
+        named = {"RequiredParameters": required, "MutuallyExclusiveParameters": exclusive}
+        self.details = {
+            "Code": self.code,
+            **{name: list(names) for name, names in named.items() if names},
+        }
+
+
+class PolicyNotFound(EC2Error):
+    code = "ResourceNotFoundException"
+    status = 404
+
+    def __init__(self, *ids: str) -> None:
+        super().__init__(f"The following resources were not found: {', '.join(ids)}")
+        self.details = {
+            "Code": self.code,
+            "ResourceType": "policy",
+            "ResourceIds": list(ids),
+        }
+
+
+class PolicyLimitExceeded(EC2Error):
+    code = "LimitExceededException"
+    status = 429
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.details = {"Code": self.code, "ResourceType": "policy"}
+
+
+def missing(*parameters: str) -> InvalidLifecycleRequest:
+    return InvalidLifecycleRequest(
+        f"The following parameters are required: {', '.join(parameters)}", required=parameters
+    )
+
+
+def exclusive(*parameters: str) -> InvalidLifecycleRequest:
+    return InvalidLifecycleRequest(
+        f"The following parameters cannot be specified together: {', '.join(parameters)}",
+        exclusive=parameters,
+    )
+
+
+def refuse(wrong: bool, message: str) -> None:
+    if wrong:
+        raise InvalidLifecycleRequest(message)
+
+
+def check_policy(policy: LifecyclePolicy, regions: Collection[str], now: datetime) -> None:
+    """Raises InvalidLifecycleRequest for what DLM does not take."""
+    refuse(
+        _ROLE.fullmatch(policy.execution_role_arn) is None,
+        f"ExecutionRoleArn '{policy.execution_role_arn}' is not the ARN of an IAM role",
+    )
+    refuse(
+        _DESCRIPTION.fullmatch(policy.description) is None,
+        "Description has at most 500 letters, digits, spaces, '_' and '-'",
+    )
+    check_policy_tags(policy.tags)
+    _check_plan(policy.plan, policy, regions, now)
+
+
+def check_policy_tags(tags: Mapping[str, str]) -> None:
+    refuse(len(tags) > POLICY_TAGS_MAX, f"A policy has at most {POLICY_TAGS_MAX} tags")
+    for key, value in tags.items():
+        _check_tag("Tags", key, value)
+
+
+def _check_plan(
+    plan: Plan, policy: LifecyclePolicy, regions: Collection[str], now: datetime
+) -> None:
+    if isinstance(plan, DefaultPlan):
+        _check_default(plan, policy, regions)
+        return
+    if not plan.target_tags:
+        raise missing("TargetTags")
+    refuse(
+        len(plan.target_tags) > TARGET_TAGS_MAX,
+        f"A policy has at most {TARGET_TAGS_MAX} TargetTags",
+    )
+    if not plan.schedules:
+        raise missing("Schedules")
+    refuse(
+        len(plan.schedules) > SCHEDULES_MAX, f"A policy has at most {SCHEDULES_MAX} Schedules"
+    )
+    names = [schedule.name for schedule in plan.schedules]
+    refuse(len(set(names)) < len(names), "The Names of a policy's Schedules must be different")
+    for schedule in plan.schedules:
+        _check_schedule(plan, schedule, now)
+        _check_copies([rule.region for rule in schedule.copies], policy, regions)
+    _check_parameters(plan)
+
+
+def _check_default(
+    plan: DefaultPlan, policy: LifecyclePolicy, regions: Collection[str]
+) -> None:
+    refuse(not 1 <= plan.create_days <= 7, "CreateInterval is from 1 to 7 days")
+    refuse(not 2 <= plan.retain_days <= 14, "RetainInterval is from 2 to 14 days")
+    refuse(
+        plan.retain_days <= plan.create_days, "RetainInterval must be greater than CreateInterval"
+    )
+    _check_copies(plan.copy_regions, policy, regions)
+    left_out = plan.exclusions
+    if left_out is not None and plan.target is Target.INSTANCE:
+        refuse(
+            bool(left_out.boot_volumes or left_out.volume_types),
+            "ExcludeBootVolumes and ExcludeVolumeTypes are for default policies of volumes only",
+        )
+
+
+def _check_copies(
+    asked: Sequence[str], policy: LifecyclePolicy, regions: Collection[str]
+) -> None:
+    refuse(len(asked) > COPIES_MAX, f"At most {COPIES_MAX} cross-Region copies can be made")
+    refuse(len(set(asked)) < len(asked), "A cross-Region copy can be made once per Region")
+    for region in asked:
+        refuse(region not in regions, f"Region '{region}' is not one of this service")
+        refuse(region == policy.region, "A cross-Region copy must go to another Region")
+
+
+def _check_parameters(plan: CustomPlan) -> None:
+    images = plan.policy_type is PolicyType.IMAGES
+    sets = plan.policy_type is PolicyType.SNAPSHOTS and plan.target is Target.INSTANCE
+    refuse(plan.no_reboot is not None and not images, "NoReboot is for IMAGE_MANAGEMENT only")
+    refuse(
+        not sets
+        and (plan.exclude_boot_volume is not None or plan.exclude_data_volume_tags is not None),
+        "ExcludeBootVolume and ExcludeDataVolumeTags are for snapshot policies of instances only",
+    )
+
+
+def _check_schedule(plan: CustomPlan, schedule: Schedule, now: datetime) -> None:
+    refuse(
+        _NAME.fullmatch(schedule.name) is None,
+        "The Name of a Schedule has at most 120 letters, digits, spaces, '_' and '-'",
+    )
+    _check_create(schedule.create, now)
+    _check_retain(schedule.retain)
+    images = plan.policy_type is PolicyType.IMAGES
+    if schedule.deprecate is not None:
+        refuse(not images, "DeprecateRule is for IMAGE_MANAGEMENT only")
+        _check_deprecate(schedule.deprecate, schedule.retain)
+    _check_schedule_tags(plan, schedule)
+    for rule in schedule.copies:
+        _check_copy_periods(rule.retain, rule.deprecate, images)
+    refuse(len(schedule.shares) > 1, "A Schedule has at most one ShareRule")
+    for share in schedule.shares:
+        refuse(images, "ShareRules are for EBS_SNAPSHOT_MANAGEMENT only")
+        refuse(not share.accounts, "A ShareRule names at least one account")
+        if share.unshare is not None:
+            _check_period("UnshareInterval", share.unshare, RETAINED_MAX_DAYS)
+
+
+def _check_schedule_tags(plan: CustomPlan, schedule: Schedule) -> None:
+    refuse(
+        len(schedule.tags_to_add) + len(schedule.variable_tags) > TAGS_TO_ADD_MAX,
+        f"A Schedule adds at most {TAGS_TO_ADD_MAX} tags",
+    )
+    for key, value in schedule.tags_to_add:
+        _check_tag("TagsToAdd", key, value)
+    refuse(
+        bool(schedule.variable_tags) and plan.target is not Target.INSTANCE,
+        "VariableTags are for policies of instances only",
+    )
+    for key, value in schedule.variable_tags:
+        _check_tag("VariableTags", key, value)
+        refuse(value not in VARIABLES, f"A variable tag is {' or '.join(VARIABLES)}, not {value}")
+    keys = [key for key, _ in schedule.tags_to_add + schedule.variable_tags]
+    refuse(len(set(keys)) < len(keys), "A tag key can be added only once")
+
+
+def _check_tag(where: str, key: str, value: str) -> None:
+    refuse(not 1 <= len(key) <= 128, f"A key of {where} has from 1 to 128 characters")
+    refuse(len(value) > 256, f"A value of {where} has at most 256 characters")
+    refuse(key.lower().startswith("aws:"), f"{where} cannot have keys that begin with aws:")
+
+
+def _check_create(rule: CreateRule, now: datetime) -> None:
+    if rule.cron is not None:
+        if rule.interval_hours is not None or rule.time is not None:
+            raise exclusive("CronExpression", "Interval", "IntervalUnit", "Times")
+        _check_cron(rule.cron, now)
+        return
+    if rule.interval_hours is None:
+        raise missing("Interval", "IntervalUnit")
+    refuse(
+        rule.interval_hours not in INTERVALS_HOURS,
+        f"Interval is one of {', '.join(map(str, INTERVALS_HOURS))} hours",
+    )
+    if rule.time is not None:
+        refuse(_TIME.fullmatch(rule.time) is None, f"Times '{rule.time}' is not of the form hh:mm")
+
+
+def _check_cron(text: str, now: datetime) -> None:
+    """The schedule interval must be between 1 hour and 1 year."""
+    try:
+        expression = cron.parse(text)
+    except cron.BadCron as bad:
+        raise InvalidLifecycleRequest(f"CronExpression is invalid: {bad}") from bad
+    refuse(len(expression.minutes) > 1, "CronExpression runs more than once an hour")
+    first = expression.next_after(now)
+    refuse(first is None, "CronExpression never runs")
+    assert first is not None
+    second = expression.next_after(first)
+    refuse(
+        second is not None and second - first > timedelta(days=366),
+        "CronExpression runs less than once a year",
+    )
+
+
+def _check_retain(rule: RetainRule) -> None:
+    if rule.count is not None and rule.age is not None:
+        raise exclusive("Count", "Interval", "IntervalUnit")
+    if rule.count is None and rule.age is None:
+        raise missing("RetainRule")
+    if rule.count is not None:
+        refuse(not 1 <= rule.count <= COUNT_MAX, f"RetainRule.Count is from 1 to {COUNT_MAX}")
+    if rule.age is not None:
+        _check_period("RetainRule.Interval", rule.age, RETAINED_MAX_DAYS)
+
+
+def _check_deprecate(rule: DeprecateRule, retain: RetainRule) -> None:
+    if rule.count is not None and rule.age is not None:
+        raise exclusive("Count", "Interval", "IntervalUnit")
+    if rule.count is not None:
+        refuse(retain.count is None, "DeprecateRule.Count needs a RetainRule with a Count")
+        refuse(
+            not 1 <= rule.count <= (retain.count or 0),
+            "DeprecateRule.Count is at least 1 and at most the RetainRule's Count",
+        )
+    elif rule.age is not None:
+        refuse(retain.age is None, "DeprecateRule.Interval needs a RetainRule with an Interval")
+        assert retain.age is not None
+        _check_period("DeprecateRule.Interval", rule.age, DEPRECATED_MAX_DAYS)
+        refuse(rule.age.days > retain.age.days, "Deprecation cannot come after the retention ends")
+    else:
+        raise missing("DeprecateRule.Count")
+
+
+def _check_copy_periods(retain: Period | None, deprecate: Period | None, images: bool) -> None:
+    if retain is not None:
+        _check_period("CrossRegionCopyRule.RetainRule", retain, RETAINED_MAX_DAYS)
+    if deprecate is None:
+        return
+    refuse(not images, "DeprecateRule of a copy is for IMAGE_MANAGEMENT only")
+    _check_period("CrossRegionCopyRule.DeprecateRule", deprecate, DEPRECATED_MAX_DAYS)
+    refuse(
+        retain is not None and deprecate.days > retain.days,
+        "The deprecation of a copy cannot come after its retention ends",
+    )
+
+
+def _check_period(name: str, period: Period, days_max: int) -> None:
+    refuse(period.interval < 1, f"{name} is at least 1")
+    refuse(period.days > days_max, f"{name} is at most {days_max} days")

@@ -1,0 +1,82 @@
+"""What one schedule of a lifecycle policy does for one target at one planned moment.
+
+A run is an intent first, then the record of what was made, until that is deleted.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from openami.domain.ids import ImageId, Region, SnapshotId
+from openami.domain.lifecycle_policy import DeprecateRule, PolicyId, RetainRule
+
+TRIED_FOR: Final = timedelta(hours=1)
+"""The window of DLM's start times: what cannot be made until then is given up."""
+
+
+class RunStage(StrEnum):
+    DUE = "due"  # nothing is made yet
+    MADE = "made"  # there is an object, which may still be pending
+    KEPT = "kept"  # the object is whole, its copies are on their way
+    FAILED = "failed"  # the object is there, and never became whole
+    DOOMED = "doomed"  # the object is to be deleted, as soon as that is allowed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LifecycleRun:
+    """`target` is an instance or a volume; of a copy, the image or snapshot it is a copy of."""
+
+    policy_id: PolicyId
+    schedule: str
+    target: str
+    tick: datetime
+    region: Region
+    stage: RunStage
+    planned_at: datetime
+    image_id: ImageId | None = None
+    snapshot_ids: tuple[SnapshotId, ...] = ()
+    expires_at: datetime | None = None
+    deprecates_at: datetime | None = None
+    unshares_at: datetime | None = None
+
+
+def is_of_copy(run: LifecycleRun) -> bool:
+    return run.target.startswith(("ami-", "snap-"))
+
+
+def surplus(
+    runs: Sequence[LifecycleRun], good: Mapping[LifecycleRun, bool], retain: RetainRule
+) -> list[LifecycleRun]:
+    """Those that a rule by count gives up, of the runs of one schedule and target.
+
+    Only what is whole counts; what is older than the last one that is retained goes, whole or not.
+    """
+    if retain.count is None:
+        return []
+    return _older_than(runs, good, retain.count)
+
+
+def deprecated(
+    runs: Sequence[LifecycleRun],
+    good: Mapping[LifecycleRun, bool],
+    retain: RetainRule,
+    rule: DeprecateRule | None,
+) -> list[LifecycleRun]:
+    """The oldest of those that are retained, as many as the rule says when the number is full."""
+    if rule is None or rule.count is None or retain.count is None:
+        return []
+    return _older_than(runs, good, retain.count - rule.count)
+
+
+def _older_than(
+    runs: Sequence[LifecycleRun], good: Mapping[LifecycleRun, bool], count: int
+) -> list[LifecycleRun]:
+    newest_first = sorted(runs, key=lambda run: run.tick, reverse=True)
+    counted = 0
+    for place, run in enumerate(newest_first):
+        if counted == count:
+            return newest_first[place:]
+        counted += good[run]
+    return []
