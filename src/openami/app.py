@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from openami.actions import instances, metadata
+from openami.actions import instances, lifecycle_runs, metadata
 from openami.blockstore.cache import BaseCache
 from openami.blockstore.volumes import VolumeHost
 from openami.catalog import migrate
@@ -142,6 +142,7 @@ class App:
     def _sweep_once(self) -> None:
         registry.sweep(self.services)
         instances.purge(self.services)
+        lifecycle_runs.sweep(self.services)
 
     def _sweep(self) -> None:
         while not self._closing.wait(SWEEP_EVERY_S):

@@ -1,4 +1,4 @@
-"""What every step of a lifecycle run has in common: its tags, its binding to what was made of it."""
+"""What the steps of a lifecycle run have in common: tags, and the binding to what was made."""
 
 from dataclasses import replace
 from typing import Final

@@ -35,13 +35,14 @@ from openami.domain.lifecycle_policy import (
     PolicyType,
     Schedule,
 )
-from openami.domain.lifecycle_run import TRIED_FOR, LifecycleRun, RunStage, is_of_copy
+from openami.domain.lifecycle_run import TRIED_FOR, LifecycleRun, RunStage
 from openami.domain.lifecycle_schedule import due
 from openami.domain.snapshot import Snapshot
 from openami.domain.tag import users_own
 from openami.services import Services
 
 _log = logging.getLogger(__name__)
+
 
 def sweep(svc: Services) -> None:
     """Plan what is due, make it, look after what was made, delete what is past its time."""
@@ -131,9 +132,7 @@ def _refused(svc: Services, run: LifecycleRun, refusal: EC2Error) -> str:
 
 def _make(svc: Services, policy: LifecyclePolicy, schedule: Schedule, run: LifecycleRun) -> None:
     """Raises EC2Error when it is refused, Settled when it is not wanted any more."""
-    if is_of_copy(run):
-        lifecycle_settling.make(svc, policy, schedule, run)
-    elif policy.plan.policy_type is PolicyType.IMAGES:
+    if policy.plan.policy_type is PolicyType.IMAGES:
         _make_image(svc, policy, schedule, run)
     else:
         _make_snapshots(svc, policy, schedule, run)
@@ -158,7 +157,9 @@ def _make_image(
     def noting(tx: Transaction, image: Image) -> None:
         fulfil(tx, run, image.id, snapshots_of(image))
 
-    create_image.create_image(svc, lifecycle_targets.caller_of(policy, svc.ids.request_id()), asked, noting)
+    create_image.create_image(
+        svc, lifecycle_targets.caller_of(policy, svc.ids.request_id()), asked, noting
+    )
 
 
 def _make_snapshots(

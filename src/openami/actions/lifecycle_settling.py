@@ -27,7 +27,9 @@ def settle_all(svc: Services, known: Mapping[PolicyId, LifecyclePolicy]) -> Trou
         with svc.catalog.read() as tx:
             stage = _stage(tx, run)
         if stage is RunStage.FAILED:
-            troubles[policy.id] = f"{run.target} at {run.tick:%Y-%m-%dT%H:%MZ}: it could not be made"
+            troubles[policy.id] = (
+                f"{run.target} at {run.tick:%Y-%m-%dT%H:%MZ}: it could not be made"
+            )
         if stage is not RunStage.MADE:
             _settle(svc, policy, run, stage)
     return troubles
@@ -46,9 +48,7 @@ def _stage(tx: Transaction, run: LifecycleRun) -> RunStage:
     return RunStage.FAILED if SnapshotState.ERROR in states else RunStage.KEPT
 
 
-def _settle(
-    svc: Services, policy: LifecyclePolicy, run: LifecycleRun, stage: RunStage
-) -> None:
+def _settle(svc: Services, policy: LifecyclePolicy, run: LifecycleRun, stage: RunStage) -> None:
     with svc.catalog.begin() as tx:
         current = runs.fetch(tx, run)
         if current is None or current.stage is not RunStage.MADE:

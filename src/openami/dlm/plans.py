@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
-from openami.doors.operation import only
 from openami.domain.errors import EC2Error
 from openami.domain.ids import Region, parse_account_id
 from openami.domain.lifecycle_policy import (
@@ -28,6 +27,7 @@ from openami.domain.lifecycle_policy import (
     Unit,
 )
 from openami.domain.lifecycle_rules import InvalidLifecycleRequest, exclusive, missing, refuse
+from openami.doors.operation import only
 
 Raw = Mapping[str, Any]
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -45,7 +45,6 @@ _CUSTOM_MEMBERS: Final = (
 _DEFAULT_MEMBERS: Final = ("PolicyType", "PolicyLanguage", "ResourceType", *DEFAULTS_MEMBERS)
 _SCHEDULE_MEMBERS: Final = frozenset(
     {"Name", "CopyTags", "TagsToAdd", "VariableTags", "CreateRule", "RetainRule"}
-    | {"CrossRegionCopyRules", "DeprecateRule", "ShareRules"}
 )
 
 
@@ -86,6 +85,7 @@ def default(plan: DefaultPlan, given: Raw) -> DefaultPlan:
     """The default plan with what is given in the place of what it had."""
     for name in ("TargetTags", "Schedules", "Parameters", "ResourceTypes", "ResourceLocations"):
         refuse(name in given, f"{name} cannot be specified for a default policy")
+    refuse(bool(given.get("CrossRegionCopyTargets")), "openami does not copy between Regions yet")
     only(given, "PolicyDetails.", frozenset(_DEFAULT_MEMBERS))
     policy_type = given.get("PolicyType", plan.policy_type)
     refuse(policy_type != plan.policy_type, f"The PolicyType of this is {plan.policy_type}")
@@ -120,9 +120,7 @@ def custom(details: Raw) -> CustomPlan:
     for name in (*DEFAULTS_MEMBERS, "ResourceType"):
         refuse(name in details, f"{name} can only be specified for a default policy")
     only(details, "PolicyDetails.", frozenset(_CUSTOM_MEMBERS))
-    policy_type = chosen(
-        PolicyType, "PolicyType", details.get("PolicyType", PolicyType.SNAPSHOTS)
-    )
+    policy_type = chosen(PolicyType, "PolicyType", details.get("PolicyType", PolicyType.SNAPSHOTS))
     types = details.get("ResourceTypes")
     if not types:
         raise missing("ResourceTypes")
@@ -131,6 +129,10 @@ def custom(details: Raw) -> CustomPlan:
     refuse(
         policy_type is PolicyType.IMAGES and target is not Target.INSTANCE,
         "ResourceTypes of an IMAGE_MANAGEMENT policy is INSTANCE",
+    )
+    refuse(
+        policy_type is PolicyType.SNAPSHOTS and target is Target.INSTANCE,
+        "Snapshot policies of instances are not supported by openami yet",
     )
     refuse(
         list(details.get("ResourceLocations", ["CLOUD"])) != ["CLOUD"],

@@ -109,9 +109,7 @@ def _span(
     return begin, (_number(field, last, *bounds, names) if dash else begin)
 
 
-def _number(
-    field: str, text: str, least: int, greatest: int, names: tuple[str, ...] = ()
-) -> int:
+def _number(field: str, text: str, least: int, greatest: int, names: tuple[str, ...] = ()) -> int:
     if text in names:
         return names.index(text) + least
     if re.fullmatch(r"[0-9]{1,4}", text) is None or not least <= int(text) <= greatest:
@@ -137,7 +135,7 @@ def _month_days(text: str) -> DaysOf:
             else frozenset()
         )
     days = _values("day-of-month", text, 1, 31)
-    return lambda year, month: days
+    return lambda _year, _month: days
 
 
 def _workday(year: int, month: int, day: int) -> int:

@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/dlm/latest/APIReference/API_Schedule.html and the pa
 import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from openami.domain import cron
 from openami.domain.errors import EC2Error
@@ -132,9 +132,7 @@ def _check_plan(
     )
     if not plan.schedules:
         raise missing("Schedules")
-    refuse(
-        len(plan.schedules) > SCHEDULES_MAX, f"A policy has at most {SCHEDULES_MAX} Schedules"
-    )
+    refuse(len(plan.schedules) > SCHEDULES_MAX, f"A policy has at most {SCHEDULES_MAX} Schedules")
     names = [schedule.name for schedule in plan.schedules]
     refuse(len(set(names)) < len(names), "The Names of a policy's Schedules must be different")
     for schedule in plan.schedules:
@@ -143,9 +141,7 @@ def _check_plan(
     _check_parameters(plan)
 
 
-def _check_default(
-    plan: DefaultPlan, policy: LifecyclePolicy, regions: Collection[str]
-) -> None:
+def _check_default(plan: DefaultPlan, policy: LifecyclePolicy, regions: Collection[str]) -> None:
     refuse(not 1 <= plan.create_days <= 7, "CreateInterval is from 1 to 7 days")
     refuse(not 2 <= plan.retain_days <= 14, "RetainInterval is from 2 to 14 days")
     refuse(
@@ -160,9 +156,7 @@ def _check_default(
         )
 
 
-def _check_copies(
-    asked: Sequence[str], policy: LifecyclePolicy, regions: Collection[str]
-) -> None:
+def _check_copies(asked: Sequence[str], policy: LifecyclePolicy, regions: Collection[str]) -> None:
     refuse(len(asked) > COPIES_MAX, f"At most {COPIES_MAX} cross-Region copies can be made")
     refuse(len(set(asked)) < len(asked), "A cross-Region copy can be made once per Region")
     for region in asked:

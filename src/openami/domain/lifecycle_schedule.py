@@ -44,9 +44,7 @@ def anchor(rule: CreateRule, created_at: datetime) -> datetime:
     return datetime.combine(first_day, time(int(hour), int(minute)), UTC)
 
 
-def latest(
-    rule: CreateRule, begins: datetime, after: datetime, until: datetime
-) -> datetime | None:
+def latest(rule: CreateRule, begins: datetime, after: datetime, until: datetime) -> datetime | None:
     """The last run later than `after` and not later than `until`."""
     if rule.cron is not None:
         return next(cron.parse(rule.cron).between(after, until), None)
