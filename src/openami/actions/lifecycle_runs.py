@@ -38,7 +38,7 @@ from openami.domain.lifecycle_policy import (
 from openami.domain.lifecycle_run import TRIED_FOR, LifecycleRun, RunStage
 from openami.domain.lifecycle_schedule import due
 from openami.domain.snapshot import Snapshot
-from openami.domain.tag import users_own
+from openami.domain.tag import is_reserved
 from openami.services import Services
 
 _log = logging.getLogger(__name__)
@@ -185,7 +185,8 @@ def _tags(
     copied: Mapping[str, str] = {}
     if schedule.copy_tags:
         with svc.catalog.read() as tx:
-            copied = users_own(tags.of_one(tx, policy.owner, run.target))
+            found = tags.of_one(tx, policy.owner, run.target)
+        copied = {key: value for key, value in found.items() if not is_reserved(key)}
     return {
         **copied,
         **dict(schedule.tags_to_add),

@@ -57,7 +57,7 @@ def of_run(tx: Transaction, policy: LifecyclePolicy, tick: datetime) -> list[str
     if not isinstance(plan, DefaultPlan):
         return found
     before = tick - timedelta(days=plan.create_days) + TOLERANCE
-    newest = _newest(tx, caller_of(policy, ""), plan.target)
+    newest = _newest(tx, caller_of(policy, ""), plan.target, tick)
     return [each for each in found if each not in newest or newest[each] <= before]
 
 
@@ -110,17 +110,17 @@ def _has_one(tags_of: Mapping[str, str], pairs: Pairs) -> bool:
     return any(tags_of.get(key) == value for key, value in pairs)
 
 
-def _newest(tx: Transaction, caller: Caller, target: Target) -> dict[str, datetime]:
+def _newest(tx: Transaction, caller: Caller, target: Target, now: datetime) -> dict[str, datetime]:
     """Instance or volume → when its newest backup was begun, whoever made that."""
     if target is Target.VOLUME:
-        taken = snapshots.describe(tx, caller, (), (caller.account,), (), ALL)
+        taken = snapshots.describe(tx, caller, snapshots.Scope(owners=(caller.account,)), (), ALL)
         return _latest(
             (each.volume_id, each.started_at)
             for each in taken
             if each.state is not SnapshotState.ERROR
         )
     scope = images.Scope(owners=(caller.account,), include_disabled=True)
-    made = images.describe(tx, caller, scope, (), ALL)
+    made = images.describe(tx, caller, scope, (), ALL, now)
     return _latest(
         (each.source_instance_id, each.created_at)
         for each in made
