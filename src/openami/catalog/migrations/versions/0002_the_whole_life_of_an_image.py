@@ -107,6 +107,57 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "lifecycle_policy",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("owner", sa.String(length=12), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("state", sa.String(length=32), nullable=False),
+        sa.Column("status_message", sa.Text(), nullable=True),
+        sa.Column("execution_role_arn", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("modified_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("plan", sa.Text(), nullable=False),
+        sa.Column("tags", sa.Text(), nullable=False),
+        sa.Column("ran_through", sa.Text(), nullable=False),
+        sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_lifecycle_policy")),
+    )
+    with op.batch_alter_table("lifecycle_policy", schema=None) as batch_op:
+        batch_op.create_index("ix_lifecycle_policy_owner", ["owner", "region"], unique=False)
+
+    op.create_table(
+        "lifecycle_run",
+        sa.Column("policy_id", sa.String(length=32), nullable=False),
+        sa.Column("schedule", sa.String(length=120), nullable=False),
+        sa.Column("target", sa.String(length=32), nullable=False),
+        sa.Column("tick", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("stage", sa.String(length=32), nullable=False),
+        sa.Column("planned_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("image_id", sa.String(length=32), nullable=True),
+        sa.Column("snapshot_ids", sa.Text(), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("deprecates_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("unshares_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint(
+            "policy_id", "schedule", "target", "tick", "region", name=op.f("pk_lifecycle_run")
+        ),
+    )
+    with op.batch_alter_table("lifecycle_run", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_lifecycle_run_deprecates_at"), ["deprecates_at"], unique=False
+        )
+        batch_op.create_index(
+            batch_op.f("ix_lifecycle_run_expires_at"), ["expires_at"], unique=False
+        )
+        batch_op.create_index(batch_op.f("ix_lifecycle_run_image_id"), ["image_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_lifecycle_run_stage"), ["stage"], unique=False)
+        batch_op.create_index(
+            batch_op.f("ix_lifecycle_run_unshares_at"), ["unshares_at"], unique=False
+        )
+
+    op.create_table(
         "organization",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("management_account", sa.String(length=12), nullable=False),
