@@ -7,7 +7,7 @@ import secrets
 import threading
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -38,10 +38,13 @@ _log = logging.getLogger(__name__)
 
 
 class RealClock:
-    """The machine's clock, in UTC."""
+    """The machine's clock, in UTC, and so many seconds more."""
+
+    def __init__(self, ahead_s: float = 0.0) -> None:
+        self._ahead = timedelta(seconds=ahead_s)
 
     def now(self) -> datetime:
-        return datetime.now(UTC)  # noqa: TID251, the one place that may
+        return datetime.now(UTC) + self._ahead  # noqa: TID251, the one place that may
 
 
 class RealIds:
@@ -91,7 +94,7 @@ class App:
                 waiters_max=asgi.THREADS // 2,
             ),
             locks=KeyedLocks(),
-            clock=RealClock(),
+            clock=RealClock(settings.clock_ahead_s),
             ids=RealIds(),
         )
         for job in registry.jobs(self.services):

@@ -37,6 +37,7 @@ class Settings:
     snapshot_copies_max: int = 20  # at once, of an account into a region
     memory_overcommit: float = 1.0  # guests' memory may add up to this share of the host's
     clock_skew_s: float = 900.0
+    clock_ahead_s: float = 0.0  # openami's time runs so far ahead: to rehearse what is scheduled
     request_bytes_max: int = 1024 * 1024
     s3_endpoint: str = "embedded"  # "embedded" (SeaweedFS on loopback), "none", or a URL
     s3_access_key_id: str = ""

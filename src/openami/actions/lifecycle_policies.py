@@ -177,7 +177,10 @@ def _by_arn(tx: Transaction, caller: Caller, arn: str) -> LifecyclePolicy:
     found = _ARN.fullmatch(arn)
     refuse(found is None, f"'{arn[:200]}' is not the ARN of a lifecycle policy")
     assert found is not None
-    region, account, policy_id = found.groups()
-    if (region, account) != (caller.region, caller.account):
-        raise PolicyNotFound(policy_id)
-    return policies.fetch_owned(tx, policy_id, caller)
+    held = (
+        policies.owned(tx, caller) if found.group(1, 2) == (caller.region, caller.account) else ()
+    )
+    for policy in held:
+        if policy.id == found[3]:
+            return policy
+    raise PolicyNotFound(arn)

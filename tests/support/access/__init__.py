@@ -12,6 +12,7 @@ from support.access import (
     instances,
     key_pairs,
     launch_templates,
+    lifecycle_policies,
     network,
     parameters,
     recycle_bin,
@@ -34,6 +35,7 @@ TABLES: Final[Mapping[str, tuple[Access, ...]]] = {
     "tag": tags.ROWS,
     "parameter": parameters.ROWS,
     "recycle bin": recycle_bin.ROWS,
+    "lifecycle policy": lifecycle_policies.ROWS,
 }
 
 NAMELESS: Final[Mapping[str, frozenset[str]]] = {
@@ -61,7 +63,7 @@ NAMELESS: Final[Mapping[str, frozenset[str]]] = {
         }
     ),
     "ssm": frozenset(),
-    "dlm": frozenset(),
+    "dlm": frozenset({"CreateLifecyclePolicy"}),
     "rbin": frozenset({"CreateRule", "ListRules"}),
 }
 """Operations, by service, that name no resource of any account."""

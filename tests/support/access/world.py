@@ -9,6 +9,7 @@ import botocore.exceptions
 
 from support import api
 from support.access.row import MAY, NOTHING, SEES, Access
+from support.lifecycle import details
 from support.server import Server
 from support.world import registered
 
@@ -77,6 +78,8 @@ def _never(value: str) -> str:
         return f"{value.rpartition('-')[0]}-{NEVER}"
     if re.fullmatch(r"(arn:aws:rbin:.*/)?[0-9a-f]{11}", value):
         return value[:-11] + NEVER[:11]
+    if re.fullmatch(r"arn:aws:dlm:.*/policy-[0-9a-f]{17}", value):
+        return value[:-17] + NEVER
     return f"{value}-that-never-was"
 
 
@@ -92,6 +95,7 @@ def populated(server: Server, image_id: str) -> AccessWorld:
     names |= _templates(owner, image_id)
     names |= _parameters(server.client("ssm", account="access-owner"))
     names |= _bin(owner, server.client("rbin", account="access-owner"), names["snapshot"])
+    names |= _policies(server.client("dlm", account="access-owner"))
     permission = {"Add": [{"UserId": reader}]}
     owner.modify_snapshot_attribute(
         SnapshotId=names["snapshot"], CreateVolumePermission={"Add": [{"UserId": reader}]}
@@ -101,6 +105,24 @@ def populated(server: Server, image_id: str) -> AccessWorld:
     owner.disable_image(ImageId=names["disabled_image"])
     owner.create_tags(Resources=[image_id], Tags=api.tags({"of": "the owner"}))
     return AccessWorld(server=server, names=names)
+
+
+def _policies(dlm: Any) -> dict[str, str]:
+    """Policies that are switched off: nothing is made while the tests run."""
+
+    def policy() -> str:
+        made = dlm.create_lifecycle_policy(
+            ExecutionRoleArn="arn:aws:iam::111111111111:role/dlm",
+            Description="of a test",
+            State="DISABLED",
+            PolicyDetails=details(),
+            Tags={"of": "the owner"},
+        )
+        return str(made["PolicyId"])
+
+    first = policy()
+    arn = dlm.get_lifecycle_policy(PolicyId=first)["Policy"]["PolicyArn"]
+    return {"policy": first, "policy_arn": str(arn), "spare_policy": policy()}
 
 
 def _storage(ec2: Any, snapshot_id: str, name: str = "access-disabled") -> dict[str, str]:
