@@ -101,7 +101,12 @@ class Rules:
 
     def launch(self, account: str, image_id: str) -> str:
         refusal = self.look(account, image_id)
-        return refusal or ("" if self.images[image_id].state == "available" else GONE)
+        if refusal:
+            return refusal
+        image = self.images[image_id]
+        if image.state != "available":
+            return GONE
+        return "" if image.snapshot in self.snapshots else NO_SNAPSHOT
 
     def deregister(self, account: str, image_id: str, *, delete: bool) -> str:
         refusal = self.look_as_owner(account, image_id)
@@ -119,8 +124,10 @@ class Rules:
         return ""
 
     def _used(self, snapshot_id: str) -> bool:
+        """By an image of its owner: those that others made of it do not keep it."""
+        owner = self.snapshots[snapshot_id].owner
         return any(
-            image.snapshot == snapshot_id and image.state != "deregistered"
+            (image.snapshot, image.owner) == (snapshot_id, owner) and image.state != "deregistered"
             for image in self.images.values()
         )
 
