@@ -11,6 +11,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from hypothesis import settings
+
+# What an example costs depends on who else is on the machine; no test here measures time.
+settings.register_profile("openami", deadline=None)
+settings.load_profile("openami")
 
 ROOT = Path(__file__).parents[1]
 FOLDERS: Final = {"tests/boot": "host", "tests/contract": "host", "tests/crash": "host"}
