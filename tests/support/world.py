@@ -86,6 +86,9 @@ def _images(ec2: Any) -> dict[str, str]:
     ec2.deregister_image(ImageId=gone)
     spare = ec2.create_snapshot(VolumeId=blank)["SnapshotId"]
     api.await_state(ec2, "snapshot_completed", SnapshotIds=[spare])
+    locked = ec2.create_snapshot(VolumeId=blank)["SnapshotId"]
+    api.await_state(ec2, "snapshot_completed", SnapshotIds=[locked])
+    ec2.lock_snapshot(SnapshotId=locked, LockMode="governance", LockDuration=1)
     elsewhere = ec2.create_volume(AvailabilityZone="us-east-1b", Size=1)["VolumeId"]
     api.await_state(ec2, "volume_available", VolumeIds=[elsewhere])
     return {
@@ -98,6 +101,7 @@ def _images(ec2: Any) -> dict[str, str]:
         "tagged": blank,
         "volume_elsewhere": elsewhere,
         "free_snapshot": spare,
+        "locked_snapshot": locked,
     }
 
 
@@ -157,6 +161,7 @@ def _instances(ec2: Any, image_id: str) -> dict[str, str]:
         "attached_data": api.device(running, "/dev/sdf")["VolumeId"],
         "used_ip": running["PrivateIpAddress"],
         "used_subnet": running["SubnetId"],
+        "interface": running["NetworkInterfaces"][0]["NetworkInterfaceId"],
         "stopped": stopped["InstanceId"],
         "terminated": terminated["InstanceId"],
         "protected": protected["InstanceId"],

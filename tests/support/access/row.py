@@ -34,6 +34,10 @@ class Access:
     shows: str = ""
 
     @property
+    def outcomes(self) -> tuple[str, ...]:
+        return (self.stranger, self.reader, self.owner)
+
+    @property
     def resource(self) -> str:
         """The name of the resource that the row is about: the first placeholder of the request."""
         return next(_placeholders(self.request))
