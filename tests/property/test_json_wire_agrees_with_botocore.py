@@ -57,6 +57,9 @@ def values(shape: Shape, depth: int = DEPTH) -> st.SearchStrategy[Any]:
 
 @st.composite
 def structures(draw: st.DrawFn, shape: StructureShape, depth: int) -> dict[str, Any]:
+    if shape.is_tagged_union:
+        name = draw(st.sampled_from(sorted(shape.members)))
+        return {name: draw(values(shape.members[name], depth - 1))}
     required = list(shape.required_members)
     payload = shape.serialization.get("payload")
     needed = {*required, *([payload] if payload else [])}

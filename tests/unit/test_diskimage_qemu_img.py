@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,16 @@ def test_a_disk_is_inspected_and_converted_with_its_content(tmp_path: Path, kind
     )
     assert convert_to_raw(disk, info.format, out) == info
     assert out.read_bytes() == (tmp_path / "content.raw").read_bytes()
+
+
+def test_the_threads_of_a_conversion_need_little_memory(tmp_path: Path) -> None:
+    """With their usual stacks and heaps some of these abort, the more often the busier we are."""
+    disk, limits = a_disk(tmp_path, "vmdk"), Limits(memory_bytes=384 * MIB)
+    with ThreadPoolExecutor(8) as pool:
+        outs = [tmp_path / f"out-{number}.raw" for number in range(48)]
+        list(pool.map(lambda out: convert_to_raw(disk, DiskFormat.VMDK, out, limits=limits), outs))
+    content = (tmp_path / "content.raw").read_bytes()
+    assert all(out.read_bytes() == content for out in outs)
 
 
 def test_the_raw_disk_is_sparse_and_ours(tmp_path: Path) -> None:
