@@ -490,3 +490,15 @@ def test_with_enough_waiting_the_next_one_is_told_at_once_how_things_stand(
     while not engine.wait("i-1", SOON_S) and time.monotonic() < deadline:
         pass
     assert engine.wait("i-1", 0.0)
+
+
+def test_a_job_whose_end_was_told_is_never_told_as_going_on_again(
+    durable: Callable[..., DurableEngine],
+) -> None:
+    """DBOS records the outcome a moment after the last step; nobody may see that moment."""
+    engine = durable(Notes().job("boot", "a"))
+    for number in range(100):
+        job_id = f"i-{number}"
+        engine.start("boot", job_id, {"id": job_id})
+        assert engine.wait(job_id, SOON_S)
+        assert engine.wait(job_id, 0.0), job_id

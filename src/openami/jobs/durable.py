@@ -169,11 +169,17 @@ class DurableEngine:
         pause_s = 0.002
         while True:
             found = _status_of(job_id)
-            if found is None or found.status in FINISHED:
-                return found is not None
+            if found is None:
+                return False
+            if found.status in FINISHED or self._has_ended_here(found):
+                return True
             if time.monotonic() + pause_s > deadline or self._stopping.wait(pause_s):
                 return False
             pause_s = min(pause_s * 2, 0.1)
+
+    def _has_ended_here(self, found: WorkflowStatus) -> bool:
+        """DBOS records the outcome a moment after a job of ours has ended."""
+        return found.executor_id == self._executor_id and found.workflow_id not in self._ended
 
     def active(self) -> set[str]:
         with self._changed:
