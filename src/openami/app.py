@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from openami.actions import instances, lifecycle_runs, metadata
+from openami.blockstore import tiered
 from openami.blockstore.cache import BaseCache
+from openami.blockstore.tiered import TieredStore
 from openami.blockstore.volumes import VolumeHost
 from openami.catalog import migrate
 from openami.catalog.catalog import Catalog
@@ -77,12 +79,17 @@ class App:
         self._metadata = MetadataService(self._metadata_of, RealClock(), RealIds())
         catalog = Catalog.open(settings.state_dir / "catalog.sqlite")
         migrate.upgrade(catalog)
-        stores = region_stores.ready(settings, catalog)
+        own = region_stores.ready(settings, catalog)
+        archives = {region: tiered.beside(store) for region, store in own.items()}
+        for archive in archives.values():
+            archive.recover()
+        stores = {region: TieredStore(own[region], archives[region]) for region in own}
         cache = BaseCache(settings.state_dir / "cache")
         self.services = Services(
             settings=settings,
             catalog=catalog,
             stores=stores,
+            archives=archives,
             volumes=VolumeHost(settings.state_dir / "volumes", cache, stores),
             compute=self._driver(settings),
             objects=choice.chosen(settings, RealClock(), RealIds()),

@@ -22,6 +22,8 @@ class Services:
     catalog: Catalog
     stores: Mapping[Region, ChunkStore]
     """A resource's bytes are in the store of its region; no region relies on another's."""
+    archives: Mapping[Region, ChunkStore]
+    """Where a region's store has the chunks of archived snapshots; it reads them from there."""
     volumes: VolumeHost
     compute: ComputeDriver
     objects: ObjectStore

@@ -89,11 +89,15 @@ class FusedChunkStore:
     def __init__(self, real: ChunkStore, fuse: Fuse) -> None:
         self._real, self._fuse = real, fuse
         self.get, self.has, self.digests = real.get, real.has, real.digests
-        self.stored_bytes, self.delete = real.stored_bytes, real.delete
+        self.stored_bytes = real.stored_bytes
         self.quarantine, self.framed, self.missing = real.quarantine, real.framed, real.missing
 
     def writer(self) -> FusedWriter:
         return FusedWriter(self._real.writer(), self._fuse)
+
+    def delete(self, digest: Digest, kind: Kind = Kind.CHUNK) -> None:
+        self._fuse.moment()
+        self._real.delete(digest, kind)
 
 
 class FusedDriver(RecordDriver):
@@ -120,11 +124,13 @@ class FusedDriver(RecordDriver):
 def fused_services(tmp_path: Path, fuse: Fuse) -> Services:
     def fused(svc: Services) -> Services:
         stores = {region: FusedChunkStore(store, fuse) for region, store in svc.stores.items()}
+        archives = {region: FusedChunkStore(cold, fuse) for region, cold in svc.archives.items()}
         cache = BaseCache(tmp_path / "cache")
         return replace(
             svc,
             catalog=FusedCatalog(svc.catalog, fuse),
             stores=stores,
+            archives=archives,
             volumes=VolumeHost(tmp_path / "volumes", cache, stores),
         )
 

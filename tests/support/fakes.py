@@ -7,6 +7,7 @@ from pathlib import Path
 
 from openami.blockstore.cache import BaseCache
 from openami.blockstore.memory import MemoryChunkStore
+from openami.blockstore.tiered import TieredStore
 from openami.blockstore.volumes import VolumeHost
 from openami.catalog.catalog import Catalog
 from openami.compute.driver import ComputeDriver
@@ -67,12 +68,14 @@ def services(
     `disturbed` may put something worse in the place of a service, before any job knows it.
     """
     settings = settings or Settings(state_dir=tmp_path, compute_driver="record")
-    stores = {Region(name): MemoryChunkStore() for name in settings.regions}
+    archives = {Region(name): MemoryChunkStore() for name in settings.regions}
+    stores = {each: TieredStore(MemoryChunkStore(), cold) for each, cold in archives.items()}
     clock = StoppedClock()
     svc = Services(
         settings=settings,
         catalog=Catalog.in_memory(),
         stores=stores,
+        archives=archives,
         volumes=VolumeHost(tmp_path / "volumes", BaseCache(tmp_path / "cache"), stores),
         compute=compute or RecordDriver(tmp_path / "instances"),
         objects=MemoryObjects(),

@@ -73,7 +73,8 @@ def begin(
 
     Raises IncorrectState for a source that has no content yet.
     """
-    if source.state is not SnapshotState.COMPLETED or source.root is None:
+    root = source.usable().root
+    if root is None:
         raise EC2Error.of("IncorrectState", f"Snapshot '{source.id}' is not 'completed'.")
     copied = Snapshot(
         id=SnapshotId(svc.ids.new("snap")),
@@ -94,7 +95,7 @@ def begin(
             snapshot_id=copied.id,
             source_snapshot_id=source.id,
             source_region=source.region,
-            root=source.root,
+            root=root,
             image_id=image_id,
         ),
     )

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
-from openami.catalog import images
+from openami.catalog import images, snapshots
 from openami.domain.caller import Caller
 from openami.domain.errors import IncorrectState
 from openami.domain.ids import ImageId
@@ -36,8 +36,18 @@ def disable_image(svc: Services, caller: Caller, image_id: ImageId) -> None:
 
 
 def enable_image(svc: Services, caller: Caller, image_id: ImageId) -> None:
-    """Launches are possible again. With whom it was shared before is forgotten."""
-    _change(svc, caller, image_id, lambda image: image.after(ImageEvent.ENABLE))
+    """Launches are possible again. With whom it was shared before is forgotten.
+
+    Raises IncorrectState as long as a snapshot of it is archived.
+    """
+    with svc.catalog.begin() as tx:
+        image = images.fetch_owned(tx, image_id, caller.account, caller.region)
+        for mapping in image.block_device_mappings:
+            its = None if mapping.ebs is None else mapping.ebs.snapshot_id
+            snapshot = None if its is None else snapshots.fetch_any(tx, its)
+            if snapshot is not None:
+                snapshot.usable()
+        images.save(tx, image.after(ImageEvent.ENABLE))
 
 
 def enable_image_deregistration_protection(

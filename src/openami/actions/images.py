@@ -22,7 +22,6 @@ from openami.domain.errors import (
 from openami.domain.filter import Filter, Page
 from openami.domain.ids import ImageId, SnapshotId
 from openami.domain.image import Image, ImageState, checked_image_name
-from openami.domain.snapshot import SnapshotState
 from openami.services import Services
 from openami.workflows import recycle_bin as bin_workflow
 
@@ -142,9 +141,7 @@ def _size_gib(tx: Transaction, caller: Caller, ebs: EbsDevice) -> int:
         if ebs.volume_size_gib is None:
             raise MissingParameter("size/snapshot")
         return ebs.volume_size_gib
-    snapshot = snapshots.fetch_visible(tx, ebs.snapshot_id, caller.account, caller.region)
-    if snapshot.state is not SnapshotState.COMPLETED:
-        raise EC2Error.of("IncorrectState", f"Snapshot '{snapshot.id}' is not 'completed'.")
+    snapshot = snapshots.fetch_visible(tx, ebs.snapshot_id, caller.account, caller.region).usable()
     size_gib = ebs.volume_size_gib or snapshot.volume_size_gib
     if size_gib < snapshot.volume_size_gib:
         raise InvalidBlockDeviceMapping(

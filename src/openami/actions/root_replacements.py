@@ -30,7 +30,7 @@ from openami.domain.instance import Instance, InstanceState
 from openami.domain.instance_type import known_type
 from openami.domain.launch import boot_mode_of, check_bootable, check_instance_type, devices_of
 from openami.domain.root_replacement import FromImage, ReplaceRootVolumeTask, TaskState
-from openami.domain.snapshot import Snapshot, SnapshotState
+from openami.domain.snapshot import Snapshot
 from openami.domain.volume import Volume, VolumeState
 from openami.services import Services
 from openami.workflows import replace_root_volume as workflow
@@ -206,13 +206,7 @@ def _given_snapshot(
             f"The snapshot '{snapshot.id}' does not belong to the lineage of the root volume"
             f" '{old.id}' of instance '{instance.id}'."
         )
-    return _completed(snapshot)
-
-
-def _completed(snapshot: Snapshot) -> Snapshot:
-    if snapshot.state is not SnapshotState.COMPLETED:
-        raise EC2Error.of("IncorrectState", f"Snapshot '{snapshot.id}' is not 'completed'.")
-    return snapshot
+    return snapshot.usable()
 
 
 def _its_root(tx: Transaction, image: Image, instance: Instance) -> tuple[Snapshot, int]:
@@ -235,7 +229,7 @@ def _its_root(tx: Transaction, image: Image, instance: Instance) -> tuple[Snapsh
     # Who may launch an image may use its snapshots: those that its owner may use.
     snapshot = snapshots.fetch_visible(tx, ebs.snapshot_id, image.owner, image.region)
     size_gib = ebs.volume_size_gib or 0
-    return _completed(snapshot), max(size_gib, snapshot.volume_size_gib)
+    return snapshot.usable(), max(size_gib, snapshot.volume_size_gib)
 
 
 def _later(instance: Instance, image: Image) -> FromImage:

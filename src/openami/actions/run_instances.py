@@ -57,7 +57,7 @@ from openami.domain.network import (
     next_private_ip,
     next_public_ip,
 )
-from openami.domain.snapshot import Snapshot, SnapshotState
+from openami.domain.snapshot import Snapshot
 from openami.domain.volume import Attachment, AttachmentState, Volume, VolumeState
 from openami.domain.zone import checked_zone
 from openami.services import Services
@@ -213,10 +213,7 @@ def _source(tx: Transaction, caller: Caller, image: Image, ebs: EbsDevice) -> Sn
     lent = {each.ebs.snapshot_id for each in image.block_device_mappings if each.ebs is not None}
     # Who may launch an image may use its snapshots: those that its owner may use.
     user = image.owner if ebs.snapshot_id in lent else caller.account
-    snapshot = snapshots.fetch_visible(tx, ebs.snapshot_id, user, caller.region)
-    if snapshot.state is not SnapshotState.COMPLETED:
-        raise EC2Error.of("IncorrectState", f"Snapshot {snapshot.id} is not completed.")
-    return snapshot
+    return snapshots.fetch_visible(tx, ebs.snapshot_id, user, caller.region).usable()
 
 
 def _make(svc: Services, tx: Transaction, caller: Caller, plan: Plan, index: int) -> InstanceId:

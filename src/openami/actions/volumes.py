@@ -16,7 +16,7 @@ from openami.domain.errors import (
 from openami.domain.filter import Filter, Page
 from openami.domain.idempotency import ClientToken
 from openami.domain.ids import VolumeId
-from openami.domain.snapshot import Snapshot, SnapshotState
+from openami.domain.snapshot import Snapshot
 from openami.domain.volume import Volume, VolumeEvent, VolumeState
 from openami.domain.zone import checked_zone
 from openami.services import Services
@@ -97,10 +97,7 @@ def _new_volume(svc: Services, tx: Transaction, caller: Caller, asked: VolumeReq
 def _source(tx: Transaction, caller: Caller, ebs: EbsDevice) -> Snapshot | None:
     if ebs.snapshot_id is None:
         return None
-    snapshot = snapshots.fetch_visible(tx, ebs.snapshot_id, caller.account, caller.region)
-    if snapshot.state is not SnapshotState.COMPLETED:
-        raise EC2Error.of("IncorrectState", f"Snapshot '{snapshot.id}' is not 'completed'.")
-    return snapshot
+    return snapshots.fetch_visible(tx, ebs.snapshot_id, caller.account, caller.region).usable()
 
 
 def describe_volumes(

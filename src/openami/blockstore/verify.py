@@ -80,6 +80,19 @@ def unique_bytes(store: ChunkStore, roots: Iterable[Root], others: Iterable[Root
     )
 
 
+def chunks_only_of(store: ChunkStore, root: Root, others: Iterable[Root]) -> set[Digest]:
+    """The chunks that the disk needs and none of `others` does.
+
+    Raises ChunkLost if a manifest of any of them is not whole.
+    """
+
+    def refuse(lost: ChunkLost) -> None:
+        raise lost
+
+    kept = _live(store, others, refuse)[Kind.CHUNK]
+    return _live(store, [root], refuse)[Kind.CHUNK] - kept
+
+
 def _live(
     store: ChunkStore, roots: Iterable[Root], on_lost: Callable[[ChunkLost], None]
 ) -> dict[Kind, set[Digest]]:

@@ -58,7 +58,7 @@ FILTERS: Final[Mapping[str, Condition]] = {
     "snapshot-id": filters.column(C.id),
     "start-time": filters.instant(C.started_at),
     "status": filters.column(C.state),
-    "storage-tier": filters.column(literal("standard")),
+    "storage-tier": filters.column(C.storage_tier),
     "transfer-type": filters.column(C.transfer_type),
     "volume-id": filters.column(C.volume_id),
     "volume-size": filters.column(C.volume_size_gib),

@@ -4,9 +4,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from openami.blockstore import restore, verify
+from openami.blockstore import restore, tiered, verify
 from openami.blockstore.local_dir import LocalDirChunkStore
 from openami.blockstore.store import ChunkLost
+from openami.blockstore.tiered import TieredStore
 from openami.catalog import snapshots
 from openami.cli.command import CommandFailed, open_catalog, progress_to_stderr
 from openami.domain.errors import EC2Error
@@ -42,7 +43,7 @@ def run_verify(settings: Settings, arguments: argparse.Namespace) -> int:  # noq
 
 
 def _verified(region: str, directory: Path, roots: set[Root]) -> bool:
-    store = LocalDirChunkStore(directory)
+    store = _opened(directory)
     report = verify.verify(store, roots, progress_to_stderr(f"verifying {region}"))
     for verdict, found in (("missing", report.missing), ("corrupt", report.corrupt)):
         for kind, digest in found:
@@ -54,6 +55,12 @@ def _verified(region: str, directory: Path, roots: set[Root]) -> bool:
         f" {len(report.orphans)} objects ({spare} bytes) belong to no snapshot or volume"
     )
     return report.intact
+
+
+def _opened(directory: Path) -> TieredStore:
+    """The store with its archive, as a server reads it."""
+    store = LocalDirChunkStore(directory)
+    return TieredStore(store, tiered.beside(store))
 
 
 def run_export(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -72,7 +79,7 @@ def run_export(settings: Settings, arguments: argparse.Namespace) -> int:
         raise CommandFailed(f"{arguments.file} exists; name a file that does not")
     try:
         restore.restore(
-            LocalDirChunkStore(region_stores.homes(settings, catalog)[snapshot.region]),
+            _opened(region_stores.homes(settings, catalog)[snapshot.region]),
             Root.from_text(snapshot.root),
             arguments.file,
             progress=progress_to_stderr("writing"),

@@ -6,8 +6,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from openami.domain.errors import EC2Error
 from openami.domain.ids import AccountId, Region, SnapshotId, VolumeId
 from openami.domain.lifecycle import advance
+from openami.domain.snapshot_tier import StorageTier
 
 NO_VOLUME: Final = VolumeId("vol-ffffffff")
 """The volume id that EC2 shows for a snapshot that was not made from a volume."""
@@ -57,7 +59,19 @@ class Snapshot:
     set_id: str | None = None
     public: bool = False
     shared_with: frozenset[AccountId] = frozenset()
+    storage_tier: StorageTier = StorageTier.STANDARD
+    restore_expires_at: datetime | None = None  # of one that is out of the archive for a time
     transfer_type: str | None = None  # of a copy: "standard", which is not time-based
+
+    def usable(self) -> "Snapshot":
+        """Itself. Raises IncorrectState for one that nothing can be made of now."""
+        if self.state is not SnapshotState.COMPLETED:
+            raise EC2Error.of("IncorrectState", f"Snapshot '{self.id}' is not 'completed'.")
+        if self.storage_tier is StorageTier.ARCHIVE:
+            raise EC2Error.of(
+                "IncorrectState", f"Snapshot '{self.id}' is archived; restore it before you use it."
+            )
+        return self
 
     def completed(self, root: str, at: datetime) -> "Snapshot":
         state = advance(TRANSITIONS, self.id, self.state, SnapshotEvent.BLOCKS_WRITTEN)

@@ -115,7 +115,8 @@ def snapshot_answer(snapshot: Snapshot, tags: Mapping[str, str]) -> dict[str, An
         "VolumeSize": snapshot.volume_size_gib,
         "Encrypted": False,
         "TransferType": snapshot.transfer_type,
-        "StorageTier": "standard",
+        "StorageTier": snapshot.storage_tier,
+        "RestoreExpiryTime": snapshot.restore_expires_at,
         "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
     }
     return {name: value for name, value in answer.items() if value is not None}

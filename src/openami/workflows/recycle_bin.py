@@ -6,6 +6,7 @@ from openami.catalog import (
     retention_rules,
     snapshot_copies,
     snapshot_locks,
+    snapshot_tiers,
     snapshots,
     tags,
     volumes,
@@ -96,6 +97,7 @@ def resume(svc: Services) -> None:
 
 def _remove_snapshot(tx: Transaction, snapshot_id: SnapshotId) -> None:
     snapshot_locks.remove(tx, snapshot_id)
+    snapshot_tiers.remove(tx, snapshot_id)
     snapshots.remove(tx, snapshot_id)
     tags.remove_all(tx, snapshot_id)
     ingests.end(tx, snapshot_id)

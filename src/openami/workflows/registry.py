@@ -26,6 +26,7 @@ from openami.workflows import (
     refresh_peers,
     replace_root_volume,
     scratch,
+    snapshot_tiers,
     start_instance,
     stop_instance,
     terminate_instance,
@@ -51,10 +52,12 @@ _JOBS: Final[Sequence[Callable[[Services], Job]]] = (
     copy_image.job,
     copy_volume.job,
     refresh_peers.job,
+    snapshot_tiers.job,
 )
 
 _RESUMES: Final[Sequence[Callable[[Services], None]]] = (
     recycle_bin.resume,  # first: it makes work for others
+    snapshot_tiers.resume,
     terminate_instance.resume,
     stop_instance.resume,
     launch.resume,

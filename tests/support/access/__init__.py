@@ -52,6 +52,7 @@ NAMELESS: Final[Mapping[str, frozenset[str]]] = {
             "DescribeInstanceTypeOfferings",
             "DescribeInstanceTypes",
             "DescribeRegions",
+            "DescribeSnapshotTierStatus",
             *(f"{verb}AllowedImagesSettings" for verb in ("Enable", "Disable", "Get")),
             *(
                 f"{verb}{noun}BlockPublicAccess{suffix}"

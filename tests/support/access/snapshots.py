@@ -40,6 +40,19 @@ ROWS: Final[tuple[Access, ...]] = (
     shared("LockSnapshot", UNKNOWN, NOT_YOURS, SnapshotId="{snapshot}", **_LOCK),
     shared("UnlockSnapshot", UNKNOWN, NOT_YOURS, "IncorrectState", SnapshotId="{snapshot}"),
     own("DescribeLockedSnapshots", UNKNOWN, NOTHING, SnapshotIds=["{free_snapshot}"]),
+    own("ModifySnapshotTier", UNKNOWN, SnapshotId="{free_snapshot}", StorageTier="archive"),
+    shared(
+        "ModifySnapshotTier",
+        *(UNKNOWN, NOT_YOURS, IN_USE),
+        SnapshotId="{snapshot}",
+        StorageTier="archive",
+    ),
+    shared(
+        "RestoreSnapshotTier",
+        *(UNKNOWN, NOT_YOURS, "IncorrectState"),
+        SnapshotId="{snapshot}",
+        PermanentRestore=True,
+    ),
     shared(
         "RegisterImage",
         *(UNKNOWN, MAY),

@@ -74,6 +74,36 @@ RETIREMENT = (
     _lock("of others", "InvalidSnapshot.NotFound", LockDuration=1, SnapshotId="{foreign_snapshot}"),
     Bad("unlocking the unlocked", "UnlockSnapshot", {"SnapshotId": "{snapshot}"}, "IncorrectState"),
     Bad(
+        "archiving the snapshot of an image",
+        "ModifySnapshotTier",
+        {"SnapshotId": "{snapshot}", "StorageTier": "archive"},
+        "InvalidSnapshot.InUse",
+    ),
+    Bad(
+        "a tier that is none",
+        "ModifySnapshotTier",
+        {"SnapshotId": "{free_snapshot}", "StorageTier": "attic"},
+        "InvalidParameterValue",
+    ),
+    Bad(
+        "restoring what is not archived",
+        "RestoreSnapshotTier",
+        {"SnapshotId": "{free_snapshot}", "PermanentRestore": True},
+        "IncorrectState",
+    ),
+    Bad(
+        "restoring for half a year and more",
+        "RestoreSnapshotTier",
+        {"SnapshotId": "{free_snapshot}", "TemporaryRestoreDays": 181},
+        "InvalidParameterValue",
+    ),
+    Bad(
+        "tiers of a colour",
+        "DescribeSnapshotTierStatus",
+        {"Filters": [{"Name": "colour", "Values": ["red"]}]},
+        "InvalidParameterValue",
+    ),
+    Bad(
         "locked snapshots of a colour",
         "DescribeLockedSnapshots",
         {"Filters": [{"Name": "colour", "Values": ["red"]}]},

@@ -43,6 +43,7 @@ from openami.catalog.schema.root_replacements import replace_root_volume_tasks
 from openami.catalog.schema.security_groups import security_group_rules, security_groups
 from openami.catalog.schema.snapshot_copies import snapshot_copies
 from openami.catalog.schema.snapshot_locks import snapshot_locks
+from openami.catalog.schema.snapshot_tiers import tierings
 from openami.catalog.schema.snapshots import snapshot_volume_permissions, snapshots
 from openami.catalog.schema.tags import tags
 from openami.catalog.schema.volume_modifications import volume_modifications
@@ -90,6 +91,7 @@ __all__ = [
     "snapshots",
     "subnets",
     "tags",
+    "tierings",
     "volume_modifications",
     "volumes",
     "vpcs",

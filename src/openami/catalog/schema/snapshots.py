@@ -5,6 +5,7 @@ from sqlalchemy import Boolean, Column, Index, Integer, String, Table, Text, fal
 from openami.catalog.schema.base import id_column, metadata, place
 from openami.catalog.types import EnumText, UtcDateTime
 from openami.domain.snapshot import SnapshotState
+from openami.domain.snapshot_tier import StorageTier
 
 snapshots = Table(
     "snapshot",
@@ -23,6 +24,13 @@ snapshots = Table(
     Column("set_id", String(32), index=True),
     Column("public", Boolean, nullable=False, server_default=false()),
     Column("transfer_type", String(16)),
+    Column(
+        "storage_tier",
+        EnumText(StorageTier),
+        nullable=False,
+        server_default=StorageTier.STANDARD.value,
+    ),
+    Column("restore_expires_at", UtcDateTime),
 )
 Index("ix_snapshot_owner", snapshots.c.owner, snapshots.c.region)
 Index(
