@@ -348,6 +348,22 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "tiering",
+        sa.Column("snapshot_id", sa.String(length=32), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("owner", sa.String(length=12), nullable=False),
+        sa.Column("move", sa.String(length=32), nullable=False),
+        sa.Column("progress", sa.String(length=32), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("days", sa.Integer(), nullable=True),
+        sa.Column("detail", sa.Text(), nullable=True),
+        sa.Column("archived_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("snapshot_id", name=op.f("pk_tiering")),
+    )
+    with op.batch_alter_table("tiering", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_tiering_progress"), ["progress"], unique=False)
+
+    op.create_table(
         "volume_modification",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("volume_id", sa.String(length=32), nullable=False),
@@ -398,6 +414,14 @@ def upgrade() -> None:
             sa.Column("public", sa.Boolean(), server_default=sa.text("0"), nullable=False)
         )
         batch_op.add_column(sa.Column("transfer_type", sa.String(length=16), nullable=True))
+        batch_op.add_column(
+            sa.Column(
+                "storage_tier", sa.String(length=32), server_default="standard", nullable=False
+            )
+        )
+        batch_op.add_column(
+            sa.Column("restore_expires_at", sa.DateTime(timezone=True), nullable=True)
+        )
         batch_op.create_index(
             "ix_snapshot_public",
             ["region"],
