@@ -5,11 +5,14 @@ from typing import Any
 
 import pytest
 
+from openami.catalog import snapshot_tiers, snapshots
 from openami.domain.ids import SnapshotId
+from openami.domain.snapshot_tier import Move, Progress, Tiering
 from openami.services import Services
-from support.asking import ask, filtered, put, refused
+from support.asking import a_running_instance, ask, filtered, put, put_accounts, refused
 from support.bins import a_rule, pass_days
 from support.builders import (
+    ALICE,
     BOB,
     HERE,
     ZONE,
@@ -185,6 +188,114 @@ def test_a_deleted_archived_snapshot_comes_back_archived(svc: Services) -> None:
     assert status(svc, snapshot_id)["StorageTier"] == "archive"
     restore(svc, snapshot_id, PermanentRestore=True)
     assert snapshot_blocks(svc, snapshot_id) == {1: "a"}
+
+
+def test_who_had_an_archived_snapshot_shared_loses_it_until_it_is_shared_anew(
+    svc: Services,
+) -> None:
+    put_accounts(svc, BOB)
+    snapshot_id = snapshot_of(svc, a_volume(svc, a=1))
+    to_bob = {"Add": [{"UserId": BOB}]}
+    everybody = {"Add": [{"Group": "all"}]}
+    for given in (to_bob, everybody):
+        ask(svc, "ModifySnapshotAttribute", SnapshotId=snapshot_id, CreateVolumePermission=given)
+    archive(svc, snapshot_id)
+    with refused("InvalidSnapshot.NotFound"):
+        ask(svc, "CreateVolume", account=BOB, AvailabilityZone=ZONE, SnapshotId=snapshot_id)
+    for given in (to_bob, everybody):
+        with refused("IncorrectState", "archived"):
+            ask(
+                svc, "ModifySnapshotAttribute", SnapshotId=snapshot_id, CreateVolumePermission=given
+            )
+    ask(
+        svc,
+        "ModifySnapshotAttribute",
+        SnapshotId=snapshot_id,
+        CreateVolumePermission={"Remove": [{"UserId": BOB}]},
+    )
+    restore(svc, snapshot_id, PermanentRestore=True)
+    with refused("InvalidSnapshot.NotFound"):
+        ask(svc, "CreateVolume", account=BOB, AvailabilityZone=ZONE, SnapshotId=snapshot_id)
+    ask(svc, "ModifySnapshotAttribute", SnapshotId=snapshot_id, CreateVolumePermission=to_bob)
+    ask(svc, "CreateVolume", account=BOB, AvailabilityZone=ZONE, SnapshotId=snapshot_id)
+
+
+def test_an_image_that_is_registered_meanwhile_ends_the_archival(svc: Services) -> None:
+    snapshot_id = snapshot_of(svc, a_volume(svc, a=1, b=2))
+    begun = Tiering(
+        snapshot_id=snapshot_id,
+        region=HERE,
+        owner=ALICE,
+        move=Move.ARCHIVAL,
+        progress=Progress.GOING_ON,
+        started_at=svc.clock.now(),
+    )
+    with svc.catalog.begin() as tx:
+        snapshot_tiers.put(tx, begun)
+    image = an_image(block_device_mappings=(a_device(snapshot_id=snapshot_id),))
+    put(svc, image)
+    pass_days(svc, 0)
+    told = status(svc, snapshot_id)
+    assert (told["StorageTier"], told["LastTieringOperationStatus"]) == (
+        "standard",
+        "archival-failed",
+    )
+    assert image.id in told["LastTieringOperationStatusDetail"]
+    assert here_and_there(svc) == (2, 0)
+    ask(svc, "DisableImage", ImageId=image.id)
+    pass_days(svc, 1)
+    archive(svc, snapshot_id)
+    assert here_and_there(svc) == (0, 2)
+
+
+def test_an_image_comes_back_from_the_bin_when_its_snapshot_is_out_of_the_archive(
+    svc: Services,
+) -> None:
+    snapshot_id = snapshot_of(svc, a_volume(svc, a=1))
+    image = an_image(block_device_mappings=(a_device(snapshot_id=snapshot_id),))
+    put(svc, image)
+    a_rule(svc, "EC2_IMAGE", 30)
+    ask(svc, "DeregisterImage", ImageId=image.id)
+    archive(svc, snapshot_id)
+    with refused("IncorrectState", snapshot_id, "archived"):
+        ask(svc, "RestoreImageFromRecycleBin", ImageId=image.id)
+    restore(svc, snapshot_id, PermanentRestore=True)
+    ask(svc, "RestoreImageFromRecycleBin", ImageId=image.id)
+
+
+def test_a_disabled_image_comes_back_from_the_bin_over_an_archived_snapshot(svc: Services) -> None:
+    snapshot_id = snapshot_of(svc, a_volume(svc, a=1))
+    image = an_image(block_device_mappings=(a_device(snapshot_id=snapshot_id),))
+    put(svc, image)
+    ask(svc, "DisableImage", ImageId=image.id)
+    archive(svc, snapshot_id)
+    a_rule(svc, "EC2_IMAGE", 30)
+    ask(svc, "DeregisterImage", ImageId=image.id)
+    ask(svc, "RestoreImageFromRecycleBin", ImageId=image.id)
+    with refused("IncorrectState", snapshot_id, "archived"):
+        ask(svc, "EnableImage", ImageId=image.id)
+
+
+def test_neither_a_launch_nor_a_copy_is_made_of_an_archived_snapshot(svc: Services) -> None:
+    snapshot_id = snapshot_of(svc, a_volume(svc, a=1))
+    image = an_image(
+        block_device_mappings=(a_device(snapshot_id=snapshot_id),), boot_mode="legacy-bios"
+    )
+    put(svc, image)
+    archive_beneath(svc, snapshot_id)
+    with refused("IncorrectState", snapshot_id, "archived"):
+        a_running_instance(svc)
+    with refused("IncorrectState", snapshot_id, "archived"):
+        ask(svc, "CopyImage", Name="copy", SourceImageId=image.id, SourceRegion=HERE)
+    assert len(ask(svc, "DescribeImages")["Images"]) == 1
+
+
+def archive_beneath(svc: Services, snapshot_id: SnapshotId) -> None:
+    """As its owner archives what the image of another account lies on."""
+    with svc.catalog.begin() as tx:
+        snapshot = snapshots.fetch_any(tx, snapshot_id)
+        assert snapshot is not None
+        snapshots.save(tx, snapshot.archived())
 
 
 @pytest.mark.parametrize(

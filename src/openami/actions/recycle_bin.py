@@ -10,7 +10,7 @@ from openami.domain.caller import Caller
 from openami.domain.errors import EC2Error, ImageNotFound, SnapshotNotFound, VolumeNotFound
 from openami.domain.filter import Page
 from openami.domain.ids import ImageId, SnapshotId, VolumeId
-from openami.domain.image import Image
+from openami.domain.image import Image, ImageState
 from openami.domain.recycle_bin import IN_BIN, Binned, ResourceType
 from openami.domain.snapshot import Snapshot, SnapshotEvent, SnapshotState
 from openami.domain.volume import Volume, VolumeEvent
@@ -74,7 +74,7 @@ def restore_image_from_recycle_bin(svc: Services, caller: Caller, image_id: Imag
     """The image as it was, with its tags and permissions.
 
     Raises ImageNotFound, InvalidAMIName.Duplicate if its name was given away meanwhile,
-    IncorrectState as long as a snapshot of it is in the bin, or if one is gone.
+    IncorrectState as long as a snapshot of it is in the bin or archived, or if one is gone.
     """
     with svc.catalog.begin() as tx:
         thing = _taken_out(svc, tx, caller, ResourceType.IMAGE, image_id)
@@ -82,13 +82,16 @@ def restore_image_from_recycle_bin(svc: Services, caller: Caller, image_id: Imag
         if image is None:
             raise ImageNotFound(image_id)
         check_name(tx, caller, image.name)
+        restored = image.restored(thing.was)
         for mapping in image.block_device_mappings:
             if mapping.ebs is not None and mapping.ebs.snapshot_id is not None:
-                _check_there(tx, image_id, mapping.ebs.snapshot_id)
-        images.save(tx, image.restored(thing.was))
+                snapshot = _its_snapshot(tx, image_id, mapping.ebs.snapshot_id)
+                if restored.state is not ImageState.DISABLED:
+                    snapshot.at_hand()
+        images.save(tx, restored)
 
 
-def _check_there(tx: Transaction, image_id: ImageId, snapshot_id: SnapshotId) -> None:
+def _its_snapshot(tx: Transaction, image_id: ImageId, snapshot_id: SnapshotId) -> Snapshot:
     snapshot = snapshots.fetch_any(tx, snapshot_id)
     if snapshot is None:
         raise EC2Error.of(
@@ -101,6 +104,7 @@ def _check_there(tx: Transaction, image_id: ImageId, snapshot_id: SnapshotId) ->
             f"The image '{image_id}' cannot be restored: restore its snapshot {snapshot_id}"
             " from the Recycle Bin first.",
         )
+    return snapshot
 
 
 def restore_snapshot_from_recycle_bin(

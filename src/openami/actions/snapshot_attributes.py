@@ -31,7 +31,7 @@ def add_volume_permission(
 ) -> None:
     """Share it with accounts or with all: with all that are named, or with none."""
     with svc.catalog.begin() as tx:
-        snapshot = _changeable(tx, caller, snapshot_id)
+        snapshot = _changeable(tx, caller, snapshot_id).at_hand()
         for account in sorted(given.accounts):
             if accounts.find(tx, account) is None:
                 raise InvalidParameterValue(f"There is no account with the user ID '{account}'.")

@@ -1,7 +1,7 @@
 """Snapshots into the archive and out of it."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
@@ -107,7 +107,7 @@ def _prolonged(
     tiering = _begun(svc, tx, snapshot, move, days).ended(now)
     tiers.put(tx, tiering)
     until = None if days is None else now + timedelta(days=days)
-    snapshots.save(tx, replace(snapshot, restore_expires_at=until))
+    snapshots.save(tx, snapshot.restored(until))
     return tiering
 
 

@@ -67,11 +67,29 @@ class Snapshot:
         """Itself. Raises IncorrectState for one that nothing can be made of now."""
         if self.state is not SnapshotState.COMPLETED:
             raise EC2Error.of("IncorrectState", f"Snapshot '{self.id}' is not 'completed'.")
+        return self.at_hand()
+
+    def at_hand(self) -> "Snapshot":
+        """Itself. Raises IncorrectState for one that is archived."""
         if self.storage_tier is StorageTier.ARCHIVE:
             raise EC2Error.of(
                 "IncorrectState", f"Snapshot '{self.id}' is archived; restore it before you use it."
             )
         return self
+
+    def archived(self) -> "Snapshot":
+        """Nobody else uses it, and its permissions do not return."""
+        return replace(
+            self,
+            storage_tier=StorageTier.ARCHIVE,
+            restore_expires_at=None,
+            public=False,
+            shared_with=frozenset(),
+        )
+
+    def restored(self, until: datetime | None) -> "Snapshot":
+        """Out of the archive, for good or for a time."""
+        return replace(self, storage_tier=StorageTier.STANDARD, restore_expires_at=until)
 
     def completed(self, root: str, at: datetime) -> "Snapshot":
         state = advance(TRANSITIONS, self.id, self.state, SnapshotEvent.BLOCKS_WRITTEN)

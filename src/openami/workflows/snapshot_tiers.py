@@ -17,11 +17,11 @@ from openami.blockstore.verify import chunks_only_of
 from openami.catalog import images, snapshot_copies, snapshot_tiers, snapshots, volumes
 from openami.catalog.catalog import Transaction
 from openami.domain.block import Digest
-from openami.domain.ids import Region, SnapshotId
+from openami.domain.ids import ImageId, Region, SnapshotId
 from openami.domain.image import ImageState
 from openami.domain.manifest import Root
 from openami.domain.snapshot import Snapshot
-from openami.domain.snapshot_tier import Move, Progress, StorageTier, Tiering
+from openami.domain.snapshot_tier import Move, Progress, Tiering
 from openami.jobs.engine import Args, GiveUp, Job
 from openami.services import Services
 
@@ -62,7 +62,7 @@ def _archive_again(svc: Services) -> None:
                 snapshot_tiers.put(tx, again)
 
 
-def users(tx: Transaction, snapshot_id: SnapshotId) -> list[str]:
+def users(tx: Transaction, snapshot_id: SnapshotId) -> list[ImageId]:
     """The images that need the snapshot: registered and not disabled."""
     found = [images.fetch_any(tx, each) for each in images.users_of_snapshot(tx, snapshot_id)]
     return [
@@ -96,19 +96,20 @@ def _move(svc: Services, args: Args) -> None:
     if found is None:
         return
     tiering, snapshot = found
+    hot, cold = svc.stores[snapshot.region], svc.archives[snapshot.region]
     with svc.locks(f"tiers of {snapshot.region}"):  # two moves must not undo one another
         try:
-            if tiering.move is Move.ARCHIVAL:
-                move(
-                    svc.stores[snapshot.region], svc.archives[snapshot.region], _own(svc, snapshot)
-                )
-            else:
-                move(
-                    svc.archives[snapshot.region], svc.stores[snapshot.region], _all(svc, snapshot)
-                )
+            if tiering.move is not Move.ARCHIVAL:
+                move(cold, hot, _all(svc, snapshot))
+                _complete(svc, args)
+                return
+            move(hot, cold, _own(svc, snapshot))
+            needed_by = _complete(svc, args)
+            if needed_by:
+                move(cold, hot, _all(svc, snapshot))
+                raise GiveUp(f"Client.InUse: the snapshot is in use by {', '.join(needed_by)}")
         except (ChunkLost, StoreFull) as failure:
             raise GiveUp("Server.InternalError: the snapshot's data cannot be moved") from failure
-        _complete(svc, args)
 
 
 def _root(snapshot: Snapshot) -> Root:
@@ -135,22 +136,25 @@ def _all(svc: Services, snapshot: Snapshot) -> Iterable[Digest]:
     return chunks
 
 
-def _complete(svc: Services, args: Args) -> None:
+def _complete(svc: Services, args: Args) -> list[ImageId]:
+    """The images that began to need it while it was on its way: then it is not archived."""
     now = svc.clock.now()
     with svc.catalog.begin() as tx:
         found = _going_on(tx, _id(args))
         if found is None:
-            return
+            return []
         tiering, snapshot = found
+        if tiering.move is Move.ARCHIVAL:
+            needed_by = users(tx, snapshot.id)
+            if needed_by:
+                return needed_by
+            moved = snapshot.archived()
+        else:
+            days = tiering.days if tiering.move is Move.TEMPORARY else None
+            moved = snapshot.restored(None if days is None else now + timedelta(days=days))
         snapshot_tiers.put(tx, tiering.ended(now))
-        archived = tiering.move is Move.ARCHIVAL
-        days = tiering.days if tiering.move is Move.TEMPORARY else None
-        moved = replace(
-            snapshot,
-            storage_tier=StorageTier.ARCHIVE if archived else StorageTier.STANDARD,
-            restore_expires_at=None if days is None else now + timedelta(days=days),
-        )
         snapshots.save(tx, moved)
+    return []
 
 
 def _fail(svc: Services, args: Args, why: str) -> None:
