@@ -345,10 +345,12 @@ def test_progress_rises_with_the_bytes(svc: Services) -> None:
     assert the_snapshot(svc, snapshot["SnapshotId"])["Progress"] == "100%"
 
 
-def test_a_snapshot_is_copied_with_a_description_that_says_of_what(svc: Services) -> None:
+def test_a_snapshot_s_copy_has_the_description_given_and_not_that_of_its_source(
+    svc: Services,
+) -> None:
     put(svc, a_snapshot(id="snap-00000000000000002", description="nightly"))
     copied = copied_snapshot(svc, SourceSnapshotId="snap-00000000000000002")
-    assert copied["Description"] == "[Copied snap-00000000000000002 from us-east-1] nightly"
+    assert copied["Description"] == ""
     assert copied_snapshot(svc, Description="mine")["Description"] == "mine"
 
 

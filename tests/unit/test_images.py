@@ -56,7 +56,7 @@ def ids(svc: Services, **request: Any) -> list[str]:
 
 def test_a_registered_image_is_available_at_once_with_ec2s_defaults(tmp_path: Path) -> None:
     svc = with_snapshot(tmp_path)
-    image = the_image(svc, register(svc))
+    image = the_image(svc, register(svc, ImageLocation=""))
     assert image["State"] == "available"
     assert (image["Architecture"], image["VirtualizationType"]) == ("i386", "paravirtual")
     assert image["CreationDate"] == "2024-01-01T00:00:00.000Z"

@@ -20,7 +20,7 @@ class SnapshotCopying:
 
     source_region: str
     source_snapshot_id: SnapshotId
-    description: str | None = None
+    description: str = ""
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
@@ -30,10 +30,7 @@ def copy_snapshot(svc: Services, caller: Caller, asked: SnapshotCopying) -> Snap
     with svc.catalog.begin() as tx:
         source = snapshots.fetch_visible(tx, asked.source_snapshot_id, caller.account, region)
         check_room(svc, tx, caller)
-        description = asked.description
-        if description is None:
-            description = f"[Copied {source.id} from {region}] {source.description}".rstrip()
-        copied = begin(svc, tx, caller, source, description)
+        copied = begin(svc, tx, caller, source, asked.description)
         tags.put(tx, caller.account, caller.region, ("snapshot", copied.id), asked.tags)
     svc.jobs.wait(workflow.start(svc, copied.id), svc.settings.settle_timeout_s)
     return copied.id

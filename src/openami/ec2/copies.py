@@ -44,7 +44,7 @@ def copy_snapshot(svc: Services, caller: Caller, request: Request) -> Result:
     asked = snapshot_action.SnapshotCopying(
         source_region=request["SourceRegion"],
         source_snapshot_id=parse_snapshot_id(request["SourceSnapshotId"]),
-        description=request.get("Description"),
+        description=request.get("Description", ""),
         tags=tags,
     )
     return {

@@ -9,7 +9,7 @@ from openami.actions.images import PublicEntry
 from openami.domain.account import ALIASES
 from openami.domain.block_device import BlockDeviceMapping, EbsDevice
 from openami.domain.caller import Caller
-from openami.domain.errors import InvalidParameterValue
+from openami.domain.errors import InvalidParameterValue, UnsupportedOperation
 from openami.domain.ids import AccountId, parse_account_id, parse_image_id, parse_instance_id
 from openami.domain.image import Image
 from openami.domain.image_retirement import iso
@@ -30,6 +30,8 @@ _BOOT_MODES: Final = ("legacy-bios", "uefi", "uefi-preferred")
 
 
 def register_image(svc: Services, caller: Caller, request: Request) -> Result:
+    if request.get("ImageLocation"):  # the AWS provider of Terraform always sends one, if empty
+        raise UnsupportedOperation("The parameter ImageLocation is not supported by openami")
     asked = actions.Registration(
         name=request["Name"],
         description=request.get("Description"),
@@ -193,7 +195,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         register_image,
         *("Name", "Description", "Architecture", "VirtualizationType", "RootDeviceName"),
         *("BlockDeviceMappings", "BootMode", "ImdsSupport", "EnaSupport", "SriovNetSupport"),
-        "TagSpecifications",
+        *("ImageLocation", "TagSpecifications"),
         partly="no instance-store images from S3, no kernel and RAM disk ids, no TPM",
     ),
     "DescribeImages": operation(
