@@ -95,7 +95,7 @@ def test_what_is_retained_by_age_goes_when_its_time_has_come(svc: Services) -> N
     a_policy(svc, details(a_schedule(RetainRule={"Interval": 2, "IntervalUnit": "DAYS"})))
     counts = [len(images(svc)) for _ in days(svc, 5)]
     assert counts == [1, 2, 2, 2, 2]
-    assert tags_of(images(svc)[0])["aws:dlm:expirationTime"] == "2024-01-06T03:00:00.000+0000"
+    assert tags_of(images(svc)[0])["aws:dlm:expirationTime"] == "2024-01-07T00:00:00.000+0000"
 
 
 def test_three_years_of_a_monthly_policy_leave_the_newest_seven(svc: Services) -> None:

@@ -10,11 +10,11 @@ from openami.domain.lifecycle_policy import (
     CreateRule,
     CustomPlan,
     LifecyclePolicy,
+    Limit,
     Period,
     PolicyId,
     PolicyState,
     PolicyType,
-    RetainRule,
     Schedule,
     Target,
     Unit,
@@ -26,6 +26,9 @@ from support.builders import ALICE, HERE
 
 def at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+NOW = at("2024-01-09")
 
 
 def ticks(rule: CreateRule, since: datetime, until: datetime) -> list[str]:
@@ -42,7 +45,7 @@ def ticks(rule: CreateRule, since: datetime, until: datetime) -> list[str]:
 
 
 def a_policy(rule: CreateRule, **but: Any) -> LifecyclePolicy:
-    schedule = Schedule(name="nightly", named=True, create=rule, retain=RetainRule(count=1))
+    schedule = Schedule(name="nightly", named=True, create=rule, retain=Limit(count=1))
     ordinary: dict[str, Any] = {
         "id": PolicyId("policy-1"),
         "region": HERE,
@@ -181,9 +184,9 @@ def test_a_period_goes_by_the_calendar(interval: int, unit: Unit, expected: str)
 def test_what_failed_does_not_count_and_goes_with_what_is_older() -> None:
     runs = [a_run(at(f"2024-01-0{day}")) for day in range(1, 7)]
     good = {run: run.tick.day not in (2, 5) for run in runs}
-    gone = surplus(runs, good, RetainRule(count=2))
+    gone = surplus(runs, good, Limit(count=2), NOW)
     assert sorted(run.tick.day for run in gone) == [1, 2, 3]
-    assert surplus(runs, good, RetainRule(age=Period(interval=1, unit=Unit.DAYS))) == []
+    assert surplus(runs, good, Limit(age=Period(interval=1, unit=Unit.DAYS)), NOW) == []
 
 
 def test_three_years_of_a_daily_policy_with_a_count_of_seven() -> None:
@@ -197,7 +200,7 @@ def test_three_years_of_a_daily_policy_with_a_count_of_seven() -> None:
             policy = a_policy(rule, ran_through={"nightly": each.tick})
             kept.append(a_run(each.tick))
             made += 1
-            gone = surplus(kept, dict.fromkeys(kept, True), RetainRule(count=7))
+            gone = surplus(kept, dict.fromkeys(kept, True), Limit(count=7), now)
             kept = [run for run in kept if run not in gone]
             assert len(kept) == min(made, 7)
     assert made == 3 * 365

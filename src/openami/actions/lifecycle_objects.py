@@ -1,14 +1,17 @@
 """What the steps of a lifecycle run have in common: tags, and the binding to what was made."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from openami.catalog import lifecycle_policies as policies
 from openami.catalog import lifecycle_runs as runs
 from openami.catalog.catalog import Transaction
 from openami.domain.ids import ImageId, SnapshotId
-from openami.domain.image import Image
+from openami.domain.image import Image, ImageState
 from openami.domain.lifecycle_policy import LifecyclePolicy, PolicyId, Schedule
 from openami.domain.lifecycle_run import LifecycleRun, RunStage
+from openami.domain.snapshot import SnapshotState
 
 POLICY_TAG: Final = "aws:dlm:lifecycle-policy-id"
 SCHEDULE_TAG: Final = "aws:dlm:lifecycle-schedule-name"
@@ -31,10 +34,34 @@ def fulfil(
 ) -> None:
     """Bind the run to what is made in this transaction. Raises Settled."""
     current = runs.fetch(tx, run)
-    if current is None or current.stage is not RunStage.DUE:
+    if current is None or current.stage is not RunStage.DUE or wanted_by(tx, run) is None:
         raise Settled
     made = replace(current, stage=RunStage.MADE, image_id=image_id, snapshot_ids=snapshot_ids)
     runs.save(tx, made)
+
+
+def wanted_by(tx: Transaction, run: LifecycleRun) -> tuple[LifecyclePolicy, Schedule] | None:
+    """Policy and schedule that want the run to be made; None if there are none any more."""
+    policy = policies.fetch_any(tx, run.policy_id)
+    schedule = None if policy is None else schedule_of(policy, run)
+    if policy is None or schedule is None or not policy.runs:
+        return None
+    return policy, schedule
+
+
+def whole(tx: Transaction, group: Sequence[LifecycleRun]) -> dict[LifecycleRun, bool]:
+    """Run → whether what it made is there, complete, and not given up."""
+    images = runs.image_states(tx, [each.image_id for each in group if each.image_id])
+    snapshots = runs.snapshot_states(tx, [each for run in group for each in run.snapshot_ids])
+    return {
+        run: run.stage in (RunStage.MADE, RunStage.KEPT)
+        and (
+            images.get(run.image_id) in (ImageState.AVAILABLE, ImageState.DISABLED)
+            if run.image_id is not None
+            else all(snapshots.get(each) is SnapshotState.COMPLETED for each in run.snapshot_ids)
+        )
+        for run in group
+    }
 
 
 def snapshots_of(image: Image) -> tuple[SnapshotId, ...]:

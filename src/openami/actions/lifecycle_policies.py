@@ -19,12 +19,15 @@ from openami.domain.lifecycle_policy import (
     Plan,
     PolicyId,
     PolicyState,
+    with_names_of,
 )
 from openami.domain.lifecycle_rules import (
     POLICIES_MAX,
     POLICY_TAGS_MAX,
     PolicyLimitExceeded,
     PolicyNotFound,
+    check_change,
+    check_plan,
     check_policy,
     check_policy_tags,
     refuse,
@@ -70,7 +73,8 @@ def create_lifecycle_policy(svc: Services, caller: Caller, wanted: Wanted) -> Po
         plan=wanted.plan,
         tags=wanted.tags,
     )
-    check_policy(policy, svc.settings.regions, now)
+    check_policy(policy)
+    check_plan(policy, svc.settings.regions, now)
     with svc.catalog.begin() as tx:
         _check_room(policies.owned(tx, caller), policy)
         policies.add(tx, policy)
@@ -118,11 +122,21 @@ def update_lifecycle_policy(svc: Services, caller: Caller, policy_id: str, chang
             execution_role_arn=_given(change.execution_role_arn, before.execution_role_arn),
             state=state,
             status_message=before.status_message if state is PolicyState.ERROR else None,
-            plan=change.plan(before.plan),
+            plan=_named_as(before.plan, change.plan(before.plan)),
             modified_at=now,
         )
-        check_policy(after, svc.settings.regions, now)
+        check_policy(after)
+        if after.plan != before.plan:  # what it says already may have had its time
+            check_plan(after, svc.settings.regions, now)
+            check_change(before, after)
+            runs.leave_all_but(tx, after.id, [each.name for each in after.schedules])
         policies.save(tx, replace(after, ran_through=_ran_through(before, after, now)))
+
+
+def _named_as(before: Plan, after: Plan) -> Plan:
+    if isinstance(before, CustomPlan) and isinstance(after, CustomPlan):
+        return replace(after, schedules=with_names_of(before.schedules, after.schedules))
+    return after
 
 
 def _given(value: str | None, otherwise: str) -> str:

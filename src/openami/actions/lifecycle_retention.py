@@ -5,12 +5,14 @@ tried again by every sweep.
 """
 
 import logging
-from collections.abc import Mapping
+from collections import defaultdict
 from dataclasses import replace
+from datetime import datetime
 
 from openami.actions import images as image_actions
 from openami.actions import lifecycle_targets
 from openami.actions import snapshots as snapshot_actions
+from openami.actions.lifecycle_objects import whole
 from openami.catalog import lifecycle_policies as policies
 from openami.catalog import lifecycle_runs as runs
 from openami.catalog.catalog import Transaction
@@ -25,32 +27,62 @@ from openami.services import Services
 _log = logging.getLogger(__name__)
 
 
-def sweep(svc: Services, known: Mapping[PolicyId, LifecyclePolicy]) -> None:
+def sweep(svc: Services) -> None:
     """Doom what is past its time, delete what is doomed, forget policies that ended."""
+    doom(svc)
+    delete(svc)
+    _forget_ended(svc)
+
+
+def doom(svc: Services) -> None:
+    """Decide that what is past its time goes."""
+    now = svc.clock.now()
     with svc.catalog.read() as tx:
-        past = runs.expired(tx, svc.clock.now())
-        past = [run for run in past if _may_go(tx, known[run.policy_id], run)]
-    if past:
-        with svc.catalog.begin() as tx:
-            for run in past:
-                runs.save(tx, replace(run, stage=RunStage.DOOMED))
+        if not _past(tx, now):
+            return
+    with svc.catalog.begin() as tx:
+        for run in _past(tx, now):
+            runs.save(tx, replace(run, stage=RunStage.DOOMED))
+
+
+def _past(tx: Transaction, now: datetime) -> list[LifecycleRun]:
+    found: list[LifecycleRun] = []
+    by_policy: defaultdict[PolicyId, list[LifecycleRun]] = defaultdict(list)
+    for run in runs.expired(tx, now):
+        by_policy[run.policy_id].append(run)
+    for policy_id, expired in by_policy.items():
+        policy = policies.fetch_any(tx, policy_id)
+        if policy is None or not policy.deletes:
+            continue
+        treated = set(lifecycle_targets.of(tx, policy))
+        untreated = set(lifecycle_targets.there(tx, policy)) - treated
+        extended = isinstance(policy.plan, DefaultPlan) and policy.plan.extend_deletion
+        found += [
+            run
+            for run in expired
+            if extended
+            or is_of_copy(run)
+            or run.target in treated
+            or (run.target not in untreated and _has_later(tx, run))
+        ]
+    return found
+
+
+def _has_later(tx: Transaction, run: LifecycleRun) -> bool:
+    """Whether it is not the last backup of what is gone."""
+    later = [each for each in runs.group_of(tx, run) if each.tick > run.tick]
+    return any(whole(tx, later).values())
+
+
+def delete(svc: Services) -> None:
+    """Delete what is doomed, of those policies that delete now."""
     with svc.catalog.read() as tx:
         doomed = runs.in_stage(tx, RunStage.DOOMED)
     for run in doomed:
-        if known[run.policy_id].deletes:
-            _delete(svc, known[run.policy_id], run)
-    _forget_ended(svc, known)
-
-
-def _may_go(tx: Transaction, policy: LifecyclePolicy, run: LifecycleRun) -> bool:
-    """The last backup of what is gone stays, unless deletion was extended to it."""
-    if not policy.deletes:
-        return False
-    extended = isinstance(policy.plan, DefaultPlan) and policy.plan.extend_deletion
-    if extended or is_of_copy(run):
-        return True
-    newer = [each for each in runs.group_of(tx, run) if each.tick > run.tick]
-    return bool(newer) or run.target in lifecycle_targets.of(tx, policy)
+        with svc.catalog.read() as tx:
+            policy = policies.fetch_any(tx, run.policy_id)
+        if policy is not None and policy.deletes:
+            _delete(svc, policy, run)
 
 
 def _delete(svc: Services, policy: LifecyclePolicy, run: LifecycleRun) -> None:
@@ -91,10 +123,10 @@ def _is_gone(svc: Services, caller: Caller, snapshot_id: SnapshotId) -> bool:
     return True
 
 
-def _forget_ended(svc: Services, known: Mapping[PolicyId, LifecyclePolicy]) -> None:
-    for policy in known.values():
-        if policy.deleted_at is None:
-            continue
+def _forget_ended(svc: Services) -> None:
+    with svc.catalog.read() as tx:
+        ended = [each.id for each in policies.everyone(tx) if each.deleted_at is not None]
+    for policy_id in ended:
         with svc.catalog.begin() as tx:
-            if not runs.any_of(tx, policy.id):
-                policies.remove(tx, policy.id)
+            if not runs.any_of(tx, policy_id):
+                policies.remove(tx, policy_id)

@@ -17,9 +17,9 @@ from openami.actions.lifecycle_objects import (
     Troubles,
     description,
     fulfil,
-    schedule_of,
     snapshots_of,
     system_tags,
+    wanted_by,
 )
 from openami.catalog import lifecycle_policies as policies
 from openami.catalog import lifecycle_runs as runs
@@ -31,13 +31,12 @@ from openami.domain.image import Image
 from openami.domain.lifecycle_policy import (
     CustomPlan,
     LifecyclePolicy,
-    PolicyId,
     PolicyState,
     PolicyType,
     Schedule,
 )
 from openami.domain.lifecycle_run import TRIED_FOR, LifecycleRun, RunStage
-from openami.domain.lifecycle_schedule import due
+from openami.domain.lifecycle_schedule import due, rewound
 from openami.domain.snapshot import Snapshot
 from openami.domain.tag import is_reserved
 from openami.services import Services
@@ -50,30 +49,31 @@ _log = logging.getLogger(__name__)
 def sweep(svc: Services) -> None:
     """Plan what is due, make it, look after what was made, delete what is past its time."""
     with svc.catalog.read() as tx:
-        known = {policy.id: policy for policy in policies.everyone(tx)}
+        known = policies.everyone(tx)
     if not known:
         return
     # No run waits for the end of another's work; then all of them are waited for at once.
     hasty = replace(svc, settings=replace(svc.settings, settle_timeout_s=0.0))
-    for policy in known.values():
+    for policy in known:
         _plan(svc, policy)
-    troubles = _make_all(hasty, known)
+    troubles = _make_all(hasty)
     _wait_a_little(svc)
-    troubles |= lifecycle_settling.settle_all(svc, known)
+    troubles |= lifecycle_settling.settle_all(svc)
     _tell(svc, troubles)
-    lifecycle_retention.sweep(svc, known)
+    lifecycle_retention.sweep(svc)
 
 
 def _plan(svc: Services, policy: LifecyclePolicy) -> None:
     """Write the intents of what is due, and that it is settled up to there."""
     now = svc.clock.now()
-    if not due(policy, now):
+    if rewound(policy, now) == policy and not due(policy, now):
         return
     with svc.catalog.begin() as tx:
         current = policies.fetch_any(tx, policy.id)
-        found = [] if current is None else due(current, now)
-        if current is None or not found:
+        if current is None:
             return
+        current = rewound(current, now)
+        found = due(current, now)
         for each in found:
             for target in lifecycle_targets.of_run(tx, current, each.tick):
                 runs.plan(
@@ -87,7 +87,7 @@ def _plan(svc: Services, policy: LifecyclePolicy) -> None:
                             region=current.region,
                             stage=RunStage.DUE,
                             planned_at=now,
-                            expires_at=_expiry(each.schedule, each.tick),
+                            expires_at=_expiry(each.schedule, now),
                         )
                     ],
                 )
@@ -95,28 +95,29 @@ def _plan(svc: Services, policy: LifecyclePolicy) -> None:
         policies.save(tx, replace(current, ran_through=settled))
 
 
-def _expiry(schedule: Schedule, tick: datetime) -> datetime | None:
-    return None if schedule.retain.age is None else schedule.retain.age.after(tick)
+def _expiry(schedule: Schedule, now: datetime) -> datetime | None:
+    """Of what is made now, be it late or not."""
+    return None if schedule.retain.age is None else schedule.retain.age.after(now)
 
 
-def _make_all(svc: Services, known: Mapping[PolicyId, LifecyclePolicy]) -> Troubles:
+def _make_all(svc: Services) -> Troubles:
     with svc.catalog.read() as tx:
         waiting = runs.in_stage(tx, RunStage.DUE)
     troubles: Troubles = {}
     for run in waiting:
-        policy = known.get(run.policy_id)
-        schedule = None if policy is None else schedule_of(policy, run)
-        if policy is None or schedule is None or not policy.runs:
+        with svc.catalog.read() as tx:
+            wanted = wanted_by(tx, run)
+        if wanted is None:
             _forget(svc, run)
             continue
         try:
-            _make(svc, policy, schedule, run)
-            troubles.setdefault(policy.id, "")
+            _make(svc, *wanted, run)
+            troubles.setdefault(run.policy_id, "")
         except Settled:
             continue
         except EC2Error as refusal:
             told = _refused(svc, run, refusal)
-            troubles[policy.id] = troubles.get(policy.id) or told
+            troubles[run.policy_id] = troubles.get(run.policy_id) or told
     return troubles
 
 

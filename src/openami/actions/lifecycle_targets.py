@@ -21,6 +21,7 @@ from openami.domain.lifecycle_policy import (
     Pairs,
     Target,
 )
+from openami.domain.lifecycle_run import SET_BACK_MAX
 from openami.domain.snapshot import SnapshotState
 from openami.domain.volume import Volume, VolumeState
 
@@ -49,6 +50,11 @@ def of(tx: Transaction, policy: LifecyclePolicy) -> list[str]:
             for each in _there(tx, caller, plan.target, (_by_tag(key, value),))
         }
     )
+
+
+def there(tx: Transaction, policy: LifecyclePolicy) -> list[str]:
+    """The ids of all of the policy's kind that there are, whether it is for them or not."""
+    return _there(tx, caller_of(policy, ""), policy.plan.target, ())
 
 
 def of_run(tx: Transaction, policy: LifecyclePolicy, tick: datetime) -> list[str]:
@@ -111,20 +117,26 @@ def _has_one(tags_of: Mapping[str, str], pairs: Pairs) -> bool:
 
 
 def _newest(tx: Transaction, caller: Caller, target: Target, now: datetime) -> dict[str, datetime]:
-    """Instance or volume → when its newest backup was begun, whoever made that."""
+    """Instance or volume → when its newest backup was begun, whoever made that.
+
+    One of a time that is still to come was made while the clock ran ahead: it may be very old.
+    """
+    until = now + SET_BACK_MAX
     if target is Target.VOLUME:
         taken = snapshots.describe(tx, caller, snapshots.Scope(owners=(caller.account,)), (), ALL)
         return _latest(
             (each.volume_id, each.started_at)
             for each in taken
-            if each.state is not SnapshotState.ERROR
+            if each.state is not SnapshotState.ERROR and each.started_at <= until
         )
     scope = images.Scope(owners=(caller.account,), include_disabled=True)
     made = images.describe(tx, caller, scope, (), ALL, now)
     return _latest(
         (each.source_instance_id, each.created_at)
         for each in made
-        if each.source_instance_id is not None and each.state is not ImageState.FAILED
+        if each.source_instance_id is not None
+        and each.state is not ImageState.FAILED
+        and each.created_at <= until
     )
 
 

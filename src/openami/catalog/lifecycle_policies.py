@@ -4,7 +4,7 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import RowMapping, Select, delete, insert, select
 from sqlalchemy import update as sql_update
@@ -18,15 +18,14 @@ from openami.domain.lifecycle_policy import (
     CreateRule,
     CustomPlan,
     DefaultPlan,
-    DeprecateRule,
     Exclusions,
     LifecyclePolicy,
+    Limit,
     Pairs,
     Period,
     Plan,
     PolicyId,
     PolicyType,
-    RetainRule,
     Schedule,
     ShareRule,
     Target,
@@ -149,19 +148,20 @@ def _period(raw: Raw | None) -> Period | None:
     return None if raw is None else Period(interval=raw["interval"], unit=Unit(raw["unit"]))
 
 
+def _limit(raw: Raw) -> Limit:
+    return Limit(count=raw["count"], age=_period(raw["age"]))
+
+
 def _schedule(raw: Raw) -> Schedule:
-    deprecate = cast("Raw | None", raw["deprecate"])
     return Schedule(
         name=raw["name"],
         named=raw["named"],
         create=CreateRule(**raw["create"]),
-        retain=RetainRule(count=raw["retain"]["count"], age=_period(raw["retain"]["age"])),
+        retain=_limit(raw["retain"]),
         copy_tags=raw["copy_tags"],
         tags_to_add=_pairs(raw["tags_to_add"]),
         variable_tags=_pairs(raw["variable_tags"]),
-        deprecate=None
-        if deprecate is None
-        else DeprecateRule(count=deprecate["count"], age=_period(deprecate["age"])),
+        deprecate=None if raw["deprecate"] is None else _limit(raw["deprecate"]),
         copies=tuple(
             CopyRule(
                 region=each["region"],

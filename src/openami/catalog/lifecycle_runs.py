@@ -1,6 +1,6 @@
 """The runs of lifecycle policies in SQL: intents, and what was made of them."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -87,6 +87,17 @@ def group_of(tx: Transaction, run: LifecycleRun) -> list[LifecycleRun]:
         runs.c.stage != RunStage.DUE,
     )
     return _found(tx, query.order_by(runs.c.tick))
+
+
+def leave_all_but(tx: Transaction, policy_id: PolicyId, schedules: Collection[str]) -> None:
+    """What other schedules made is its owner's alone from now on, unless it is going already."""
+    tx.execute(
+        delete(runs).where(
+            runs.c.policy_id == policy_id,
+            runs.c.schedule.not_in(schedules),
+            runs.c.stage != RunStage.DOOMED,
+        )
+    )
 
 
 def any_of(tx: Transaction, policy_id: PolicyId) -> bool:

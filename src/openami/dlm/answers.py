@@ -10,6 +10,7 @@ from openami.domain.lifecycle_policy import (
     DefaultPlan,
     Exclusions,
     LifecyclePolicy,
+    Limit,
     Pairs,
     Period,
     Plan,
@@ -106,8 +107,8 @@ def _schedule(schedule: Schedule, policy_type: PolicyType) -> Answer:
         TagsToAdd=_tags(schedule.tags_to_add) or None,
         VariableTags=_tags(schedule.variable_tags) or None,
         CreateRule=_create_rule(schedule.create, policy_type),
-        RetainRule=told(Count=schedule.retain.count, **_period(schedule.retain.age)),
-        DeprecateRule=deprecate and told(Count=deprecate.count, **_period(deprecate.age)),
+        RetainRule=_limit(schedule.retain),
+        DeprecateRule=deprecate and _limit(deprecate),
         CrossRegionCopyRules=[_copy_rule(each, policy_type) for each in schedule.copies] or None,
         ShareRules=[_share_rule(each) for each in schedule.shares] or None,
     )
@@ -121,6 +122,10 @@ def _create_rule(rule: CreateRule, policy_type: PolicyType) -> Answer:
         CronExpression=rule.cron,
         Location="CLOUD" if policy_type is PolicyType.SNAPSHOTS else None,
     )
+
+
+def _limit(limit: Limit) -> Answer:
+    return told(Count=limit.count, **_period(limit.age))
 
 
 def _period(period: Period | None, prefix: str = "") -> Answer:

@@ -14,13 +14,12 @@ from openami.domain.lifecycle_policy import (
     CreateRule,
     CustomPlan,
     DefaultPlan,
-    DeprecateRule,
     Exclusions,
+    Limit,
     Pairs,
     Period,
     Plan,
     PolicyType,
-    RetainRule,
     Schedule,
     ShareRule,
     Target,
@@ -168,11 +167,11 @@ def _schedule(raw: Raw, place: int, policy_type: PolicyType) -> Schedule:
         name=raw.get("Name") or f"Schedule {place}",
         named=bool(raw.get("Name")),
         create=_create_rule(raw["CreateRule"], policy_type),
-        retain=_retain_rule(raw["RetainRule"]),
+        retain=_limit(raw["RetainRule"]),
         copy_tags=bool(raw.get("CopyTags")),
         tags_to_add=pairs(raw.get("TagsToAdd", ())),
         variable_tags=pairs(raw.get("VariableTags", ())),
-        deprecate=_deprecate_rule(raw.get("DeprecateRule")),
+        deprecate=_limit(raw["DeprecateRule"]) if raw.get("DeprecateRule") else None,
         copies=tuple(_copy_rule(each, policy_type) for each in copies),
         shares=tuple(_share_rule(each) for each in raw.get("ShareRules", ())),
     )
@@ -196,15 +195,9 @@ def _create_rule(raw: Raw, policy_type: PolicyType) -> CreateRule:
     )
 
 
-def _retain_rule(raw: Raw) -> RetainRule:
+def _limit(raw: Raw) -> Limit:
     # Clients written in Go say 0 where they mean nothing.
-    return RetainRule(count=raw.get("Count") or None, age=_period(raw))
-
-
-def _deprecate_rule(raw: Raw | None) -> DeprecateRule | None:
-    if not raw:
-        return None
-    return DeprecateRule(count=raw.get("Count") or None, age=_period(raw))
+    return Limit(count=raw.get("Count") or None, age=_period(raw))
 
 
 def _period(raw: Raw | None, prefix: str = "") -> Period | None:

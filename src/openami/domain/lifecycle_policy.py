@@ -4,8 +4,9 @@ https://docs.aws.amazon.com/dlm/latest/APIReference/API_PolicyDetails.html
 """
 
 import calendar
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, NewType
@@ -80,16 +81,8 @@ class CreateRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RetainRule:
-    """Either the newest `count` of each target, or each for a period."""
-
-    count: int | None = None
-    age: Period | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeprecateRule:
-    """Either the oldest `count` of those that are retained, or each after a period."""
+class Limit:
+    """How much of what is made of each target, or how long: one of the two."""
 
     count: int | None = None
     age: Period | None = None
@@ -121,13 +114,43 @@ class Schedule:
     named: bool
     """Whether the name was given; one without is told apart by its place."""
     create: CreateRule
-    retain: RetainRule
+    retain: Limit
+    """The newest `count` are kept, or each for a period."""
     copy_tags: bool = False
     tags_to_add: Pairs = ()
     variable_tags: Pairs = ()
-    deprecate: DeprecateRule | None = None
+    deprecate: Limit | None = None
+    """The oldest `count` of those that are kept are deprecated, or each after a period."""
     copies: tuple[CopyRule, ...] = ()
     shares: tuple[ShareRule, ...] = ()
+
+
+def with_names_of(before: Sequence[Schedule], after: Sequence[Schedule]) -> tuple[Schedule, ...]:
+    """A schedule without a name goes on by the one that it had, and owns what it made.
+
+    It is known by when it runs, or else by its place.
+    """
+    old = {each.name: each for each in before if not each.named}
+    taken = {each.name for each in after if each.named}
+    named: dict[int, str] = {}
+
+    def name(place: int, candidates: Iterable[str]) -> None:
+        free = next((each for each in candidates if each not in taken), None)
+        if free is not None:
+            named[place] = free
+            taken.add(free)
+
+    unnamed = [place for place, each in enumerate(after) if not each.named]
+    for place in unnamed:
+        create = after[place].create
+        name(place, [each for each, schedule in old.items() if schedule.create == create])
+    for place in [each for each in unnamed if each not in named]:
+        own = [each.name for each in before[place : place + 1] if not each.named]
+        fresh = (f"Schedule {number}" for number in itertools.count(1))
+        name(place, itertools.chain(own, (each for each in fresh if each not in old)))
+    return tuple(
+        replace(each, name=named.get(place, each.name)) for place, each in enumerate(after)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,7 +231,7 @@ class LifecyclePolicy:
                 name=DEFAULT_SCHEDULE,
                 named=False,
                 create=CreateRule(interval_hours=24),
-                retain=RetainRule(age=age),
+                retain=Limit(age=age),
                 copy_tags=self.plan.copy_tags,
                 copies=tuple(
                     CopyRule(region=region, copy_tags=self.plan.copy_tags, retain=age)

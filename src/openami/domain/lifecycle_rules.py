@@ -11,15 +11,14 @@ from typing import Final
 from openami.domain import cron
 from openami.domain.errors import EC2Error
 from openami.domain.lifecycle_policy import (
+    CopyRule,
     CreateRule,
     CustomPlan,
     DefaultPlan,
-    DeprecateRule,
     LifecyclePolicy,
+    Limit,
     Period,
-    Plan,
     PolicyType,
-    RetainRule,
     Schedule,
     Target,
 )
@@ -98,8 +97,8 @@ def refuse(wrong: bool, message: str) -> None:
         raise InvalidLifecycleRequest(message)
 
 
-def check_policy(policy: LifecyclePolicy, regions: Collection[str], now: datetime) -> None:
-    """Raises InvalidLifecycleRequest for what DLM does not take."""
+def check_policy(policy: LifecyclePolicy) -> None:
+    """All but its plan. Raises InvalidLifecycleRequest for what DLM does not take."""
     refuse(
         _ROLE.fullmatch(policy.execution_role_arn) is None,
         f"ExecutionRoleArn '{policy.execution_role_arn}' is not the ARN of an IAM role",
@@ -109,7 +108,6 @@ def check_policy(policy: LifecyclePolicy, regions: Collection[str], now: datetim
         "Description has at most 500 letters, digits, spaces, '_' and '-'",
     )
     check_policy_tags(policy.tags)
-    _check_plan(policy.plan, policy, regions, now)
 
 
 def check_policy_tags(tags: Mapping[str, str]) -> None:
@@ -118,9 +116,18 @@ def check_policy_tags(tags: Mapping[str, str]) -> None:
         _check_tag("Tags", key, value)
 
 
-def _check_plan(
-    plan: Plan, policy: LifecyclePolicy, regions: Collection[str], now: datetime
-) -> None:
+def check_change(before: LifecyclePolicy, after: LifecyclePolicy) -> None:
+    """https://docs.aws.amazon.com/ebs/latest/userguide/modify.html"""
+    counted = {each.name for each in before.schedules if each.retain.count is not None}
+    refuse(
+        any(each.name in counted and each.retain.count is None for each in after.schedules),
+        "The RetainRule of a Schedule cannot change from a count to an age: make a new policy",
+    )
+
+
+def check_plan(policy: LifecyclePolicy, regions: Collection[str], now: datetime) -> None:
+    """Raises InvalidLifecycleRequest for what DLM does not take, at this time."""
+    plan = policy.plan
     if isinstance(plan, DefaultPlan):
         _check_default(plan, policy, regions)
         return
@@ -181,20 +188,20 @@ def _check_schedule(plan: CustomPlan, schedule: Schedule, now: datetime) -> None
         "The Name of a Schedule has at most 120 letters, digits, spaces, '_' and '-'",
     )
     _check_create(schedule.create, now)
-    _check_retain(schedule.retain)
+    _check_limit("RetainRule", schedule.retain, RETAINED_MAX_DAYS)
     images = plan.policy_type is PolicyType.IMAGES
     if schedule.deprecate is not None:
         refuse(not images, "DeprecateRule is for IMAGE_MANAGEMENT only")
-        _check_deprecate(schedule.deprecate, schedule.retain)
+        _check_limit("DeprecateRule", schedule.deprecate, DEPRECATED_MAX_DAYS, schedule.retain)
     _check_schedule_tags(plan, schedule)
     for rule in schedule.copies:
-        _check_copy_periods(rule.retain, rule.deprecate, images)
+        _check_copy(rule, images)
     refuse(len(schedule.shares) > 1, "A Schedule has at most one ShareRule")
     for share in schedule.shares:
         refuse(images, "ShareRules are for EBS_SNAPSHOT_MANAGEMENT only")
         refuse(not share.accounts, "A ShareRule names at least one account")
         if share.unshare is not None:
-            _check_period("UnshareInterval", share.unshare, RETAINED_MAX_DAYS)
+            _check_period("ShareRule.Unshare", share.unshare, RETAINED_MAX_DAYS)
 
 
 def _check_schedule_tags(plan: CustomPlan, schedule: Schedule) -> None:
@@ -254,48 +261,42 @@ def _check_cron(text: str, now: datetime) -> None:
     )
 
 
-def _check_retain(rule: RetainRule) -> None:
-    if rule.count is not None and rule.age is not None:
+def _check_limit(name: str, limit: Limit, days_max: int, within: Limit | None = None) -> None:
+    """A count or an age, which ends no later than that of `within`."""
+    if limit.count is not None and limit.age is not None:
         raise exclusive("Count", "Interval", "IntervalUnit")
-    if rule.count is None and rule.age is None:
-        raise missing("RetainRule")
-    if rule.count is not None:
-        refuse(not 1 <= rule.count <= COUNT_MAX, f"RetainRule.Count is from 1 to {COUNT_MAX}")
-    if rule.age is not None:
-        _check_period("RetainRule.Interval", rule.age, RETAINED_MAX_DAYS)
-
-
-def _check_deprecate(rule: DeprecateRule, retain: RetainRule) -> None:
-    if rule.count is not None and rule.age is not None:
-        raise exclusive("Count", "Interval", "IntervalUnit")
-    if rule.count is not None:
-        refuse(retain.count is None, "DeprecateRule.Count needs a RetainRule with a Count")
-        refuse(
-            not 1 <= rule.count <= (retain.count or 0),
-            "DeprecateRule.Count is at least 1 and at most the RetainRule's Count",
-        )
-    elif rule.age is not None:
-        refuse(retain.age is None, "DeprecateRule.Interval needs a RetainRule with an Interval")
-        assert retain.age is not None
-        _check_period("DeprecateRule.Interval", rule.age, DEPRECATED_MAX_DAYS)
-        refuse(rule.age.days > retain.age.days, "Deprecation cannot come after the retention ends")
+    if limit.count is not None:
+        refuse(not 1 <= limit.count <= COUNT_MAX, f"{name}.Count is from 1 to {COUNT_MAX}")
+    elif limit.age is not None:
+        _check_period(name, limit.age, days_max)
     else:
-        raise missing("DeprecateRule.Count")
-
-
-def _check_copy_periods(retain: Period | None, deprecate: Period | None, images: bool) -> None:
-    if retain is not None:
-        _check_period("CrossRegionCopyRule.RetainRule", retain, RETAINED_MAX_DAYS)
-    if deprecate is None:
+        raise missing(name)
+    if within is None:
         return
-    refuse(not images, "DeprecateRule of a copy is for IMAGE_MANAGEMENT only")
-    _check_period("CrossRegionCopyRule.DeprecateRule", deprecate, DEPRECATED_MAX_DAYS)
     refuse(
-        retain is not None and deprecate.days > retain.days,
-        "The deprecation of a copy cannot come after its retention ends",
+        (limit.count is None) != (within.count is None),
+        f"{name} and RetainRule both have a Count, or both an Interval",
+    )
+    refuse(
+        (limit.count or 0) > (within.count or 0) or _days(limit) > _days(within),
+        f"{name} is at most what the RetainRule says",
     )
 
 
+def _days(limit: Limit) -> float:
+    return 0 if limit.age is None else limit.age.days
+
+
+def _check_copy(rule: CopyRule, images: bool) -> None:
+    retain = None if rule.retain is None else Limit(age=rule.retain)
+    if retain is not None:
+        _check_limit("RetainRule of a copy", retain, RETAINED_MAX_DAYS)
+    if rule.deprecate is not None:
+        refuse(not images, "DeprecateRule of a copy is for IMAGE_MANAGEMENT only")
+        deprecate = Limit(age=rule.deprecate)
+        _check_limit("DeprecateRule of a copy", deprecate, DEPRECATED_MAX_DAYS, retain)
+
+
 def _check_period(name: str, period: Period, days_max: int) -> None:
-    refuse(period.interval < 1, f"{name} is at least 1")
-    refuse(period.days > days_max, f"{name} is at most {days_max} days")
+    refuse(period.interval < 1, f"{name}.Interval is at least 1")
+    refuse(period.days > days_max, f"{name}.Interval is at most {days_max} days")

@@ -10,10 +10,14 @@ from enum import StrEnum
 from typing import Final
 
 from openami.domain.ids import ImageId, Region, SnapshotId
-from openami.domain.lifecycle_policy import DeprecateRule, PolicyId, RetainRule
+from openami.domain.lifecycle_policy import Limit, PolicyId
 
 TRIED_FOR: Final = timedelta(hours=1)
 """The window of DLM's start times: what cannot be made until then is given up."""
+
+
+SET_BACK_MAX: Final = timedelta(days=1)
+"""A clock may be set back by so much, and its ticks still tell what came first."""
 
 
 class RunStage(StrEnum):
@@ -47,7 +51,10 @@ def is_of_copy(run: LifecycleRun) -> bool:
 
 
 def surplus(
-    runs: Sequence[LifecycleRun], good: Mapping[LifecycleRun, bool], retain: RetainRule
+    runs: Sequence[LifecycleRun],
+    good: Mapping[LifecycleRun, bool],
+    retain: Limit,
+    now: datetime,
 ) -> list[LifecycleRun]:
     """Those that a rule by count gives up, of the runs of one schedule and target.
 
@@ -55,25 +62,29 @@ def surplus(
     """
     if retain.count is None:
         return []
-    return _older_than(runs, good, retain.count)
+    return _older_than(runs, good, retain.count, now)
 
 
 def deprecated(
     runs: Sequence[LifecycleRun],
     good: Mapping[LifecycleRun, bool],
-    retain: RetainRule,
-    rule: DeprecateRule | None,
+    retain: Limit,
+    rule: Limit | None,
+    now: datetime,
 ) -> list[LifecycleRun]:
     """The oldest of those that are retained, as many as the rule says when the number is full."""
     if rule is None or rule.count is None or retain.count is None:
         return []
-    return _older_than(runs, good, retain.count - rule.count)
+    return _older_than(runs, good, retain.count - rule.count, now)
 
 
 def _older_than(
-    runs: Sequence[LifecycleRun], good: Mapping[LifecycleRun, bool], count: int
+    runs: Sequence[LifecycleRun], good: Mapping[LifecycleRun, bool], count: int, now: datetime
 ) -> list[LifecycleRun]:
-    newest_first = sorted(runs, key=lambda run: run.tick, reverse=True)
+    # What was made while the clock ran far ahead is older than all that is made since.
+    newest_first = sorted(
+        runs, key=lambda run: (run.tick <= now + SET_BACK_MAX, run.tick), reverse=True
+    )
     counted = 0
     for place, run in enumerate(newest_first):
         if counted == count:

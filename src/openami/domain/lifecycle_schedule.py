@@ -4,7 +4,7 @@ A start time is exact. Runs that were missed while nobody swept are made up for 
 latest of them is due.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 
 from openami.domain import cron
@@ -32,6 +32,19 @@ def due(policy: LifecyclePolicy, now: datetime) -> list[Due]:
     return found
 
 
+def rewound(policy: LifecyclePolicy, now: datetime) -> LifecyclePolicy:
+    """The policy on a clock that was set back: it goes on from now, not when that time comes again.
+
+    What it ran meanwhile has its name already, so nothing is made twice.
+    """
+    through = {
+        schedule.name: now
+        for schedule in policy.schedules
+        if now < policy.ran_through.get(schedule.name, policy.created_at)
+    }
+    return replace(policy, ran_through={**policy.ran_through, **through}) if through else policy
+
+
 def anchor(rule: CreateRule, created_at: datetime) -> datetime:
     """A moment at which an interval begins: the time of the day that the rule names, in UTC.
 
@@ -49,8 +62,6 @@ def latest(rule: CreateRule, begins: datetime, after: datetime, until: datetime)
     if rule.cron is not None:
         return next(cron.parse(rule.cron).between(after, until), None)
     assert rule.interval_hours is not None
-    if until < begins:
-        return None
     every = timedelta(hours=rule.interval_hours)
     tick = begins + (until - begins) // every * every
     return tick if tick > after else None
