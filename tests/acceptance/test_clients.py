@@ -284,6 +284,7 @@ READ_BY_OPERATION = {
         "Attribute": "createVolumePermission",
     },
     "DescribeLaunchTemplateVersions": {"Versions": ["$Latest"]},
+    "DescribeImageReferences": {"ImageIds": ["{image}"], "IncludeAllResourceTypes": "true"},
     "DescribeNetworkInterfaceAttribute": {
         "NetworkInterfaceId": "{interface}",
         "Attribute": "description",

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from openami.catalog import allowed_images, image_use, tags
+from openami.catalog import allowed_images, image_references, image_use, images, tags
 from openami.domain.caller import Caller
 from openami.domain.filter import Filter, Page
-from openami.domain.ids import InstanceId
+from openami.domain.ids import ImageId, InstanceId
 from openami.domain.image import Image
+from openami.domain.image_reference import ImageReference, Sought
 from openami.domain.instance import Instance
 from openami.services import Services
 
@@ -55,3 +56,15 @@ def describe_instance_image_metadata(
         )
         for each in found
     ]
+
+
+def describe_image_references(
+    svc: Services, caller: Caller, image_ids: Sequence[ImageId], sought: Sought, page: Page
+) -> list[ImageReference]:
+    """The caller's resources that name one of the images, each of which it must see.
+
+    Raises ImageNotFound.
+    """
+    with svc.catalog.read() as tx:
+        images.check_visible(tx, caller, image_ids)
+        return image_references.describe(tx, caller, image_ids, sought, page)

@@ -273,6 +273,12 @@ def _filter_of_allowed(
     return {"image-allowed": filters.boolean(allowed)}
 
 
+def check_visible(tx: Transaction, caller: Caller, image_ids: Sequence[ImageId]) -> None:
+    """Raises ImageNotFound that names all not seen. One that was just deregistered is."""
+    seen = and_(images.c.region == caller.region, visible_to(caller.account))
+    _check_seen(tx, image_ids, seen)
+
+
 def _check_seen(tx: Transaction, ids: Iterable[ImageId], seen: ColumnElement[bool]) -> None:
     wanted = list(dict.fromkeys(ids))
     found = set(tx.scalars(select(images.c.id).where(seen, images.c.id.in_(wanted))))

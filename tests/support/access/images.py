@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from support.access.row import MAY, SEES, Access, shared
+from support.access.row import MAY, NOTHING, SEES, Access, shared
 
 UNKNOWN: Final = "InvalidAMIID.NotFound"
 NOT_YOURS: Final = "AuthFailure"
@@ -10,6 +10,7 @@ GONE: Final = "InvalidAMIID.Unavailable"
 _LATER: Final = "2030-01-01T00:00:00Z"
 _TYPES: Final = {"SupportedInstanceTypes": ["t3.*"]}
 _COPY: Final = {"Name": "theirs", "SourceRegion": "us-east-1"}
+_OF_ALL: Final = {"IncludeAllResourceTypes": True}
 _LAUNCH: Final = {"InstanceType": "t3.micro", "MinCount": 1, "MaxCount": 1}
 
 ROWS: Final[tuple[Access, ...]] = (
@@ -28,6 +29,7 @@ ROWS: Final[tuple[Access, ...]] = (
     shared("CopyImage", UNKNOWN, UNKNOWN, MAY, SourceImageId="{disabled_image}", **_COPY),
     shared("CancelImageLaunchPermission", UNKNOWN, MAY, "InvalidRequest", ImageId="{image}"),
     shared("GetImageAncestry", UNKNOWN, SEES, SEES, ImageId="{image}"),
+    shared("DescribeImageReferences", UNKNOWN, NOTHING, SEES, ImageIds=["{image}"], **_OF_ALL),
     *(
         shared(operation, UNKNOWN, NOT_YOURS, ImageId="{image}", **more)
         for operation, more in {
