@@ -1,7 +1,7 @@
 """Which resources name which images, in SQL."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 from sqlalchemy import (
     ColumnElement,
@@ -35,13 +35,14 @@ Whose: TypeAlias = Callable[[Table], ColumnElement[bool]]
 def _row(
     table: Table, referrer: Referrer, image_id: ColumnElement[Any], name: str = "id"
 ) -> Select[Any]:
-    return select(
+    columns: tuple[Any, ...] = (
         image_id.label("image_id"),
         literal(str(referrer)).label("type"),
         table.c[name].label("resource"),
         table.c.owner.label("owner"),
         table.c.region.label("region"),
     )
+    return cast("Select[Any]", select(*columns))
 
 
 def _instances(image_ids: Sequence[ImageId], sought: Sought, whose: Whose) -> Select[Any]:
@@ -124,4 +125,5 @@ def describe(
 
 
 def _reference(row: dict[str, Any]) -> ImageReference:
-    return ImageReference(**(row | {"type": Referrer(row["type"])}))
+    kind = Referrer(row.pop("type"))
+    return ImageReference(type=kind, **row)
