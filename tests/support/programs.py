@@ -42,7 +42,8 @@ def node_modules(name: str, *packages: str) -> Path:
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
         (directory / "package.json").write_text(json.dumps({"private": True, "type": "module"}))
-        _install(name, "npm", "install", "--silent", "--prefix", str(directory), *packages)
+        npm = ("npm", "install", "--silent", "--engine-strict", "--prefix", str(directory))
+        _install(name, *npm, *packages)
         (directory / "complete").touch()
     return directory
 
