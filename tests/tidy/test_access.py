@@ -12,7 +12,7 @@ from openami.ssm.operations import OPERATIONS as SSM
 from support.access import NAMELESS, TABLES
 
 ANSWERED: Mapping[str, Mapping[str, Operation]] = {"ec2": EC2, "ssm": SSM, "dlm": DLM, "rbin": RBIN}
-OF_NO_ACCOUNT = {"ZoneIds", "ExecutionRoleArn"}  # openami has no roles
+OF_NO_ACCOUNT = {"ZoneIds", "ExecutionRoleArn", "PrincipalArn"}  # there are no roles or users
 EVERY = [(service, name) for service, operations in ANSWERED.items() for name in operations]
 
 

@@ -71,9 +71,3 @@ def test_what_is_the_same_for_everybody_is_told_truly(tmp_path: Path) -> None:
     svc, instance_id = with_instance(tmp_path)
     assert ask(svc, "GetPasswordData", InstanceId=instance_id)["PasswordData"] == ""
     assert ask(svc, "GetEbsEncryptionByDefault") == {"EbsEncryptionByDefault": False}
-    assert ask(svc, "GetSerialConsoleAccessStatus") == {"SerialConsoleAccessEnabled": False}
-    assert ask(svc, "DescribeAggregateIdFormat")["UseLongIdsAggregated"] is True
-    (told,) = ask(svc, "DescribeIdFormat", Resource="volume")["Statuses"]
-    assert told == {"Resource": "volume", "UseLongIds": True}
-    with refused("InvalidParameterValue"):
-        ask(svc, "DescribeIdFormat", Resource="moon")

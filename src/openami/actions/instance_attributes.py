@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from openami.catalog import instances, security_groups, volumes
+from openami.catalog import instance_settings, instances, security_groups, volumes
 from openami.catalog.catalog import Transaction
 from openami.domain.caller import Caller
 from openami.domain.errors import (
@@ -72,6 +72,8 @@ def _changed(instance: Instance, change: AttributeChange) -> Instance:
             )
     if change.instance_type is not None:
         _check_type(instance, change.instance_type)
+        # Processors that were chosen of the old type are no choice of the new one.
+        instance = replace(instance, core_count=None, threads_per_core=None)
     return replace(
         instance,
         instance_type=change.instance_type or instance.instance_type,
@@ -138,6 +140,9 @@ def modify_instance_metadata_options(
                 instance.id, instance.state, "ModifyInstanceMetadataOptions"
             )
         options = change.applied_to(instance.metadata_options)
+        if change.http_tokens is not None:
+            settings = instance_settings.of(tx, caller.account, caller.region)
+            settings.check(options, "run an instance")
         instances.save(tx, replace(instance, metadata_options=options))
     return options
 

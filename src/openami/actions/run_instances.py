@@ -8,6 +8,7 @@ from openami.actions.network import ensure_default
 from openami.catalog import (
     idempotency,
     images,
+    instance_settings,
     instances,
     key_pairs,
     security_groups,
@@ -18,6 +19,7 @@ from openami.catalog import (
 from openami.catalog.catalog import Transaction
 from openami.domain.block_device import EbsDevice
 from openami.domain.caller import Caller
+from openami.domain.cpu_options import checked_cpu_options
 from openami.domain.errors import (
     EC2Error,
     InvalidParameterCombination,
@@ -33,7 +35,7 @@ from openami.domain.ids import (
     VpcId,
 )
 from openami.domain.image import Image
-from openami.domain.instance import EphemeralDisk, Instance, InstanceState
+from openami.domain.instance import EphemeralDisk, Instance, InstanceState, MetadataOptions
 from openami.domain.instance_type import InstanceType, known_type
 from openami.domain.launch import (
     Launch,
@@ -87,6 +89,7 @@ class Plan:
     group_ids: tuple[SecurityGroupId, ...]
     volumes: tuple[VolumePlan, ...]
     ephemeral_disks: tuple[EphemeralDisk, ...]
+    metadata_options: MetadataOptions
     reservation_id: ReservationId
     now: datetime
 
@@ -132,6 +135,8 @@ def _plan(svc: Services, tx: Transaction, caller: Caller, launch: Launch) -> Pla
             f"The instance type '{kind.name}' has no CPU credits: CreditSpecification is for"
             " burstable types."
         )
+    if launch.cpu_options is not None:
+        checked_cpu_options(launch.cpu_options, kind)
     if launch.key_name is not None:
         key_pairs.fetch_owned(tx, caller.account, caller.region, launch.key_name)
     vpc, subnets = ensure_default(svc, tx, caller)
@@ -146,9 +151,20 @@ def _plan(svc: Services, tx: Transaction, caller: Caller, launch: Launch) -> Pla
         group_ids=_groups(tx, caller, launch.place, vpc.id),
         volumes=_volumes(tx, caller, image, launch),
         ephemeral_disks=ephemeral_disks_of(image, launch.mappings, kind),
+        metadata_options=_metadata_options(tx, caller, image, launch),
         reservation_id=ReservationId(svc.ids.new("r")),
         now=now,
     )
+
+
+def _metadata_options(
+    tx: Transaction, caller: Caller, image: Image, launch: Launch
+) -> MetadataOptions:
+    """Raises UnsupportedOperation if the account enforces IMDSv2 and the launch has IMDSv1."""
+    settings = instance_settings.of(tx, caller.account, caller.region)
+    options = metadata_options_of(image, settings.metadata, launch.metadata)
+    settings.check(options, "launch instances")
+    return options
 
 
 def free_memory_mib(svc: Services, tx: Transaction) -> int | None:
@@ -240,7 +256,7 @@ def _tag(
 
 
 def _instance(svc: Services, tx: Transaction, plan: Plan, index: int) -> Instance:
-    launch, image = plan.launch, plan.image
+    launch, image, options = plan.launch, plan.image, plan.launch.cpu_options
     interface_id = NetworkInterfaceId(svc.ids.new("eni"))
     return Instance(
         id=InstanceId(svc.ids.new("i")),
@@ -278,7 +294,10 @@ def _instance(svc: Services, tx: Transaction, plan: Plan, index: int) -> Instanc
         ena_support=image.ena_support,
         associates_public_ip=launch.place.associate_public_ip,
         cpu_credits=_cpu_credits(launch, plan.kind),
-        metadata_options=metadata_options_of(image, launch.metadata),
+        core_count=None if options is None else options.core_count,
+        threads_per_core=None if options is None else options.threads_per_core,
+        auto_recovery=launch.auto_recovery,
+        metadata_options=plan.metadata_options,
         ephemeral_disks=plan.ephemeral_disks,
     )
 

@@ -96,6 +96,7 @@ class Instance:
     carry them out. `port_number` is its place on the host while it is not terminated.
     `rebooting_for` says for whom its machine is restarted now ("RebootInstances", or the id
     of the image that is made of it): the end of the machine is then no end of the instance.
+    `core_count` and `threads_per_core` are None where the type's processors are all there.
     """
 
     id: InstanceId
@@ -134,6 +135,10 @@ class Instance:
     ena_support: bool = False
     associates_public_ip: bool = True
     cpu_credits: str | None = None
+    core_count: int | None = None
+    threads_per_core: int | None = None
+    auto_recovery: str = "default"
+    reboot_migration: str = "default"
     rebooting_for: str | None = None
     metadata_options: MetadataOptions = MetadataOptions()
     ephemeral_disks: tuple[EphemeralDisk, ...] = ()

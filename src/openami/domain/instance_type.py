@@ -45,6 +45,21 @@ class InstanceType:
         return max(1, self.vcpus // self.threads_per_core)
 
     @property
+    def has_cpu_options(self) -> bool:
+        """Those whose processors have two threads: all but the ones of the Xen hypervisor."""
+        return self.threads_per_core == 2
+
+    @property
+    def valid_cores(self) -> tuple[int, ...]:
+        """https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/cpu-options-supported-instances-values.html"""
+        even = tuple(range(2, self.cores + 1, 2))
+        return even if self.has_cpu_options and even else (self.cores,)
+
+    @property
+    def valid_threads(self) -> tuple[int, ...]:
+        return tuple(range(1, self.threads_per_core + 1))
+
+    @property
     def ephemeral_sizes_gb(self) -> tuple[int, ...]:
         count, size_gb = self.instance_store or (0, 0)
         return (size_gb,) * count

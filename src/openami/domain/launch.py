@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from openami.domain.block_device import BlockDeviceMapping, EbsDevice, merged
+from openami.domain.cpu_options import CpuOptions
 from openami.domain.errors import (
     EC2Error,
     ImageUnavailable,
@@ -82,6 +83,8 @@ class Launch:
     monitoring: bool = False
     ebs_optimized: bool = False
     cpu_credits: str | None = None
+    cpu_options: CpuOptions | None = None
+    auto_recovery: str = "default"
 
 
 def check_counts(launch: Launch) -> None:
@@ -149,16 +152,19 @@ def boot_mode_of(image: Image, kind: InstanceType) -> str:
     return "uefi" if wants_uefi and "uefi" in kind.boot_modes else "legacy-bios"
 
 
-def metadata_options_of(image: Image, change: MetadataChange) -> MetadataOptions:
-    """The image's defaults as the launch changes them.
+def metadata_options_of(
+    image: Image, settled: MetadataChange, change: MetadataChange
+) -> MetadataOptions:
+    """The image's defaults as the account, and then the launch, changes them; each by itself.
 
-    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-IMDS-new-instances.html
+    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-options.html
+    section "Order of precedence for instance metadata options"
     """
     if image.imds_support == "v2.0":
         defaults = MetadataOptions(http_tokens="required", http_put_response_hop_limit=2)
     else:
         defaults = MetadataOptions()
-    return change.applied_to(defaults)
+    return change.applied_to(settled.applied_to(defaults))
 
 
 def devices_of(image: Image, overrides: Sequence[BlockDeviceMapping]) -> dict[str, EbsDevice]:

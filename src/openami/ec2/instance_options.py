@@ -108,33 +108,9 @@ def modify_interface_attribute(svc: Services, caller: Caller, request: Request) 
     return {}
 
 
-_LONG_IDS: Final = (
-    *("image", "instance", "network-interface", "reservation", "security-group"),
-    *("snapshot", "subnet", "volume", "vpc"),
-)
-
-
-def describe_id_format(svc: Services, caller: Caller, request: Request) -> Result:
-    del svc, caller
-    asked = request.get("Resource")
-    if asked is not None and asked not in _LONG_IDS:
-        raise InvalidParameterValue(f"The resource type '{asked}' is not known.")
-    named = _LONG_IDS if asked is None else (asked,)
-    return {"Statuses": [{"Resource": each, "UseLongIds": True} for each in named]}
-
-
-def describe_aggregate_id_format(svc: Services, caller: Caller, request: Request) -> Result:
-    return {"UseLongIdsAggregated": True, **describe_id_format(svc, caller, request)}
-
-
 def encryption_by_default(svc: Services, caller: Caller, request: Request) -> Result:
     del svc, caller, request
     return {"EbsEncryptionByDefault": False}
-
-
-def serial_console_access(svc: Services, caller: Caller, request: Request) -> Result:
-    del svc, caller, request
-    return {"SerialConsoleAccessEnabled": False}
 
 
 OPERATIONS: Final[Mapping[str, Operation]] = {
@@ -155,8 +131,5 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         *("NetworkInterfaceId", "Groups", "SourceDestCheck"),
         partly="security groups and sourceDestCheck",
     ),
-    "DescribeIdFormat": operation(describe_id_format, "Resource"),
-    "DescribeAggregateIdFormat": operation(describe_aggregate_id_format),
     "GetEbsEncryptionByDefault": operation(encryption_by_default),
-    "GetSerialConsoleAccessStatus": operation(serial_console_access),
 }

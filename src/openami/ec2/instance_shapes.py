@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from openami.actions.instances import DescribedInstance, StateChange
+from openami.domain.cpu_options import cpu_options_of
 from openami.domain.instance import STATE_CODE, Instance, InstanceState
-from openami.domain.instance_type import known_type
 from openami.domain.volume import Volume
 
 Shape = dict[str, Any]
@@ -94,22 +94,29 @@ _SAME_FOR_ALL: Final[Mapping[str, Any]] = {
     "CapacityReservationSpecification": {"CapacityReservationPreference": "none"},
     "HibernationOptions": {"Configured": False},
     "EnclaveOptions": {"Enabled": False},
-    "MaintenanceOptions": {"AutoRecovery": "default"},
     # Clients that would connect to a name take the address when the name is empty.
     "PublicDnsName": "",
 }
 
 
 def _options(its: Instance) -> Shape:
-    kind = known_type(its.instance_type)
     return {
         "Monitoring": {"State": "enabled" if its.monitoring else "disabled"},
         "EbsOptimized": its.ebs_optimized,
         "EnaSupport": its.ena_support,
-        "CpuOptions": {"CoreCount": kind.cores, "ThreadsPerCore": kind.threads_per_core},
+        "CpuOptions": cpu_options(its),
+        "MaintenanceOptions": {
+            "AutoRecovery": its.auto_recovery,
+            "RebootMigration": its.reboot_migration,
+        },
         "MetadataOptions": metadata_options(its),
         "UsageOperationUpdateTime": its.first_launched_at,
     }
+
+
+def cpu_options(its: Instance) -> Shape:
+    options = cpu_options_of(its)
+    return {"CoreCount": options.core_count, "ThreadsPerCore": options.threads_per_core}
 
 
 def _place(described: DescribedInstance) -> Shape:

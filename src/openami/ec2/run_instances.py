@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from openami.actions import instances, launch_templates, parameters, run_instances
 from openami.domain.caller import Caller
+from openami.domain.cpu_options import CpuOptions
 from openami.domain.errors import (
     InvalidParameterCombination,
     InvalidParameterValue,
@@ -109,8 +110,12 @@ def launch_of(request: Request) -> Launch:
         monitoring=request.get("Monitoring", {}).get("Enabled", False),
         ebs_optimized=request.get("EbsOptimized", False),
         cpu_credits=_cpu_credits(request),
+        cpu_options=_cpu_options(request),
+        auto_recovery=request.get("MaintenanceOptions", {}).get("AutoRecovery", "default"),
     )
 
+
+CPU_CREDITS: Final = ("standard", "unlimited")
 
 # What openami does not do may still be asked for when the answer is that it is not done.
 _NEUTRAL: Final[Mapping[str, Mapping[str, tuple[Any, ...]]]] = {
@@ -118,14 +123,14 @@ _NEUTRAL: Final[Mapping[str, Mapping[str, tuple[Any, ...]]]] = {
     "HibernationOptions": {"Configured": (False,)},
     "EnclaveOptions": {"Enabled": (False,)},
     "CapacityReservationSpecification": {"CapacityReservationPreference": ("none", "open")},
-    "MaintenanceOptions": {"AutoRecovery": ("default",)},
+    "MaintenanceOptions": {"AutoRecovery": ("default", "disabled")},
     "PrivateDnsNameOptions": {
         "HostnameType": ("ip-name",),
         "EnableResourceNameDnsARecord": (False,),
         "EnableResourceNameDnsAAAARecord": (False,),
     },
     "Monitoring": {"Enabled": (True, False)},
-    "CreditSpecification": {"CpuCredits": ("standard", "unlimited")},
+    "CreditSpecification": {"CpuCredits": CPU_CREDITS},
 }
 
 
@@ -141,6 +146,24 @@ def _refuse_extras(request: Request) -> None:
 def _cpu_credits(request: Request) -> str | None:
     given = request.get("CreditSpecification")
     return None if given is None else given.get("CpuCredits")
+
+
+_NO_CPU_FEATURES: Final = ("AmdSevSnp", "NestedVirtualization")
+
+
+def _cpu_options(request: Request) -> CpuOptions | None:
+    """Cores and threads, which come together."""
+    given = request.get("CpuOptions")
+    if not given:
+        return None
+    only(given, "CpuOptions.", {"CoreCount", "ThreadsPerCore", *_NO_CPU_FEATURES})
+    for name in _NO_CPU_FEATURES:
+        if given.get(name, "disabled") != "disabled":
+            raise UnsupportedOperation(f"CpuOptions.{name} is not supported by openami")
+    for name in ("CoreCount", "ThreadsPerCore"):
+        if name not in given:
+            raise MissingParameter(f"CpuOptions.{name}")
+    return CpuOptions(core_count=given["CoreCount"], threads_per_core=given["ThreadsPerCore"])
 
 
 def user_data_of(text: str) -> bytes | None:
@@ -262,7 +285,7 @@ HEEDED_IN_TEMPLATES: Final = frozenset(
     {"ImageId", "InstanceType", "KeyName", "UserData", "BlockDeviceMappings"}
     | {"SecurityGroupIds", "SecurityGroups", "NetworkInterfaces", "Placement"}
     | {"TagSpecifications", "MetadataOptions", "InstanceInitiatedShutdownBehavior"}
-    | {"DisableApiTermination", "DisableApiStop", "EbsOptimized", *_NEUTRAL}
+    | {"DisableApiTermination", "DisableApiStop", "EbsOptimized", "CpuOptions", *_NEUTRAL}
 )
 """What a launch template may hold; a launch takes the same and the rest below."""
 

@@ -58,6 +58,8 @@ def of_instance(described: DescribedInstance, user_data: str | None) -> Document
         "UserData": user_data,
         "TagSpecifications": _own_tags(described.tags),
         "CreditSpecification": None if its.cpu_credits is None else {"CpuCredits": its.cpu_credits},
+        "CpuOptions": None if its.core_count is None else instance_shapes.cpu_options(its),
+        "MaintenanceOptions": {"AutoRecovery": its.auto_recovery},
         "CapacityReservationSpecification": {"CapacityReservationPreference": "open"},
         "HibernationOptions": {"Configured": False},
         "EnclaveOptions": {"Enabled": False},

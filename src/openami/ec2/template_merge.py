@@ -35,7 +35,7 @@ def launched_from(data: Document, request: Request) -> Request:
 
 
 _STRUCTURES: Final = (
-    *("Placement", "MetadataOptions", "Monitoring", "CreditSpecification"),
+    *("Placement", "MetadataOptions", "Monitoring", "CreditSpecification", "CpuOptions"),
     *("PrivateDnsNameOptions", "MaintenanceOptions"),
 )
 _LISTS: Final = (

@@ -27,6 +27,7 @@ from openami.compute.driver import (
     Rule,
 )
 from openami.diskimage.qcow2 import create_overlay
+from openami.domain.cpu_options import cpu_options_of
 from openami.domain.ids import InstanceId
 from openami.domain.instance import EphemeralDisk, Instance, InstanceEvent, InstanceState
 from openami.domain.instance_type import known_type
@@ -117,7 +118,7 @@ def machine_of(svc: Services, instance: Instance, attached: Iterable[Volume]) ->
     return Machine(
         instance_id=instance.id,
         instance_type=kind.name,
-        vcpus=kind.vcpus,
+        vcpus=cpu_options_of(instance).vcpus,
         memory_mib=kind.memory_mib,
         firmware=Firmware(instance.current_boot_mode),
         disks=(

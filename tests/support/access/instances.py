@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from support.access.row import MAY, SEES, Access, own
+from support.access.row import MAY, NOTHING, SEES, Access, own
 
 UNKNOWN: Final = "InvalidInstanceID.NotFound"
 
@@ -17,6 +17,7 @@ ROWS: Final[tuple[Access, ...]] = (
             "DescribeInstanceStatus",
             "DescribeInstanceCreditSpecifications",
             "DescribeInstanceImageMetadata",
+            "DescribeInstanceTopology",
         )
     ),
     own(
@@ -37,6 +38,23 @@ ROWS: Final[tuple[Access, ...]] = (
         "ModifyInstanceAttribute", UNKNOWN, InstanceId="{instance}", SourceDestCheck={"Value": True}
     ),
     own("ModifyInstanceMetadataOptions", UNKNOWN, InstanceId="{instance}", HttpTokens="required"),
+    own("ModifyInstanceCpuOptions", UNKNOWN, InstanceId="{stopped}", ThreadsPerCore=1),
+    own(
+        "ModifyInstanceMaintenanceOptions", UNKNOWN, InstanceId="{instance}", AutoRecovery="default"
+    ),
+    own("ModifyInstancePlacement", UNKNOWN, InstanceId="{instance}", Affinity="default"),
+    # It succeeds for each instance by itself, and for others' with none.
+    Access(
+        operation="ModifyInstanceCreditSpecification",
+        request={
+            "InstanceCreditSpecifications": [
+                {"InstanceId": "{instance}", "CpuCredits": "unlimited"}
+            ]
+        },
+        stranger=NOTHING,
+        reader=NOTHING,
+        shows="'SuccessfulInstanceCreditSpecifications': [{",
+    ),
     own("CreateImage", UNKNOWN, InstanceId="{instance}", Name="theirs"),
     own("MonitorInstances", _GONE, InstanceIds=["{instance}"]),
     own("UnmonitorInstances", _GONE, InstanceIds=["{instance}"]),

@@ -21,6 +21,7 @@ from openami.catalog.schema.images import (
     images,
 )
 from openami.catalog.schema.ingests import ingest_leases
+from openami.catalog.schema.instance_settings import instance_settings
 from openami.catalog.schema.instances import instance_security_groups, instances
 from openami.catalog.schema.key_pairs import key_pairs
 from openami.catalog.schema.launch_templates import launch_template_versions, launch_templates
@@ -65,6 +66,7 @@ __all__ = [
     "images",
     "ingest_leases",
     "instance_security_groups",
+    "instance_settings",
     "instances",
     "key_pairs",
     "launch_template_versions",

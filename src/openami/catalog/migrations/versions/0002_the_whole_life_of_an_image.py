@@ -77,6 +77,18 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_image_watermark_key"), ["key"], unique=False)
 
     op.create_table(
+        "instance_setting",
+        sa.Column("account", sa.String(length=12), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("http_tokens", sa.String(length=16), nullable=True),
+        sa.Column("http_endpoint", sa.String(length=16), nullable=True),
+        sa.Column("http_put_response_hop_limit", sa.Integer(), nullable=True),
+        sa.Column("instance_metadata_tags", sa.String(length=16), nullable=True),
+        sa.Column("http_tokens_enforced", sa.String(length=16), nullable=True),
+        sa.Column("serial_console_access", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("account", "region", name=op.f("pk_instance_setting")),
+    )
+    op.create_table(
         "launch_template",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("region", sa.String(length=32), nullable=False),
@@ -407,6 +419,20 @@ def upgrade() -> None:
         )
         batch_op.add_column(sa.Column("protected_until", sa.DateTime(timezone=True), nullable=True))
         batch_op.create_index("ix_image_source", ["source_image_id"], unique=False)
+
+    with op.batch_alter_table("instance", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("core_count", sa.Integer(), nullable=True))
+        batch_op.add_column(sa.Column("threads_per_core", sa.Integer(), nullable=True))
+        batch_op.add_column(
+            sa.Column(
+                "auto_recovery", sa.String(length=16), server_default="default", nullable=False
+            )
+        )
+        batch_op.add_column(
+            sa.Column(
+                "reboot_migration", sa.String(length=16), server_default="default", nullable=False
+            )
+        )
 
     with op.batch_alter_table("snapshot", schema=None) as batch_op:
         batch_op.add_column(sa.Column("set_id", sa.String(length=32), nullable=True))
