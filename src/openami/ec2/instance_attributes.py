@@ -4,8 +4,9 @@ import base64
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from openami.actions import instance_attributes, instances
-from openami.actions.instance_attributes import AttributeChange
+from openami.actions import instances
+from openami.actions.instance import attributes as instance_attributes
+from openami.actions.instance.attributes import AttributeChange
 from openami.actions.instances import DescribedInstance
 from openami.domain.caller import Caller
 from openami.domain.errors import (

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from openami.actions import instance_attributes, instance_options, network
+from openami.actions import network
+from openami.actions.instance import attributes as instance_attributes
+from openami.actions.instance import options as instance_options
 from openami.domain.caller import Caller
 from openami.domain.errors import InvalidParameterCombination, InvalidParameterValue
 from openami.domain.ids import (

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from openami.actions import instance_options, instances
+from openami.actions import instances
+from openami.actions.instance import options as instance_options
 from openami.domain.caller import Caller
 from openami.domain.errors import (
     EC2Error,

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from openami.actions import instance_options
-from openami.actions.instance_options import CreditChange
+from openami.actions.instance import options as instance_options
+from openami.actions.instance.options import CreditChange
 from openami.domain.caller import Caller
 from openami.domain.errors import (
     EC2Error,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from openami.actions.instance_settings import change_settings, get_settings
+from openami.actions.instance.settings import change_settings, get_settings
 from openami.domain.caller import Caller
 from openami.domain.errors import InvalidParameterCombination, InvalidParameterValue
 from openami.ec2.operation import Operation, Request, Result, operation

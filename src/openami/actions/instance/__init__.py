@@ -1,0 +1,1 @@
+"""What is done with what an instance is and has, beside its life."""
