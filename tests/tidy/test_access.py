@@ -12,7 +12,8 @@ from openami.ssm.operations import OPERATIONS as SSM
 from support.access import NAMELESS, TABLES
 
 ANSWERED: Mapping[str, Mapping[str, Operation]] = {"ec2": EC2, "ssm": SSM, "dlm": DLM, "rbin": RBIN}
-OF_NO_ACCOUNT = {"ZoneIds", "ExecutionRoleArn", "PrincipalArn"}  # there are no roles or users
+# There are no roles or users, and UseLongIds is no id.
+OF_NO_ACCOUNT = {"ZoneIds", "ExecutionRoleArn", "PrincipalArn", "UseLongIds"}
 EVERY = [(service, name) for service, operations in ANSWERED.items() for name in operations]
 
 
