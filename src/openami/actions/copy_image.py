@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from openami.actions import copy_snapshot
+from openami.actions.create_image import Noting
 from openami.actions.images import check_name
 from openami.catalog import idempotency, images, snapshots, tags
 from openami.catalog.catalog import Transaction
@@ -32,7 +33,9 @@ class ImageCopying:
     token: ClientToken | None = None
 
 
-def copy_image(svc: Services, caller: Caller, asked: ImageCopying) -> ImageId:
+def copy_image(
+    svc: Services, caller: Caller, asked: ImageCopying, noting: Noting = lambda _tx, _image: None
+) -> ImageId:
     """A pending image in the caller's region, owned by the caller and shared with nobody."""
     region = copy_snapshot.checked_region(svc, asked.source_region)
     with svc.catalog.begin() as tx:
@@ -46,9 +49,11 @@ def copy_image(svc: Services, caller: Caller, asked: ImageCopying) -> ImageId:
         copy_snapshot.check_room(svc, tx, caller)
         image_id = ImageId(svc.ids.new("ami"))
         copied = _begun(svc, tx, caller, source, image_id)
-        images.add(tx, _image(svc, caller, asked, source, image_id, copied))
+        image = _image(svc, caller, asked, source, image_id, copied)
+        images.add(tx, image)
         _tag(tx, caller, asked, source, image_id, list(copied.values()))
         idempotency.remember(tx, caller, asked.token, image_id, now)
+        noting(tx, image)
     job_id = workflow.start(svc, image_id, list(copied.values()))
     svc.jobs.wait(job_id, svc.settings.settle_timeout_s)
     return image_id

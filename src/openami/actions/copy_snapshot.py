@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from openami.actions.snapshots import Noting
 from openami.catalog import ingests, snapshot_copies, snapshots, tags
 from openami.catalog.catalog import Transaction
 from openami.domain.caller import Caller
@@ -24,7 +25,12 @@ class SnapshotCopying:
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-def copy_snapshot(svc: Services, caller: Caller, asked: SnapshotCopying) -> SnapshotId:
+def copy_snapshot(
+    svc: Services,
+    caller: Caller,
+    asked: SnapshotCopying,
+    noting: Noting = lambda _tx, _snapshot: None,
+) -> SnapshotId:
     """A pending snapshot in the caller's region; its bytes follow."""
     region = checked_region(svc, asked.source_region)
     with svc.catalog.begin() as tx:
@@ -32,6 +38,7 @@ def copy_snapshot(svc: Services, caller: Caller, asked: SnapshotCopying) -> Snap
         check_room(svc, tx, caller)
         copied = begin(svc, tx, caller, source, asked.description)
         tags.put(tx, caller.account, caller.region, ("snapshot", copied.id), asked.tags)
+        noting(tx, copied)
     svc.jobs.wait(workflow.start(svc, copied.id), svc.settings.settle_timeout_s)
     return copied.id
 

@@ -9,8 +9,8 @@ from openami.catalog import lifecycle_runs as runs
 from openami.catalog.catalog import Transaction
 from openami.domain.ids import ImageId, SnapshotId
 from openami.domain.image import Image, ImageState
-from openami.domain.lifecycle_policy import LifecyclePolicy, PolicyId, Schedule
-from openami.domain.lifecycle_run import LifecycleRun, RunStage
+from openami.domain.lifecycle_policy import CopyRule, LifecyclePolicy, PolicyId, Schedule
+from openami.domain.lifecycle_run import LifecycleRun, RunStage, is_of_copy
 from openami.domain.snapshot import SnapshotState
 
 POLICY_TAG: Final = "aws:dlm:lifecycle-policy-id"
@@ -46,7 +46,14 @@ def wanted_by(tx: Transaction, run: LifecycleRun) -> tuple[LifecyclePolicy, Sche
     schedule = None if policy is None else schedule_of(policy, run)
     if policy is None or schedule is None or not policy.runs:
         return None
+    if is_of_copy(run) and copy_rule_of(schedule, run) is None:
+        return None
     return policy, schedule
+
+
+def copy_rule_of(schedule: Schedule, copy: LifecycleRun) -> CopyRule | None:
+    """None if the schedule makes no such copies any more."""
+    return next((each for each in schedule.copies if each.region == copy.region), None)
 
 
 def whole(tx: Transaction, group: Sequence[LifecycleRun]) -> dict[LifecycleRun, bool]:

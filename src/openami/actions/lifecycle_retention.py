@@ -87,8 +87,7 @@ def delete(svc: Services) -> None:
 
 def _delete(svc: Services, policy: LifecyclePolicy, run: LifecycleRun) -> None:
     """The image first, then what is left of its snapshots. Each may be gone already."""
-    account = lifecycle_targets.caller_of(policy, svc.ids.request_id())
-    caller = replace(account, region=run.region)
+    caller = lifecycle_targets.caller_of(policy, svc.ids.request_id(), run.region)
     try:
         if run.image_id is not None and _is_registered(svc, run):
             image_actions.deregister_image(svc, caller, run.image_id, delete_snapshots=True)

@@ -6,42 +6,30 @@ that makes the object. So a run makes at most one, wherever the process ends.
 
 import logging
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from openami.actions import create_image, lifecycle_retention, lifecycle_settling, lifecycle_targets
-from openami.actions import snapshots as snapshot_actions
-from openami.actions.lifecycle_objects import (
-    Settled,
-    Troubles,
-    description,
-    fulfil,
-    snapshots_of,
-    system_tags,
-    wanted_by,
+from openami.actions import (
+    lifecycle_duties,
+    lifecycle_making,
+    lifecycle_retention,
+    lifecycle_settling,
+    lifecycle_targets,
 )
+from openami.actions.lifecycle_objects import Settled, Troubles, wanted_by
 from openami.catalog import lifecycle_policies as policies
 from openami.catalog import lifecycle_runs as runs
-from openami.catalog import tags
-from openami.catalog.catalog import Transaction
 from openami.domain.errors import EC2Error
-from openami.domain.ids import InstanceId, VolumeId
-from openami.domain.image import Image
-from openami.domain.lifecycle_policy import (
-    CustomPlan,
-    LifecyclePolicy,
-    PolicyState,
-    PolicyType,
-    Schedule,
+from openami.domain.lifecycle_policy import LifecyclePolicy, Period, PolicyState
+from openami.domain.lifecycle_run import (
+    COPY_TRIED_FOR,
+    TRIED_FOR,
+    LifecycleRun,
+    RunStage,
+    is_of_copy,
 )
-from openami.domain.lifecycle_run import TRIED_FOR, LifecycleRun, RunStage
 from openami.domain.lifecycle_schedule import due, rewound
-from openami.domain.snapshot import Snapshot
-from openami.domain.tag import is_reserved
 from openami.services import Services
-from openami.workflows import create_image as image_workflow
-from openami.workflows import create_snapshot as snapshot_workflow
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +48,7 @@ def sweep(svc: Services) -> None:
     _wait_a_little(svc)
     troubles |= lifecycle_settling.settle_all(svc)
     _tell(svc, troubles)
+    lifecycle_duties.sweep(svc)
     lifecycle_retention.sweep(svc)
 
 
@@ -87,7 +76,10 @@ def _plan(svc: Services, policy: LifecyclePolicy) -> None:
                             region=current.region,
                             stage=RunStage.DUE,
                             planned_at=now,
-                            expires_at=_expiry(each.schedule, now),
+                            expires_at=_after(each.schedule.retain.age, now),
+                            deprecates_at=_after(
+                                each.schedule.deprecate and each.schedule.deprecate.age, now
+                            ),
                         )
                     ],
                 )
@@ -95,9 +87,9 @@ def _plan(svc: Services, policy: LifecyclePolicy) -> None:
         policies.save(tx, replace(current, ran_through=settled))
 
 
-def _expiry(schedule: Schedule, now: datetime) -> datetime | None:
-    """Of what is made now, be it late or not."""
-    return None if schedule.retain.age is None else schedule.retain.age.after(now)
+def _after(age: Period | None, now: datetime) -> datetime | None:
+    """An age counts from when something is made, be it late or not."""
+    return None if age is None else age.after(now)
 
 
 def _make_all(svc: Services) -> Troubles:
@@ -111,7 +103,7 @@ def _make_all(svc: Services) -> Troubles:
             _forget(svc, run)
             continue
         try:
-            _make(svc, *wanted, run)
+            lifecycle_making.make(svc, *wanted, run)
             troubles.setdefault(run.policy_id, "")
         except Settled:
             continue
@@ -125,13 +117,10 @@ def _wait_a_little(svc: Services) -> None:
     """What ends soon is settled by this sweep, and not a minute later by the next."""
     with svc.catalog.read() as tx:
         made = runs.in_stage(tx, RunStage.MADE)
+        waited = [job_id for run in made for job_id in lifecycle_making.jobs_of(tx, run)]
     deadline = time.monotonic() + svc.settings.settle_timeout_s
-    for run in made:
-        jobs = [f"{image_workflow.NAME}:{run.image_id}"]
-        if run.image_id is None:
-            jobs = [f"{snapshot_workflow.NAME}:{each}" for each in run.snapshot_ids]
-        for job_id in jobs:
-            svc.jobs.wait(job_id, max(0.0, deadline - time.monotonic()))
+    for job_id in waited:
+        svc.jobs.wait(job_id, max(0.0, deadline - time.monotonic()))
 
 
 def _forget(svc: Services, run: LifecycleRun) -> None:
@@ -140,81 +129,13 @@ def _forget(svc: Services, run: LifecycleRun) -> None:
 
 
 def _refused(svc: Services, run: LifecycleRun, refusal: EC2Error) -> str:
-    """What to tell of it. It is tried again for an hour, unless there is no target any more."""
+    """What to tell of it. It is tried again for a while, unless there is no target any more."""
     told = f"{run.target} at {run.tick:%Y-%m-%dT%H:%MZ}: {refusal.code}: {refusal}"
     _log.warning("%s, schedule '%s', cannot do its work: %s", run.policy_id, run.schedule, told)
-    if refusal.code.endswith(".NotFound") or svc.clock.now() > run.planned_at + TRIED_FOR:
+    tried_for = COPY_TRIED_FOR if is_of_copy(run) else TRIED_FOR
+    if refusal.code.endswith(".NotFound") or svc.clock.now() > run.planned_at + tried_for:
         _forget(svc, run)
     return told
-
-
-def _make(svc: Services, policy: LifecyclePolicy, schedule: Schedule, run: LifecycleRun) -> None:
-    """Raises EC2Error when it is refused, Settled when it is not wanted any more."""
-    if policy.plan.policy_type is PolicyType.IMAGES:
-        _make_image(svc, policy, schedule, run)
-    else:
-        _make_snapshots(svc, policy, schedule, run)
-
-
-def _make_image(
-    svc: Services, policy: LifecyclePolicy, schedule: Schedule, run: LifecycleRun
-) -> None:
-    plan = policy.plan
-    no_reboot = True if not isinstance(plan, CustomPlan) else plan.no_reboot is not False
-    given = _tags(svc, policy, schedule, run)
-    place = policy.schedules.index(schedule) + 1
-    asked = create_image.Creation(
-        instance_id=InstanceId(run.target),
-        name=f"{policy.id}_{run.target}_{place}_{run.tick:%Y-%m-%dT%H.%M}",
-        description=description(run),
-        no_reboot=no_reboot,
-        image_tags=given,
-        snapshot_tags=given,
-    )
-
-    def noting(tx: Transaction, image: Image) -> None:
-        fulfil(tx, run, image.id, snapshots_of(image))
-
-    create_image.create_image(
-        svc, lifecycle_targets.caller_of(policy, svc.ids.request_id()), asked, noting
-    )
-
-
-def _make_snapshots(
-    svc: Services, policy: LifecyclePolicy, schedule: Schedule, run: LifecycleRun
-) -> None:
-    def noting(tx: Transaction, snapshot: Snapshot) -> None:
-        fulfil(tx, run, None, (snapshot.id,))
-
-    snapshot_actions.create_snapshot(
-        svc,
-        lifecycle_targets.caller_of(policy, svc.ids.request_id()),
-        VolumeId(run.target),
-        description(run),
-        _tags(svc, policy, schedule, run),
-        noting,
-    )
-
-
-def _tags(
-    svc: Services, policy: LifecyclePolicy, schedule: Schedule, run: LifecycleRun
-) -> dict[str, str]:
-    """Those of the source if they are to be copied, those of the schedule, and DLM's own."""
-    copied: Mapping[str, str] = {}
-    if schedule.copy_tags:
-        with svc.catalog.read() as tx:
-            found = tags.of_one(tx, policy.owner, run.target)
-        copied = {key: value for key, value in found.items() if not is_reserved(key)}
-    return {
-        **copied,
-        **dict(schedule.tags_to_add),
-        **{key: _value(value, run) for key, value in schedule.variable_tags},
-        **system_tags(run),
-    }
-
-
-def _value(variable: str, run: LifecycleRun) -> str:
-    return run.target if variable == "$(instance-id)" else f"{run.tick:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _tell(svc: Services, troubles: Troubles) -> None:

@@ -2,11 +2,14 @@
 
 import logging
 from dataclasses import replace
+from datetime import datetime
 
+from openami.actions import lifecycle_targets, snapshot_attributes
 from openami.actions.lifecycle_objects import Troubles, schedule_of, whole
 from openami.catalog import lifecycle_policies as policies
 from openami.catalog import lifecycle_runs as runs
 from openami.catalog.catalog import Transaction
+from openami.domain.errors import EC2Error
 from openami.domain.image import ImageState
 from openami.domain.lifecycle_policy import Schedule
 from openami.domain.lifecycle_run import LifecycleRun, RunStage, deprecated, is_of_copy, surplus
@@ -23,12 +26,12 @@ def settle_all(svc: Services) -> Troubles:
     for run in made:
         with svc.catalog.read() as tx:
             stage = _stage(tx, run)
-        if stage is RunStage.FAILED:
-            troubles[run.policy_id] = (
-                f"{run.target} at {run.tick:%Y-%m-%dT%H:%MZ}: it could not be made"
-            )
-        if stage is not RunStage.MADE:
-            _settle(svc, run, stage)
+        if stage is RunStage.MADE:
+            continue
+        told = "it could not be made" if stage is RunStage.FAILED else _share(svc, run)
+        if told:
+            troubles[run.policy_id] = f"{run.target} at {run.tick:%Y-%m-%dT%H:%MZ}: {told}"
+        _settle(svc, run, stage)
     return troubles
 
 
@@ -50,12 +53,70 @@ def _settle(svc: Services, run: LifecycleRun, stage: RunStage) -> None:
         current = runs.fetch(tx, run)
         if current is None or current.stage is not RunStage.MADE:
             return
-        settled = replace(current, stage=stage)
-        runs.save(tx, settled)
         policy = policies.fetch_any(tx, run.policy_id)
         schedule = None if policy is None else schedule_of(policy, run)
-        if schedule is not None and not is_of_copy(run):
-            _displace(svc, tx, schedule, settled)
+        settled = replace(current, stage=stage)
+        if is_of_copy(run) and run.expires_at is None and run.deprecates_at is None:
+            runs.remove(tx, run)  # nothing is left to do: it is its owner's
+            return
+        if is_of_copy(run) or schedule is None:
+            runs.save(tx, settled)
+            return
+        if stage is RunStage.KEPT:
+            settled = _shared(settled, schedule, svc.clock.now())
+            runs.plan(tx, _copies(settled, schedule, svc.clock.now()))
+        runs.save(tx, settled)
+        _displace(svc, tx, schedule, settled)
+
+
+def _share(svc: Services, run: LifecycleRun) -> str:
+    """Let those have it who are to: before it is noted, and again if that was cut off.
+
+    What to tell if it is refused. It is whole all the same.
+    """
+    with svc.catalog.read() as tx:
+        policy = policies.fetch_any(tx, run.policy_id)
+    schedule = None if policy is None else schedule_of(policy, run)
+    if policy is None or schedule is None or is_of_copy(run):
+        return ""
+    caller = lifecycle_targets.caller_of(policy, svc.ids.request_id())
+    try:
+        for rule in schedule.shares:
+            given = snapshot_attributes.VolumePermissions(accounts=frozenset(rule.accounts))
+            for snapshot_id in run.snapshot_ids:
+                snapshot_attributes.add_volume_permission(svc, caller, snapshot_id, given)
+    except EC2Error as refusal:
+        _log.warning("%s cannot share what it made: %s", policy.id, refusal)
+        return f"{refusal.code}: {refusal}"
+    return ""
+
+
+def _shared(run: LifecycleRun, schedule: Schedule, now: datetime) -> LifecycleRun:
+    """With the moment at which sharing ends, if it does."""
+    for rule in schedule.shares:
+        if rule.unshare is not None:
+            return replace(run, shared_with=rule.accounts, unshares_at=rule.unshare.after(now))
+    return run
+
+
+def _copies(run: LifecycleRun, schedule: Schedule, now: datetime) -> list[LifecycleRun]:
+    """The intents of its copies in other regions: the next sweep begins them."""
+    sources = run.snapshot_ids if run.image_id is None else (run.image_id,)
+    return [
+        LifecycleRun(
+            policy_id=run.policy_id,
+            schedule=run.schedule,
+            target=source,
+            tick=run.tick,
+            region=rule.region,
+            stage=RunStage.DUE,
+            planned_at=now,
+            expires_at=None if rule.retain is None else rule.retain.after(now),
+            deprecates_at=None if rule.deprecate is None else rule.deprecate.after(now),
+        )
+        for rule in schedule.copies
+        for source in sources
+    ]
 
 
 def _displace(svc: Services, tx: Transaction, schedule: Schedule, newest: LifecycleRun) -> None:

@@ -12,9 +12,11 @@ from openami.catalog import images, instances, snapshots, tags, volumes
 from openami.catalog.catalog import Transaction
 from openami.domain.caller import Caller
 from openami.domain.filter import Filter, Page
+from openami.domain.ids import InstanceId, Region, VolumeId
 from openami.domain.image import ImageState
 from openami.domain.instance import InstanceState
 from openami.domain.lifecycle_policy import (
+    CustomPlan,
     DefaultPlan,
     Exclusions,
     LifecyclePolicy,
@@ -33,9 +35,9 @@ _GONE: Final = (InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED)
 _THERE: Final = (VolumeState.AVAILABLE, VolumeState.IN_USE)
 
 
-def caller_of(policy: LifecyclePolicy, request_id: str) -> Caller:
-    """A policy acts as its account."""
-    return Caller(account=policy.owner, region=policy.region, request_id=request_id)
+def caller_of(policy: LifecyclePolicy, request_id: str, region: Region | None = None) -> Caller:
+    """A policy acts as its account, in its own region or in that of a copy."""
+    return Caller(account=policy.owner, region=region or policy.region, request_id=request_id)
 
 
 def of(tx: Transaction, policy: LifecyclePolicy) -> list[str]:
@@ -60,7 +62,9 @@ def there(tx: Transaction, policy: LifecyclePolicy) -> list[str]:
 def of_run(tx: Transaction, policy: LifecyclePolicy, tick: datetime) -> list[str]:
     """Those that get a backup now: with a default policy, those that have no recent one."""
     found, plan = of(tx, policy), policy.plan
-    if not isinstance(plan, DefaultPlan):
+    if isinstance(plan, CustomPlan):
+        if plan.makes_sets:
+            found = [each for each in found if _has_volumes(tx, policy, InstanceId(each))]
         return found
     before = tick - timedelta(days=plan.create_days) + TOLERANCE
     newest = _newest(tx, caller_of(policy, ""), plan.target, tick)
@@ -70,6 +74,33 @@ def of_run(tx: Transaction, policy: LifecyclePolicy, tick: datetime) -> list[str
 def _by_tag(key: str, value: str) -> Filter:
     """Exactly this value: what EC2's filters take for wildcards is meant literally."""
     return Filter(name=f"tag:{key}", values=(re.sub(r"([*?\\])", r"\\\1", value),))
+
+
+def volumes_left_out(
+    tx: Transaction, policy: LifecyclePolicy, instance_id: InstanceId
+) -> frozenset[VolumeId]:
+    """The instance's data volumes that the policy's snapshots of instances leave out."""
+    plan = policy.plan
+    assert isinstance(plan, CustomPlan)
+    held = volumes.of_instance(tx, instance_id)
+    tagged = tags.of_many(tx, policy.owner, [each.id for each in held])
+    return frozenset(
+        each.id
+        for each in held
+        if _has_one(tagged.get(each.id, {}), plan.exclude_data_volume_tags or ())
+        and not is_boot_volume(tx, each)
+    )
+
+
+def _has_volumes(tx: Transaction, policy: LifecyclePolicy, instance_id: InstanceId) -> bool:
+    """Whether anything of the instance is left for a set of snapshots."""
+    plan = policy.plan
+    assert isinstance(plan, CustomPlan)
+    out = volumes_left_out(tx, policy, instance_id)
+    return any(
+        each.id not in out and not (plan.exclude_boot_volume and is_boot_volume(tx, each))
+        for each in volumes.of_instance(tx, instance_id)
+    )
 
 
 def _there(

@@ -3,7 +3,7 @@
 https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSnapshots.html
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from openami.actions import snapshots as snapshot_actions
@@ -33,8 +33,15 @@ class SnapshotSet:
     tags: Tags = field(default_factory=dict[str, str])
 
 
+Noting = Callable[[Transaction, Sequence[Snapshot]], None]
+"""What is to be written down in the transaction that makes the set, or not at all."""
+
+
 def create_snapshots(
-    svc: Services, caller: Caller, asked: SnapshotSet
+    svc: Services,
+    caller: Caller,
+    asked: SnapshotSet,
+    noting: Noting = lambda _tx, _snapshots: None,
 ) -> list[tuple[Snapshot, Tags]]:
     """The pending snapshots, the root's first; their one moment is within this call."""
     set_id = svc.ids.new("snapset")
@@ -49,6 +56,7 @@ def create_snapshots(
                 svc, tx, volume, asked.description, its_tags, set_id=set_id
             )
             made.append((snapshot, its_tags))
+        noting(tx, [snapshot for snapshot, _ in made])
     svc.jobs.wait(workflow.start(svc, set_id), svc.settings.settle_timeout_s)
     return made
 

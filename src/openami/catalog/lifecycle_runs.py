@@ -70,7 +70,12 @@ def expired(tx: Transaction, at: datetime) -> list[LifecycleRun]:
 
 
 def to_deprecate(tx: Transaction, at: datetime) -> list[LifecycleRun]:
-    return _found(tx, select(runs).where(runs.c.deprecates_at <= at))
+    query = select(runs).where(
+        runs.c.deprecates_at <= at,
+        runs.c.deprecated.is_(False),
+        runs.c.stage == RunStage.KEPT,
+    )
+    return _found(tx, query.order_by(runs.c.tick))
 
 
 def to_unshare(tx: Transaction, at: datetime) -> list[LifecycleRun]:

@@ -43,7 +43,10 @@ _CUSTOM_MEMBERS: Final = (
 )
 _DEFAULT_MEMBERS: Final = ("PolicyType", "PolicyLanguage", "ResourceType", *DEFAULTS_MEMBERS)
 _SCHEDULE_MEMBERS: Final = frozenset(
-    {"Name", "CopyTags", "TagsToAdd", "VariableTags", "CreateRule", "RetainRule"}
+    {
+        *("Name", "CopyTags", "TagsToAdd", "VariableTags", "CreateRule", "RetainRule"),
+        *("DeprecateRule", "CrossRegionCopyRules", "ShareRules"),
+    }
 )
 
 
@@ -84,7 +87,6 @@ def default(plan: DefaultPlan, given: Raw) -> DefaultPlan:
     """The default plan with what is given in the place of what it had."""
     for name in ("TargetTags", "Schedules", "Parameters", "ResourceTypes", "ResourceLocations"):
         refuse(name in given, f"{name} cannot be specified for a default policy")
-    refuse(bool(given.get("CrossRegionCopyTargets")), "openami does not copy between Regions yet")
     only(given, "PolicyDetails.", frozenset(_DEFAULT_MEMBERS))
     policy_type = given.get("PolicyType", plan.policy_type)
     refuse(policy_type != plan.policy_type, f"The PolicyType of this is {plan.policy_type}")
@@ -128,10 +130,6 @@ def custom(details: Raw) -> CustomPlan:
     refuse(
         policy_type is PolicyType.IMAGES and target is not Target.INSTANCE,
         "ResourceTypes of an IMAGE_MANAGEMENT policy is INSTANCE",
-    )
-    refuse(
-        policy_type is PolicyType.SNAPSHOTS and target is Target.INSTANCE,
-        "Snapshot policies of instances are not supported by openami yet",
     )
     refuse(
         list(details.get("ResourceLocations", ["CLOUD"])) != ["CLOUD"],
@@ -212,15 +210,15 @@ def _period(raw: Raw | None, prefix: str = "") -> Period | None:
 
 def _copy_rule(raw: Raw, policy_type: PolicyType) -> CopyRule:
     images = policy_type is PolicyType.IMAGES
-    if "Target" in raw and "TargetRegion" in raw:
+    if raw.get("Target") and raw.get("TargetRegion"):
         raise exclusive("Target", "TargetRegion")
-    region = raw.get("TargetRegion") or (None if images else raw.get("Target"))
-    if region is None:
-        raise missing("TargetRegion" if images else "Target")
+    name = "TargetRegion" if images else "Target"
+    if not raw.get(name):
+        raise missing(name)
     refuse(bool(raw.get("Encrypted")), "openami does not encrypt volumes yet: Encrypted is false")
-    refuse("CmkArn" in raw, "CmkArn needs Encrypted")
+    refuse(bool(raw.get("CmkArn")), "CmkArn needs Encrypted")
     return CopyRule(
-        region=Region(region),
+        region=Region(raw[name]),
         copy_tags=bool(raw.get("CopyTags")),
         retain=_period(raw.get("RetainRule")),
         deprecate=_period(raw.get("DeprecateRule")),

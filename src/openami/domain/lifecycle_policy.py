@@ -165,6 +165,11 @@ class CustomPlan:
     exclude_boot_volume: bool | None = None
     exclude_data_volume_tags: Pairs | None = None
 
+    @property
+    def makes_sets(self) -> bool:
+        """Snapshots of all of an instance's volumes at one moment."""
+        return self.policy_type is PolicyType.SNAPSHOTS and self.target is Target.INSTANCE
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exclusions:

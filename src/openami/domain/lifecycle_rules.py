@@ -173,10 +173,9 @@ def _check_copies(asked: Sequence[str], policy: LifecyclePolicy, regions: Collec
 
 def _check_parameters(plan: CustomPlan) -> None:
     images = plan.policy_type is PolicyType.IMAGES
-    sets = plan.policy_type is PolicyType.SNAPSHOTS and plan.target is Target.INSTANCE
     refuse(plan.no_reboot is not None and not images, "NoReboot is for IMAGE_MANAGEMENT only")
     refuse(
-        not sets
+        not plan.makes_sets
         and (plan.exclude_boot_volume is not None or plan.exclude_data_volume_tags is not None),
         "ExcludeBootVolume and ExcludeDataVolumeTags are for snapshot policies of instances only",
     )

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from openami.domain.ids import ImageId, Region, SnapshotId
+from openami.domain.ids import AccountId, ImageId, Region, SnapshotId
 from openami.domain.lifecycle_policy import Limit, PolicyId
 
 TRIED_FOR: Final = timedelta(hours=1)
@@ -20,10 +20,14 @@ SET_BACK_MAX: Final = timedelta(days=1)
 """A clock may be set back by so much, and its ticks still tell what came first."""
 
 
+COPY_TRIED_FOR: Final = timedelta(days=1)
+"""Copies wait for one another, since few may be on their way into a region at once."""
+
+
 class RunStage(StrEnum):
     DUE = "due"  # nothing is made yet
     MADE = "made"  # there is an object, which may still be pending
-    KEPT = "kept"  # the object is whole, its copies are on their way
+    KEPT = "kept"  # the object is whole
     FAILED = "failed"  # the object is there, and never became whole
     DOOMED = "doomed"  # the object is to be deleted, as soon as that is allowed
 
@@ -43,6 +47,10 @@ class LifecycleRun:
     snapshot_ids: tuple[SnapshotId, ...] = ()
     expires_at: datetime | None = None
     deprecates_at: datetime | None = None
+    deprecated: bool = False
+    """Whether that was done: what its owner decides afterwards is not overridden."""
+    shared_with: tuple[AccountId, ...] = ()
+    """Who is to lose it again at `unshares_at`."""
     unshares_at: datetime | None = None
 
 

@@ -1,6 +1,6 @@
 """Lifecycle policies, and what they made or are about to make."""
 
-from sqlalchemy import Column, Index, String, Table, Text
+from sqlalchemy import Boolean, Column, Index, String, Table, Text
 
 from openami.catalog import types
 from openami.catalog.schema.base import id_column, metadata, place
@@ -41,5 +41,7 @@ lifecycle_runs = Table(
     Column("snapshot_ids", types.texts(), nullable=False),
     Column("expires_at", UtcDateTime, index=True),
     Column("deprecates_at", UtcDateTime, index=True),
+    Column("deprecated", Boolean, nullable=False),
+    Column("shared_with", types.texts(), nullable=False),
     Column("unshares_at", UtcDateTime, index=True),
 )
