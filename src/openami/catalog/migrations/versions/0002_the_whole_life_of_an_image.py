@@ -151,6 +151,8 @@ def upgrade() -> None:
         sa.Column("snapshot_ids", sa.Text(), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("deprecates_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("deprecated", sa.Boolean(), nullable=False),
+        sa.Column("shared_with", sa.Text(), nullable=False),
         sa.Column("unshares_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint(
             "policy_id", "schedule", "target", "tick", "region", name=op.f("pk_lifecycle_run")
