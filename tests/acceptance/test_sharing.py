@@ -266,6 +266,30 @@ def test_s44_permissions_of_the_image_say_who_launches_and_of_the_snapshot_who_h
         mine.reset_snapshot_attribute(SnapshotId=snapshot_id, Attribute="createVolumePermission")
 
 
+def test_s44_who_may_launch_is_asked_at_each_way_of_using_an_image(
+    record_server: Server, mine: Any, theirs: Any, image_id: str
+) -> None:
+    permission = {"UserId": id_of(record_server, B)}
+    add(mine, image_id, **permission)
+    data = {"ImageId": image_id, "InstanceType": "t3.micro"}
+    template = theirs.create_launch_template(LaunchTemplateName="s44", LaunchTemplateData=data)
+    template_id = template["LaunchTemplate"]["LaunchTemplateId"]
+    run = ("ec2", "run-instances", "--launch-template", f"LaunchTemplateId={template_id}")
+    (running,) = record_server.aws(*run, account=B)["Instances"]
+    assert running["ImageId"] == image_id
+    api.await_state(theirs, "instance_running", InstanceIds=[running["InstanceId"]])
+    replace = {"InstanceId": running["InstanceId"], "ImageId": image_id}
+    mine.modify_image_attribute(ImageId=image_id, LaunchPermission={"Remove": [permission]})
+    with pytest.raises(ClientError) as refused:
+        record_server.aws(*run, account=B)
+    assert refused.value.code == "InvalidAMIID.NotFound"
+    code = api.refusal(theirs.create_replace_root_volume_task, **replace)
+    assert code == "InvalidAMIID.NotFound"
+    add(mine, image_id, **permission)
+    task = theirs.create_replace_root_volume_task(**replace)["ReplaceRootVolumeTask"]
+    assert task["ImageId"] == image_id
+
+
 def test_s51_pitfall_3_sharing_with_everybody_is_refused_and_with_an_account_it_works(
     record_server: Server, mine: Any, theirs: Any, others: Any, image_id: str
 ) -> None:
