@@ -1,11 +1,18 @@
 """Accounts and access keys in SQL."""
 
-from sqlalchemy import insert, select, update
+from typing import Final
+
+from sqlalchemy import bindparam, insert, select, update
 
 from openami.catalog.catalog import Transaction
 from openami.catalog.schema import access_keys, accounts
 from openami.domain.account import AccessKey, Account
 from openami.domain.ids import AccountId
+
+# Built once: every request asks for its key.
+_ACTIVE_KEY: Final = select(access_keys).where(
+    access_keys.c.id == bindparam("access_key_id"), access_keys.c.active
+)
 
 
 def add(tx: Transaction, account: Account) -> None:
@@ -46,8 +53,7 @@ def add_key(tx: Transaction, key: AccessKey) -> None:
 
 def find_key(tx: Transaction, access_key_id: str) -> AccessKey | None:
     """The key, if it exists and may be used."""
-    query = select(access_keys).where(access_keys.c.id == access_key_id, access_keys.c.active)
-    row = tx.execute(query).mappings().first()
+    row = tx.execute(_ACTIVE_KEY, {"access_key_id": access_key_id}).mappings().first()
     return None if row is None else AccessKey(**row)
 
 

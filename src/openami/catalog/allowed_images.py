@@ -2,23 +2,25 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import bindparam, delete, insert, select
 
-from openami.catalog import image_access
+from openami.catalog import by_ids, image_access
 from openami.catalog.catalog import Transaction
 from openami.catalog.schema import allowed_images_settings as table
 from openami.catalog.schema import images
 from openami.domain.allowed_images import AllowedImagesSettings, AllowedImagesState
 from openami.domain.ids import AccountId, ImageId, Region
 
+_SETTINGS: Final = select(table.c.state, table.c.criteria).where(
+    table.c.account == bindparam("account"), table.c.region == bindparam("region")
+)
+
 
 def settings_of(tx: Transaction, account: AccountId, region: Region) -> AllowedImagesSettings:
     """Disabled and without criteria for who never said anything."""
-    query = select(table.c.state, table.c.criteria).where(
-        table.c.account == account, table.c.region == region
-    )
-    row = tx.execute(query).mappings().first()
+    row = tx.execute(_SETTINGS, {"account": account, "region": region}).mappings().first()
     return AllowedImagesSettings() if row is None else AllowedImagesSettings(**row)
 
 
@@ -48,10 +50,6 @@ def allowed(
     settings = settings_of(tx, account, region)
     if settings.state is AllowedImagesState.DISABLED:
         return {}
-    found: dict[ImageId, bool] = {}
-    condition = image_access.allowed(account, settings, now)
-    for start in range(0, len(image_ids), 500):  # SQL engines limit the values of one IN
-        part = image_ids[start : start + 500]
-        query = select(images.c.id, condition.label("allowed")).where(images.c.id.in_(part))
-        found |= {row.id: bool(row.allowed) for row in tx.execute(query)}
-    return found
+    condition = image_access.allowed(account, settings, now).label("allowed")
+    query = select(images.c.id, condition).where(images.c.id.in_(by_ids.IDS))
+    return {row.id: bool(row.allowed) for row in by_ids.rows(tx, query, image_ids)}

@@ -33,7 +33,12 @@ def matches(text: Text, values: Sequence[str]) -> ColumnElement[bool]:
 
 def column(text: Text) -> Condition:
     """The condition on one column (or expression) of the noun's own table."""
-    return lambda values: matches(cast(text, String), values)
+    return lambda values: matches(_text(text), values)
+
+
+def _text(value: Text) -> Text:
+    """As text. What is text already is not cast: of a cast no index would help."""
+    return value if isinstance(value.type, String) else cast(value, String)
 
 
 def boolean(flag: ColumnElement[bool]) -> Condition:
@@ -46,7 +51,7 @@ def instant(moment: ColumnElement[Any]) -> Condition:
 
 def child(link: ColumnElement[bool], text: ColumnElement[Any]) -> Condition:
     """The condition that some row of a child table, joined by `link`, matches."""
-    return lambda values: exists(select(1).where(link, matches(cast(text, String), values)))
+    return lambda values: exists(select(1).where(link, matches(_text(text), values)))
 
 
 def child_instant(link: ColumnElement[bool], moment: ColumnElement[Any]) -> Condition:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, exists, false, not_, or_, select, true
+from sqlalchemy import BindParameter, ColumnElement, and_, exists, false, not_, or_, select, true
 
 from openami.catalog import filters
 from openami.catalog.schema import accounts, images
@@ -24,7 +24,7 @@ from openami.domain.image_retirement import PUBLIC_DEPRECATION_MAX
 C = images.c
 
 
-def visible_to(account: AccountId) -> ColumnElement[bool]:
+def visible_to(account: AccountId | BindParameter[str]) -> ColumnElement[bool]:
     """The rule of `Image.visible_to`, in SQL. A property test keeps the two equal."""
     return or_(
         C.owner == account,
@@ -35,12 +35,12 @@ def visible_to(account: AccountId) -> ColumnElement[bool]:
     )
 
 
-def _shared_with(account: str) -> ColumnElement[bool]:
+def _shared_with(account: str | BindParameter[str]) -> ColumnElement[bool]:
     mine = (permissions.c.image_id == C.id) & (permissions.c.account == account)
     return exists(select(1).where(mine))
 
 
-def _shared_with_organization_of(account: str) -> ColumnElement[bool]:
+def _shared_with_organization_of(account: str | BindParameter[str]) -> ColumnElement[bool]:
     return exists(
         select(1)
         .select_from(organization_permissions)

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, delete, exists, insert, or_, select
 
+from openami.catalog import by_ids
 from openami.catalog.catalog import Transaction
 from openami.catalog.schema import (
     binned,
@@ -20,6 +21,17 @@ from openami.domain.ids import AccountId, ImageId, Region
 from openami.domain.image import ImageState
 from openami.domain.instance_type_specification import InstanceTypeSpecification
 from openami.domain.watermark import Watermark
+
+_WATERMARKS: Final = (
+    select(image_watermarks)
+    .where(image_watermarks.c.image_id.in_(by_ids.IDS))
+    .order_by(image_watermarks.c.attached_at, image_watermarks.c.key)
+)
+_INSTANCE_TYPES: Final = (
+    select(image_instance_types)
+    .where(image_instance_types.c.image_id.in_(by_ids.IDS))
+    .order_by(image_instance_types.c.position)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,34 +49,29 @@ class Ancestor:
 def of_many(tx: Transaction, image_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Image id → the fields of an Image that are told here; those that have none are absent."""
     found: dict[str, dict[str, Any]] = {}
-    for start in range(0, len(image_ids), 500):  # SQL engines limit the values of one IN
-        part = image_ids[start : start + 500]
-        for image_id, marks in _watermarks_of(tx, part).items():
-            found.setdefault(image_id, {})["watermarks"] = marks
-        for image_id, specification in _specifications_of(tx, part).items():
-            found.setdefault(image_id, {})["instance_types"] = specification
+    for image_id, marks in _watermarks_of(tx, image_ids).items():
+        found.setdefault(image_id, {})["watermarks"] = marks
+    for image_id, specification in _specifications_of(tx, image_ids).items():
+        found.setdefault(image_id, {})["instance_types"] = specification
     return found
 
 
 def _watermarks_of(
     tx: Transaction, image_ids: Sequence[str]
 ) -> Mapping[str, tuple[Watermark, ...]]:
-    marks = image_watermarks.c
-    query = select(image_watermarks).where(marks.image_id.in_(image_ids))
     found: dict[str, tuple[Watermark, ...]] = {}
-    for row in tx.execute(query.order_by(marks.attached_at, marks.key)).mappings():
-        fields = {str(name): value for name, value in row.items() if name != "image_id"}
-        found[row["image_id"]] = (*found.get(row["image_id"], ()), Watermark(**fields))
+    for row in by_ids.rows(tx, _WATERMARKS, image_ids):
+        fields = by_ids.fields(row)
+        image_id = fields.pop("image_id")
+        found[image_id] = (*found.get(image_id, ()), Watermark(**fields))
     return found
 
 
 def _specifications_of(
     tx: Transaction, image_ids: Sequence[str]
 ) -> Mapping[str, InstanceTypeSpecification]:
-    types = image_instance_types.c
-    query = select(image_instance_types).where(types.image_id.in_(image_ids))
     listed: dict[str, tuple[list[str], list[str]]] = {}
-    for row in tx.execute(query.order_by(types.position)):
+    for row in by_ids.rows(tx, _INSTANCE_TYPES, image_ids):
         listed.setdefault(row.image_id, ([], []))[0 if row.supported else 1].append(row.entry)
     return {
         image_id: InstanceTypeSpecification(supported=tuple(yes), unsupported=tuple(no))

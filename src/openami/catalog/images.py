@@ -3,12 +3,22 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, Table, and_, delete, insert, not_, or_, select
+from sqlalchemy import (
+    Row,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    insert,
+    not_,
+    or_,
+    select,
+)
 from sqlalchemy import update as sql_update
 
-from openami.catalog import filters, image_access, image_facts, public_catalogue
+from openami.catalog import by_ids, filters, image_access, image_facts, public_catalogue
 from openami.catalog.allowed_images import settings_of
 from openami.catalog.catalog import Transaction
 from openami.catalog.image_access import visible_to as visible_to
@@ -26,6 +36,16 @@ from openami.domain.image import Image, ImageState
 
 S = ImageState
 
+_SEEN: Final = select(images).where(
+    images.c.id.in_(by_ids.IDS),
+    images.c.region == bindparam("region"),
+    visible_to(bindparam("account")),
+)
+_PERMISSIONS: Final = select(permissions).where(permissions.c.image_id.in_(by_ids.IDS))
+_ORGANIZATION_PERMISSIONS: Final = select(organization_permissions).where(
+    organization_permissions.c.image_id.in_(by_ids.IDS)
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
@@ -41,16 +61,25 @@ class Scope:
     include_disabled: bool = False
     include_deprecated: bool = False
 
+    @property
+    def only_ids(self) -> bool:
+        """Deprecated images are always shown to who knows their ids."""
+        return bool(self.ids) and self.owners is None and not self.executable_by
+
 
 def _row(image: Image) -> dict[str, Any]:
     return {column.name: getattr(image, column.name) for column in images.columns}
 
 
 def _found(tx: Transaction, query: Select[Any]) -> list[Image]:
-    rows = [_named(dict(row)) for row in tx.execute(query).mappings()]
+    return _with_children(tx, tx.execute(query))
+
+
+def _with_children(tx: Transaction, found: Iterable[Row[*tuple[Any, ...]]]) -> list[Image]:
+    rows = [by_ids.fields(row) for row in found]
     ids = [str(row["id"]) for row in rows]
-    accounts = _children(tx, permissions, ids)
-    arns = _children(tx, organization_permissions, ids)
+    accounts = _children(tx, _PERMISSIONS, ids)
+    arns = _children(tx, _ORGANIZATION_PERMISSIONS, ids)
     facts = image_facts.of_many(tx, ids)
     return [
         Image(
@@ -63,18 +92,14 @@ def _found(tx: Transaction, query: Select[Any]) -> list[Image]:
     ]
 
 
-def _children(tx: Transaction, table: Table, image_ids: Sequence[str]) -> dict[str, frozenset[Any]]:
-    """Image id → the second column of its rows in a table of two columns."""
+def _children(
+    tx: Transaction, query: Select[Any], image_ids: Sequence[str]
+) -> dict[str, frozenset[Any]]:
+    """Image id → the second column of its rows."""
     found: dict[str, set[Any]] = {}
-    for start in range(0, len(image_ids), 500):  # SQL engines limit the values of one IN
-        part = image_ids[start : start + 500]
-        for image_id, value in tx.execute(select(table).where(table.c.image_id.in_(part))):
-            found.setdefault(image_id, set()).add(value)
+    for image_id, value in by_ids.rows(tx, query, image_ids):
+        found.setdefault(image_id, set()).add(value)
     return {image_id: frozenset(values) for image_id, values in found.items()}
-
-
-def _named(row: dict[Any, Any]) -> dict[str, Any]:
-    return {str(name): value for name, value in row.items()}
 
 
 def add(tx: Transaction, image: Image) -> None:
@@ -124,15 +149,19 @@ def remove(tx: Transaction, image_id: ImageId) -> None:
 
 def fetch_visible(tx: Transaction, image_id: ImageId, account: AccountId, region: Region) -> Image:
     """Raises ImageNotFound, also for one that `account` may not see; ImageUnavailable."""
-    query = select(images).where(
-        images.c.id == image_id, images.c.region == region, visible_to(account)
-    )
-    found = _found(tx, query)
+    found = _seen(tx, [image_id], account, region)
     if not found:
         raise ImageNotFound(image_id)
     if found[0].state is S.DEREGISTERED:
         raise ImageUnavailable(image_id)
     return found[0]
+
+
+def _seen(
+    tx: Transaction, ids: Iterable[ImageId], account: AccountId, region: Region
+) -> list[Image]:
+    """Those of `ids` that `account` may see in the region, deregistered ones too."""
+    return _with_children(tx, by_ids.rows(tx, _SEEN, ids, account=account, region=region))
 
 
 def fetch_owned(tx: Transaction, image_id: ImageId, account: AccountId, region: Region) -> Image:
@@ -236,6 +265,8 @@ def describe(
 ) -> list[Image]:
     """What the caller sees in the region, by id. Raises ImageNotFound for ids not seen."""
     settings = settings_of(tx, caller.account, caller.region)
+    if scope.only_ids and not conditions and settings.state is not AllowedImagesState.ENABLED:
+        return _described(_seen(tx, scope.ids, caller.account, caller.region), scope, page)
     usable = image_access.usable_by(caller.account, settings, now)
     seen = and_(images.c.region == caller.region, usable)
     table = {**FILTERS, **_filter_of_allowed(caller, settings, now)}
@@ -245,7 +276,8 @@ def describe(
         filters.where(conditions, table, images.c.id, caller.account, images.c.owner),
     )
     if scope.ids:
-        _check_seen(tx, scope.ids, seen)
+        found = tx.scalars(select(images.c.id).where(seen, images.c.id.in_(scope.ids)))
+        _check_seen(scope.ids, set(found))
         query = query.where(images.c.id.in_(scope.ids))
     if scope.owners is not None:
         named = public_catalogue.owned_by_alias(scope.owner_aliases)
@@ -263,6 +295,14 @@ def describe(
     return _found(tx, query.order_by(images.c.id).limit(page.limit))
 
 
+def _described(seen: Sequence[Image], scope: Scope, page: Page) -> list[Image]:
+    """What the general query finds for who asks for ids and nothing else."""
+    _check_seen(scope.ids, {image.id for image in seen})
+    hidden = {S.DEREGISTERED} if scope.include_disabled else {S.DEREGISTERED, S.DISABLED}
+    shown = [image for image in seen if image.state not in hidden and image.id > (page.after or "")]
+    return sorted(shown, key=lambda image: image.id)[: page.limit]
+
+
 def _filter_of_allowed(
     caller: Caller, settings: AllowedImagesSettings, now: datetime
 ) -> Mapping[str, filters.Condition]:
@@ -275,13 +315,11 @@ def _filter_of_allowed(
 
 def check_visible(tx: Transaction, caller: Caller, image_ids: Sequence[ImageId]) -> None:
     """Raises ImageNotFound that names all not seen. One that was just deregistered is."""
-    seen = and_(images.c.region == caller.region, visible_to(caller.account))
-    _check_seen(tx, image_ids, seen)
+    seen = _seen(tx, image_ids, caller.account, caller.region)
+    _check_seen(image_ids, {image.id for image in seen})
 
 
-def _check_seen(tx: Transaction, ids: Iterable[ImageId], seen: ColumnElement[bool]) -> None:
-    wanted = list(dict.fromkeys(ids))
-    found = set(tx.scalars(select(images.c.id).where(seen, images.c.id.in_(wanted))))
-    missing = [each for each in wanted if each not in found]
+def _check_seen(ids: Iterable[ImageId], seen: set[ImageId]) -> None:
+    missing = [each for each in dict.fromkeys(ids) if each not in seen]
     if missing:
         raise ImageNotFound(*missing)

@@ -10,7 +10,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, and_, select
 
-from openami.catalog import filters
+from openami.catalog import by_ids, filters
 from openami.catalog.catalog import Transaction
 from openami.catalog.filters import Condition
 from openami.catalog.schema import accounts, images, parameter_versions, parameters
@@ -26,6 +26,12 @@ _NAMES: Final = and_(
     parameter_versions.c.version == parameters.c.version,
     parameter_versions.c.image_id == images.c.id,
     _OWNER,
+)
+_ALIASES: Final = select(images.c.id, accounts.c.alias).where(images.c.id.in_(by_ids.IDS), _OWNER)
+_PARAMETERS: Final = (
+    select(images.c.id, parameters.c.name)
+    .where(images.c.id.in_(by_ids.IDS), _NAMES)
+    .order_by(parameters.c.name.desc())
 )
 
 FILTERS: Final[Mapping[str, Condition]] = {
@@ -49,13 +55,9 @@ def owned_by_alias(aliases: Sequence[str]) -> ColumnElement[bool]:
 
 def entries(tx: Transaction, image_ids: Iterable[ImageId]) -> Mapping[ImageId, PublicEntry]:
     """Those of the images that are of the catalogue."""
-    wanted = list(image_ids)
-    found: dict[ImageId, PublicEntry] = {}
-    for start in range(0, len(wanted), 500):  # SQL engines limit the values of one IN
-        these = images.c.id.in_(wanted[start : start + 500])
-        aliases = select(images.c.id, accounts.c.alias).where(these, _OWNER)
-        named = select(images.c.id, parameters.c.name).where(these, _NAMES)
-        names = {row.id: row.name for row in tx.execute(named.order_by(parameters.c.name.desc()))}
-        for row in tx.execute(aliases):
-            found[row.id] = PublicEntry(alias=row.alias, parameter_name=names.get(row.id))
-    return found
+    aliases = {row.id: row.alias for row in by_ids.rows(tx, _ALIASES, image_ids)}
+    names = {row.id: row.name for row in by_ids.rows(tx, _PARAMETERS, aliases)}
+    return {
+        image_id: PublicEntry(alias=alias, parameter_name=names.get(image_id))
+        for image_id, alias in aliases.items()
+    }

@@ -7,14 +7,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import ColumnElement, and_, delete, insert, select
+from sqlalchemy import ColumnElement, and_, bindparam, delete, insert, select
 
-from openami.catalog import filters
+from openami.catalog import by_ids, filters
 from openami.catalog.catalog import Transaction
 from openami.catalog.schema import tags
 from openami.domain.filter import Filter, Page, unknown_filter
 from openami.domain.ids import AccountId, ImageId, Region
 from openami.domain.tag import SHARED_PREFIX, check_count
+
+_OF_MANY: Final = (
+    select(tags)
+    .where(tags.c.account == bindparam("account"), tags.c.resource_id.in_(by_ids.IDS))
+    .order_by(tags.c.key)
+)
+_SHARED: Final = select(tags).where(
+    tags.c.key.startswith(SHARED_PREFIX, autoescape=True), tags.c.resource_id.in_(by_ids.IDS)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,12 +94,8 @@ def of_many(
 ) -> dict[str, dict[str, str]]:
     """Resource id → its tags as `account` sees them; untagged resources are absent."""
     found: dict[str, dict[str, str]] = {}
-    wanted = list(resource_ids)
-    for start in range(0, len(wanted), 500):  # SQL engines limit the values of one IN
-        part = wanted[start : start + 500]
-        query = select(tags).where(tags.c.account == account, tags.c.resource_id.in_(part))
-        for row in tx.execute(query.order_by(tags.c.key)):
-            found.setdefault(row.resource_id, {})[row.key] = row.value
+    for row in by_ids.rows(tx, _OF_MANY, resource_ids, account=account):
+        found.setdefault(row.resource_id, {})[row.key] = row.value
     return found
 
 
@@ -100,12 +105,9 @@ def of_images(
     """As `of_many` of images, with the tags that their `owners` share."""
     found = of_many(tx, account, owners)
     foreign = [image_id for image_id, owner in owners.items() if owner != account]
-    for start in range(0, len(foreign), 500):  # SQL engines limit the values of one IN
-        part = foreign[start : start + 500]
-        shared = tags.c.key.startswith(SHARED_PREFIX, autoescape=True)
-        for row in tx.execute(select(tags).where(shared, tags.c.resource_id.in_(part))):
-            if row.account == owners[row.resource_id]:
-                found.setdefault(row.resource_id, {})[row.key] = row.value
+    for row in by_ids.rows(tx, _SHARED, foreign):
+        if row.account == owners[row.resource_id]:
+            found.setdefault(row.resource_id, {})[row.key] = row.value
     return found
 
 

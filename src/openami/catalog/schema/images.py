@@ -47,6 +47,7 @@ images = Table(
     Column("public", Boolean, nullable=False),
 )
 Index("ix_image_owner", images.c.owner, images.c.region)
+Index("ix_image_name", images.c.name)
 Index("ix_image_source", images.c.source_image_id)
 # A name is an account's own in a region while the image exists; deregistering frees it.
 Index(

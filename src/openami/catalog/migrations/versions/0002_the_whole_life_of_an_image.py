@@ -420,6 +420,7 @@ def upgrade() -> None:
             )
         )
         batch_op.add_column(sa.Column("protected_until", sa.DateTime(timezone=True), nullable=True))
+        batch_op.create_index("ix_image_name", ["name"], unique=False)
         batch_op.create_index("ix_image_source", ["source_image_id"], unique=False)
 
     with op.batch_alter_table("instance", schema=None) as batch_op:
