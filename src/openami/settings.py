@@ -35,6 +35,8 @@ class Settings:
     settle_timeout_s: float = 5.0  # how long a call waits for its own work, see D19
     volume_modifications_per_day: int = 4  # of one volume, in any 24 hours; 0 is no limit
     snapshot_copies_max: int = 20  # at once, of an account into a region
+    store_image_gib_max: int = 1200  # of an account in a region at once; CreateStoreImageTask
+    restore_image_gib_max: int = 600  # likewise; CreateRestoreImageTask
     memory_overcommit: float = 1.0  # guests' memory may add up to this share of the host's
     clock_skew_s: float = 900.0
     clock_ahead_s: float = 0.0  # openami's time runs so far ahead: to rehearse what is scheduled

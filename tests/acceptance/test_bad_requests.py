@@ -23,6 +23,7 @@ from support.bad_requests import (
     retirement,
     sharing,
     storage,
+    stored_images,
     volumes,
 )
 from support.bad_requests.row import Bad
@@ -56,6 +57,8 @@ TABLES: Mapping[str, tuple[Bad, ...]] = {
     "page": listings.PAGES,
     "form": listings.FORMS,
     "retirement": retirement.RETIREMENT,
+    "store": stored_images.STORED,
+    "restore": stored_images.RESTORED,
 }
 ROWS = [
     pytest.param(row, id=f"{table}: {row.why}") for table, rows in TABLES.items() for row in rows

@@ -42,7 +42,7 @@ def store(request: pytest.FixtureRequest) -> ObjectStore:
     if request.param == "memory":
         return MemoryObjects(buckets={BUCKET})
     weed: EmbeddedS3 = request.getfixturevalue("weed")
-    return S3Objects(weed.endpoint)
+    return S3Objects(weed.endpoint, RealClock())
 
 
 def make_bucket(endpoint: Endpoint) -> None:
@@ -110,7 +110,7 @@ def test_an_endpoint_that_does_not_answer_is_told() -> None:
         url="http://127.0.0.1:1", access_key_id="a", secret_access_key="b", region="us-east-1"
     )
     with pytest.raises(ObjectStoreError):
-        S3Objects(lambda: nobody).head(BUCKET, "k")
+        S3Objects(lambda: nobody, RealClock()).head(BUCKET, "k")
 
 
 _STARTS_AND_WAITS = """
@@ -140,11 +140,11 @@ def test_the_embedded_store_dies_with_a_server_that_is_killed_and_keeps_what_it_
             break  # a zombie that its new parent has not waited for
     again = EmbeddedS3(tmp_path, RealClock(), RealIds())
     make_bucket(again.endpoint())
-    store = S3Objects(again.endpoint)
+    store = S3Objects(again.endpoint, RealClock())
     store.put(BUCKET, "k", [b"kept"])
     again.close()
     later = EmbeddedS3(tmp_path, RealClock(), RealIds())
-    assert S3Objects(later.endpoint).head(BUCKET, "k").size_bytes == 4
+    assert S3Objects(later.endpoint, RealClock()).head(BUCKET, "k").size_bytes == 4
     later.close()
     with pytest.raises(ObjectStoreError):
         later.endpoint()

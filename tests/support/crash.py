@@ -1,7 +1,8 @@
 """Take the power away at every moment where it could matter, and see what comes of it.
 
-A moment is before and after every commit, every object that goes into the store, and every
-call to the host. What the engine had recorded by then is what the next launch knows.
+A moment is before and after every commit, every object that goes into the store, every
+part of an upload, and every call to the host. What the engine had recorded by then is what the
+next launch knows.
 """
 
 from collections.abc import Callable, Generator, Mapping
@@ -23,6 +24,7 @@ from openami.domain.ids import InstanceId, VolumeId
 from openami.services import Services
 from openami.workflows import registry
 from support.fakes import services
+from support.objects import MemoryObjects
 
 
 class PowerCut(BaseException):
@@ -132,6 +134,7 @@ def fused_services(tmp_path: Path, fuse: Fuse) -> Services:
             stores=stores,
             archives=archives,
             volumes=VolumeHost(tmp_path / "volumes", cache, stores),
+            objects=MemoryObjects(moment=fuse.moment),
         )
 
     compute = FusedDriver(tmp_path / "instances", fuse)

@@ -1,7 +1,7 @@
 """Objects in memory: what passes the same contract suite as the S3 store."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from openami.objects.store import (
@@ -13,16 +13,24 @@ from openami.objects.store import (
 )
 
 
+def _nothing() -> None: ...
+
+
 @dataclass
 class MemoryObjects:
-    """`buckets` are those there are; a test may look into `held` and `tags`, and take it `down`."""
+    """`buckets` are those there are; a test may look into `held` and `tags`, and take it `down`.
+
+    `uploads` are those that have begun and not ended. `moment` runs with each part of one.
+    """
 
     buckets: set[str] = field(default_factory=set[str])
     held: dict[tuple[str, str], bytes] = field(default_factory=dict[tuple[str, str], bytes])
     tags: dict[tuple[str, str], dict[str, str]] = field(
         default_factory=dict[tuple[str, str], dict[str, str]]
     )
+    uploads: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     down: bool = False
+    moment: Callable[[], None] = _nothing
 
     def endpoint(self) -> Endpoint:
         self._answer()
@@ -54,8 +62,27 @@ class MemoryObjects:
         self._answer()
         if bucket not in self.buckets:
             raise ObjectAbsent(bucket)
-        self.held[bucket, key] = b"".join(parts)
+        self.uploads.add((bucket, key))
+        try:
+            data = b"".join(self._taken(parts))
+        except Exception:
+            self.abandon(bucket, key)
+            raise
+        self.uploads.discard((bucket, key))
+        self.held[bucket, key] = data
         self.tags[bucket, key] = dict(tags or {})
+        self.moment()
+
+    def _taken(self, parts: Iterable[bytes]) -> Iterator[bytes]:
+        for part in parts:
+            self.moment()
+            yield part
+
+    def abandon(self, bucket: str, key: str) -> None:
+        self._answer()
+        if bucket not in self.buckets:
+            raise ObjectAbsent(bucket)
+        self.uploads.discard((bucket, key))
 
     def delete(self, bucket: str, key: str) -> None:
         self._answer()

@@ -69,12 +69,24 @@ def populated(server: Server, my_image: str, their_image: str) -> World:
         **_instances(mine, my_image),
         **_templates(mine, my_image),
         **_foreign(theirs, their_image),
+        **_buckets(server),
     }
     mine.create_volume(AvailabilityZone="us-east-1a", Size=1, ClientToken="used")
     mine.create_tags(Resources=[names["volume"]], Tags=api.tags({"one": "1"}))
     made = World(server=server, names=names | {"used_token": "used"})
     made.changes()
     return made
+
+
+def _buckets(server: Server) -> dict[str, str]:
+    """One here with an object of no kind, one elsewhere, and one of the other account."""
+    mine, theirs = server.client("s3", account=MINE), server.client("s3", account=THEIRS)
+    west = {"LocationConstraint": "us-west-2"}
+    mine.create_bucket(Bucket="world-here")
+    mine.create_bucket(Bucket="world-west", CreateBucketConfiguration=west)
+    theirs.create_bucket(Bucket="world-theirs")
+    mine.put_object(Bucket="world-here", Key="no-image", Body=b"x" * 100)
+    return {"bucket": "world-here", "west_bucket": "world-west", "foreign_bucket": "world-theirs"}
 
 
 def _images(ec2: Any) -> dict[str, str]:

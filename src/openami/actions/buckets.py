@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from openami.catalog import buckets
 from openami.domain.bucket import Bucket, checked_bucket_name
 from openami.domain.caller import Caller
-from openami.domain.errors import EC2Error
+from openami.domain.errors import EC2Error, InvalidParameterValue
 from openami.domain.ids import Region
 from openami.services import Services
 
@@ -53,3 +53,24 @@ def release_bucket(svc: Services, name: str) -> None:
     """The store has no such bucket any more, or never made it: the name is free."""
     with svc.catalog.begin() as tx:
         buckets.remove(tx, name)
+
+
+def check_bucket_of_task(svc: Services, caller: Caller, name: str) -> None:
+    """Whether a task of EC2 may read and write the bucket: the caller's own, in its region.
+
+    Raises InvalidParameter, of a bucket that is another's as of one that nobody has, and
+    InvalidParameterValue for one of another region.
+    """
+    with svc.catalog.read() as tx:
+        found = buckets.find(tx, name)
+    if found is None or found.owner != caller.account:
+        raise EC2Error.of(
+            "InvalidParameter",
+            "Insufficient permissions - please verify bucket ownership and write permissions on"
+            f" the bucket. Bucket: {name[:63]}",
+        )
+    if found.region != caller.region:
+        raise InvalidParameterValue(
+            f"The bucket '{name}' is in {found.region}; it must be in {caller.region}, the region"
+            " of the request."
+        )

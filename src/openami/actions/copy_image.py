@@ -44,7 +44,7 @@ def copy_image(
             return ImageId(earlier)
         now = svc.clock.now()
         source = images.fetch_usable(tx, asked.source_image_id, caller.account, region, now)
-        _check_state(source)
+        check_state(source)
         check_name(tx, caller, asked.name)
         copy_snapshot.check_room(svc, tx, caller)
         image_id = ImageId(svc.ids.new("ami"))
@@ -59,7 +59,8 @@ def copy_image(
     return image_id
 
 
-def _check_state(source: Image) -> None:
+def check_state(source: Image) -> None:
+    """Raises InvalidAMIID.Unavailable for an image that has no content to copy."""
     if source.state not in (ImageState.AVAILABLE, ImageState.DISABLED):
         raise EC2Error.of(
             "InvalidAMIID.Unavailable",
@@ -80,14 +81,14 @@ def _begun(
             f"Copied for DestinationAmi {image_id} from SourceAmi {source.id}"
             f" for SourceSnapshot {snapshot_id}. Task created on {told_ms:,}."
         )
-        snapshot = _readable(tx, caller, source, snapshot_id)
+        snapshot = readable(tx, caller, source, snapshot_id)
         found[snapshot_id] = copy_snapshot.begin(
             svc, tx, caller, snapshot, description, image_id
         ).id
     return found
 
 
-def _readable(tx: Transaction, caller: Caller, source: Image, snapshot_id: SnapshotId) -> Snapshot:
+def readable(tx: Transaction, caller: Caller, source: Image, snapshot_id: SnapshotId) -> Snapshot:
     """A launch permission lends an image's content to machines, not to its copies."""
     try:
         return snapshots.fetch_visible(tx, snapshot_id, caller.account, source.region)

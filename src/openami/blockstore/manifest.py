@@ -124,7 +124,7 @@ class Manifests:
             except ChunkLost as lost:
                 on_lost(lost)
                 continue
-            entries = _entries(page)
+            entries = entries_of(page)
             if level == 0:
                 yield entries
             else:
@@ -139,7 +139,7 @@ class Manifests:
         level = {} if root.digest == HOLE else {root.digest: None}
         for _ in range(root.depth):
             pages += level
-            level = dict.fromkeys(entry for page in level for entry in _entries(self._page(page)))
+            level = dict.fromkeys(entry for page in level for entry in entries_of(self._page(page)))
         return pages[::-1], list(level)
 
     def _walk(self, digest: Digest, level: int, first: int) -> Iterator[tuple[int, Digest]]:
@@ -211,7 +211,7 @@ class Manifests:
             if page is not None:
                 self._cached.move_to_end(digest)
                 return page
-        page = _parsed(digest, self._store.get(digest, Kind.PAGE))
+        page = page_of(digest, self._store.get(digest, Kind.PAGE))
         with self._lock:
             self._cached[digest] = page
             if len(self._cached) > self._pages_cached:
@@ -224,7 +224,8 @@ def digests_array(digests: Iterable[Digest]) -> Entries:
     return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
 
 
-def _parsed(digest: Digest, text: bytes) -> Entries:
+def page_of(digest: Digest, text: bytes) -> Entries:
+    """The entries that a page's text tells. Raises ChunkCorrupt for one that is none."""
     bitmap = np.unpackbits(np.frombuffer(text[:_BITMAP_BYTES], np.uint8)).astype(np.bool_)
     if len(bitmap) != FANOUT or len(text) != _BITMAP_BYTES + 32 * int(bitmap.sum()):
         raise ChunkCorrupt(digest, Kind.PAGE, "is not a page of a manifest")
@@ -238,7 +239,8 @@ def _entry(page: Entries, slot: int) -> Digest:
     return Digest(page[slot].tobytes())
 
 
-def _entries(page: Entries) -> list[Digest]:
+def entries_of(page: Entries) -> list[Digest]:
+    """What the page names, in order."""
     return [_entry(page, i) for i in np.flatnonzero(page.any(axis=1)).tolist()]
 
 

@@ -27,6 +27,7 @@ KeyPairId = NewType("KeyPairId", str)
 OrganizationId = NewType("OrganizationId", str)
 OrganizationArn = NewType("OrganizationArn", str)  # of an organization or of a unit in one
 ReplaceRootVolumeTaskId = NewType("ReplaceRootVolumeTaskId", str)
+StoreImageTaskId = NewType("StoreImageTaskId", str)  # our own: EC2 tells none
 
 # EC2 still honours the eight-digit ids it issued before 2016.
 _DIGITS: Final = re.compile(r"[0-9a-f]{8}|[0-9a-f]{17}")

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Final
 
@@ -10,6 +10,8 @@ import obstore
 from obstore.exceptions import BaseError, PreconditionError
 from obstore.store import S3Store
 
+from openami.domain.ids import Clock
+from openami.objects import uploads
 from openami.objects.store import (
     PART_BYTES,
     Endpoint,
@@ -32,9 +34,12 @@ class S3Objects:
     """
 
     def __init__(
-        self, find: Callable[[], Endpoint], on_close: Callable[[], None] = lambda: None
+        self,
+        find: Callable[[], Endpoint],
+        clock: Clock,
+        on_close: Callable[[], None] = lambda: None,
     ) -> None:
-        self._find, self._on_close = find, on_close
+        self._find, self._clock, self._on_close = find, clock, on_close
         self._stores: dict[tuple[Endpoint, str], S3Store] = {}
         self._lock = threading.Lock()
 
@@ -68,15 +73,23 @@ class S3Objects:
         size_bytes: int = 0,
     ) -> None:
         part_bytes = max(PART_BYTES, -(-size_bytes // _PARTS_MAX))
-        with _told():
-            obstore.put(
-                self._of(bucket),
-                key,
-                iter(parts),
-                tags=dict(tags) if tags else None,
-                chunk_size=part_bytes,
-                max_concurrency=_AT_ONCE,
-            )
+        try:
+            with _told():
+                obstore.put(
+                    self._of(bucket),
+                    key,
+                    iter(parts),
+                    tags=dict(tags) if tags else None,
+                    chunk_size=part_bytes,
+                    max_concurrency=_AT_ONCE,
+                )
+        except Exception:
+            with suppress(ObjectStoreError, ObjectAbsent):
+                self.abandon(bucket, key)
+            raise
+
+    def abandon(self, bucket: str, key: str) -> None:
+        uploads.abandon(self._find(), self._clock.now(), bucket, key)
 
     def delete(self, bucket: str, key: str) -> None:
         with _told():

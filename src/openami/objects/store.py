@@ -72,6 +72,13 @@ class ObjectStore(Protocol):
         """
         ...
 
+    def abandon(self, bucket: str, key: str) -> None:
+        """Forget what an upload of the key left that ended before the object was whole.
+
+        That of a process that was killed is still there. Raises ObjectAbsent for no such bucket.
+        """
+        ...
+
     def delete(self, bucket: str, key: str) -> None:
         """Remove the object. One that is not there is fine."""
         ...

@@ -7,7 +7,7 @@ from typing import Final
 
 from openami.blockstore.ingest import SourceChanged, ingest_file
 from openami.blockstore.store import StoreFull
-from openami.catalog import images, snapshots
+from openami.catalog import image_restores, images, snapshots
 from openami.diskimage import qemu_img
 from openami.diskimage.errors import DiskImageError, DiskRejected
 from openami.diskimage.formats import DiskFormat
@@ -45,7 +45,9 @@ def resume(svc: Services) -> None:
     Which file it was is lost. One that is beginning now holds the lock until its job is known.
     """
     with svc.catalog.read() as tx:
-        waiting = [image for image in images.pending(tx) if _is_first(image)]
+        restored = {each.image_id for each in image_restores.every(tx)}
+        pending = [image for image in images.pending(tx) if image.id not in restored]
+    waiting = [image for image in pending if _is_first(image)]
     for image in waiting:
         with svc.locks(image.id):
             if not svc.jobs.known(f"{NAME}:{image.id}"):

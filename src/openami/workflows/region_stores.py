@@ -11,7 +11,7 @@ from openami.blockstore import regional
 from openami.blockstore.local_dir import LocalDirChunkStore
 from openami.blockstore.store import ChunkLost
 from openami.blockstore.transfer import transfer
-from openami.catalog import snapshot_copies, snapshots, volumes
+from openami.catalog import snapshot_copies, snapshots, store_image_tasks, volumes
 from openami.catalog.catalog import Catalog
 from openami.domain.ids import Region
 from openami.domain.manifest import Root
@@ -60,12 +60,13 @@ def ready(settings: Settings, catalog: Catalog) -> Mapping[Region, LocalDirChunk
 
 def roots(catalog: Catalog, region: Region) -> set[Root]:
     """Everything that a region's store must give: snapshots' disks, volumes' bases, and what is
-    being copied from there."""
+    being copied or uploaded from there."""
     with catalog.read() as tx:
         texts = {
             *snapshots.all_roots(tx, region),
             *volumes.all_roots(tx, region),
             *snapshot_copies.all_roots(tx, region),
+            *store_image_tasks.all_roots(tx, region),
         }
     return {Root.from_text(text) for text in texts}
 

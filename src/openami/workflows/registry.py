@@ -25,10 +25,12 @@ from openami.workflows import (
     recycle_bin,
     refresh_peers,
     replace_root_volume,
+    restore_image,
     scratch,
     snapshot_tiers,
     start_instance,
     stop_instance,
+    store_image,
     terminate_instance,
 )
 
@@ -51,6 +53,8 @@ _JOBS: Final[Sequence[Callable[[Services], Job]]] = (
     copy_snapshot.job,
     copy_image.job,
     copy_volume.job,
+    store_image.job,
+    restore_image.job,
     refresh_peers.job,
     snapshot_tiers.job,
 )
@@ -76,6 +80,8 @@ _RESUMES: Final[Sequence[Callable[[Services], None]]] = (
     copy_snapshot.resume,
     copy_image.resume,
     copy_volume.resume,
+    store_image.resume,
+    restore_image.resume,
     purge_images.resume,
     machines.refresh_stale,
     scratch.sweep,

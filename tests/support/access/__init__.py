@@ -18,6 +18,7 @@ from support.access import (
     recycle_bin,
     root_replacements,
     snapshots,
+    stored_images,
     tags,
     volumes,
 )
@@ -26,6 +27,7 @@ from support.access.row import Access
 TABLES: Final[Mapping[str, tuple[Access, ...]]] = {
     "image": images.ROWS,
     "snapshot": snapshots.ROWS,
+    "stored image": stored_images.ROWS,
     "volume": volumes.ROWS,
     "instance": instances.ROWS,
     "root replacement": root_replacements.ROWS,

@@ -96,6 +96,7 @@ def populated(server: Server, image_id: str) -> AccessWorld:
     names |= _parameters(server.client("ssm", account="access-owner"))
     names |= _bin(owner, server.client("rbin", account="access-owner"), names["snapshot"])
     names |= _policies(server.client("dlm", account="access-owner"))
+    names |= _buckets(owner, server.client("s3", account="access-owner"), image_id)
     permission = {"Add": [{"UserId": reader}]}
     owner.modify_snapshot_attribute(
         SnapshotId=names["snapshot"], CreateVolumePermission={"Add": [{"UserId": reader}]}
@@ -105,6 +106,16 @@ def populated(server: Server, image_id: str) -> AccessWorld:
     owner.disable_image(ImageId=names["disabled_image"])
     owner.create_tags(Resources=[image_id], Tags=api.tags({"of": "the owner"}))
     return AccessWorld(server=server, names=names)
+
+
+def _buckets(ec2: Any, s3: Any, image_id: str) -> dict[str, str]:
+    """A bucket with the stored image in it, and one without."""
+    names = {"bucket": "access-bucket", "stored_bucket": "access-stored"}
+    for name in names.values():
+        s3.create_bucket(Bucket=name)
+    made = ec2.create_store_image_task(ImageId=image_id, Bucket=names["stored_bucket"])
+    api.await_state(ec2, "store_image_task_complete", ImageIds=[image_id])
+    return names | {"stored_key": made["ObjectKey"]}
 
 
 def _policies(dlm: Any) -> dict[str, str]:

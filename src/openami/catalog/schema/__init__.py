@@ -46,6 +46,7 @@ from openami.catalog.schema.snapshot_copies import snapshot_copies
 from openami.catalog.schema.snapshot_locks import snapshot_locks
 from openami.catalog.schema.snapshot_tiers import tierings
 from openami.catalog.schema.snapshots import snapshot_volume_permissions, snapshots
+from openami.catalog.schema.stored_images import image_restores, store_image_tasks
 from openami.catalog.schema.tags import tags
 from openami.catalog.schema.volume_modifications import volume_modifications
 from openami.catalog.schema.volumes import attachments, volumes
@@ -62,6 +63,7 @@ __all__ = [
     "image_instance_types",
     "image_launch_permissions",
     "image_organization_permissions",
+    "image_restores",
     "image_watermarks",
     "images",
     "ingest_leases",
@@ -91,6 +93,7 @@ __all__ = [
     "snapshot_locks",
     "snapshot_volume_permissions",
     "snapshots",
+    "store_image_tasks",
     "subnets",
     "tags",
     "tierings",

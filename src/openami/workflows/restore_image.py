@@ -1,0 +1,137 @@
+"""An object that holds a stored image becomes an image with snapshots of its own.
+
+The image, its snapshots and their leases are there, pending, before the first byte is read. An
+object that is not whole and true to the last byte makes nothing but a failed image.
+"""
+
+import logging
+from typing import Final
+
+from openami.blockstore import archive
+from openami.blockstore.archive import NotAnArchive, Source
+from openami.blockstore.parallel import Progress
+from openami.blockstore.store import StoreFull
+from openami.catalog import image_restores, images, snapshots
+from openami.domain.ids import ImageId, SnapshotId
+from openami.domain.image import Image, ImageEvent, ImageState
+from openami.domain.image_restore import ImageRestore
+from openami.domain.state_reason import StateReason
+from openami.domain.stored_image import NotAStoredImage, StoredImage, parsed
+from openami.jobs.engine import Args, GiveUp, Job
+from openami.objects.store import ObjectAbsent, ObjectChanged, ObjectInfo, ObjectStoreError, stream
+from openami.services import Services
+from openami.workflows import scratch, uploads
+from openami.workflows.progress import whole_percents
+
+NAME: Final = "restore_image"
+_log = logging.getLogger(__name__)
+
+
+def start(svc: Services, image_id: ImageId) -> str:
+    """Begin to fill a pending image, once. The id of the job."""
+    job_id = f"{NAME}:{image_id}"
+    svc.jobs.start(NAME, job_id, {"image_id": image_id})
+    return job_id
+
+
+def resume(svc: Services) -> None:
+    with svc.catalog.read() as tx:
+        waiting = image_restores.every(tx)
+    for restore in waiting:
+        start(svc, restore.image_id)
+
+
+def job(svc: Services) -> Job:
+    return Job(
+        name=NAME,
+        steps=(
+            ("bring the disks", lambda args: _bring(svc, args)),
+            ("complete the image", lambda args: _complete(svc, args)),
+        ),
+        give_up=lambda args, reason: _fail(svc, args, reason),
+    )
+
+
+def _image_id(args: Args) -> ImageId:
+    return ImageId(str(args["image_id"]))
+
+
+def snapshot_ids(image: Image) -> list[SnapshotId]:
+    """Of its devices, in their order, each once: the order of the stored image's, too."""
+    named = [each.ebs.snapshot_id for each in image.block_device_mappings if each.ebs is not None]
+    return list(dict.fromkeys(each for each in named if each is not None))
+
+
+def head_of(source: Source, svc: Services) -> StoredImage:
+    """What the object says of its image. Raises NotAnArchive, NotAStoredImage."""
+    return parsed(archive.text_of(source), svc.clock.now())
+
+
+def _bring(svc: Services, args: Args) -> None:
+    with svc.catalog.read() as tx:
+        image = images.fetch_any(tx, _image_id(args))
+        restore = image_restores.fetch_any(tx, _image_id(args))
+    if image is None or restore is None:
+        return
+    uploads.check_bucket(svc, restore.owner, restore.bucket)
+    try:
+        stored = _restored(svc, image, restore)
+    except (NotAnArchive, NotAStoredImage) as wrong:
+        raise GiveUp(f"The object {restore.key} is not a whole stored image: {wrong}") from wrong
+    except (ObjectAbsent, ObjectChanged) as changed:
+        raise GiveUp(f"The object {restore.key} was changed while it was read") from changed
+    except ObjectStoreError as failure:
+        _log.warning("%s/%s cannot be read: %s", restore.bucket, restore.key, failure)
+        raise GiveUp(f"The object {restore.key} cannot be read") from failure
+    except StoreFull as full:
+        _log.warning("%s cannot be restored: %s", image.id, full)
+        raise GiveUp(f"There is no room in {image.region}") from full
+    # The image names its snapshots as the stored one named its own.
+    old = snapshot_ids(stored.image)
+    contents = {disk.snapshot_id: disk.root for disk in stored.disks}
+    for snapshot_id, was in zip(snapshot_ids(image), old, strict=True):
+        scratch.complete(svc, snapshot_id, contents[was])
+
+
+def _restored(svc: Services, image: Image, restore: ImageRestore) -> StoredImage:
+    found = svc.objects.head(restore.bucket, restore.key)
+    info = ObjectInfo(size_bytes=found.size_bytes, etag=restore.etag)
+    source = Source(stream(svc.objects, restore.bucket, restore.key, info))
+    stored = head_of(source, svc)
+    store = svc.stores[image.region]
+    archive.restore(source, store, stored.roots, progress=_progress(svc, image))
+    return stored
+
+
+def _progress(svc: Services, image: Image) -> Progress:
+    """All snapshots of the image are as far as the object is read."""
+    ids = snapshot_ids(image)
+
+    def tell(percent: int) -> None:
+        with svc.catalog.begin() as tx:
+            for snapshot_id in ids:
+                snapshots.save_progress(tx, snapshot_id, percent)
+
+    return whole_percents(tell)
+
+
+def _complete(svc: Services, args: Args) -> None:
+    with svc.catalog.begin() as tx:
+        image = images.fetch_any(tx, _image_id(args))
+        if image is not None and image.state is ImageState.PENDING:
+            images.save(tx, image.after(ImageEvent.SNAPSHOTS_COMPLETED))
+        image_restores.end(tx, _image_id(args))
+
+
+def _fail(svc: Services, args: Args, why: str) -> None:
+    """The snapshots first: what the sweep finds them by goes with the image's failure."""
+    with svc.catalog.read() as tx:
+        image = images.fetch_any(tx, _image_id(args))
+    for snapshot_id in [] if image is None else snapshot_ids(image):
+        scratch.fail(svc, snapshot_id, why)
+    reason = StateReason(code="Client.InvalidObject", message=why)
+    with svc.catalog.begin() as tx:
+        image = images.fetch_any(tx, _image_id(args))
+        if image is not None and image.state is ImageState.PENDING:
+            images.save(tx, image.after(ImageEvent.SNAPSHOT_FAILED, reason))
+        image_restores.end(tx, _image_id(args))
