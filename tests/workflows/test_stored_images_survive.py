@@ -9,7 +9,7 @@ from openami.blockstore.memory import MemoryChunkStore
 from openami.blockstore.store import Kind
 from openami.blockstore.verify import verify
 from openami.catalog import image_restores, ingests
-from openami.domain.stored_image import parsed
+from openami.domain.transfers.stored_image import parsed
 from openami.services import Services
 from openami.workflows import region_stores
 from support.asking import ask

@@ -8,7 +8,7 @@ from openami.catalog.catalog import Transaction
 from openami.catalog.schema import image_restores
 from openami.domain.caller import Caller
 from openami.domain.ids import ImageId
-from openami.domain.image_restore import ImageRestore
+from openami.domain.transfers.image_restore import ImageRestore
 
 C: Final = image_restores.c
 

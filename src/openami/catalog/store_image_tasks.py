@@ -15,8 +15,8 @@ from openami.domain.caller import Caller
 from openami.domain.errors import EC2Error
 from openami.domain.filter import Filter, Page
 from openami.domain.ids import ImageId, Region, StoreImageTaskId
-from openami.domain.store_image_task import TOLD_FOR, StoreImageTask, StoreTaskState
-from openami.domain.stored_image import parsed
+from openami.domain.transfers.store_image_task import TOLD_FOR, StoreImageTask, StoreTaskState
+from openami.domain.transfers.stored_image import parsed
 
 C: Final = tasks.c
 

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from openami.actions import restore_image, store_image
+from openami.actions.transfers import restore_image, store_image
 from openami.domain.caller import Caller
 from openami.domain.errors import InvalidParameterValue
 from openami.domain.ids import parse_image_id
-from openami.domain.store_image_task import StoreImageTask
 from openami.domain.tag import checked_tags
+from openami.domain.transfers.store_image_task import StoreImageTask
 from openami.ec2.operation import Operation, Request, Result, operation
 from openami.ec2.request import filters, one_more, page, paged, tag_specifications
 from openami.services import Services

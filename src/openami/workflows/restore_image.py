@@ -14,9 +14,9 @@ from openami.blockstore.store import StoreFull
 from openami.catalog import image_restores, images, snapshots
 from openami.domain.ids import ImageId, SnapshotId
 from openami.domain.image import Image, ImageEvent, ImageState
-from openami.domain.image_restore import ImageRestore
 from openami.domain.state_reason import StateReason
-from openami.domain.stored_image import NotAStoredImage, StoredImage, parsed
+from openami.domain.transfers.image_restore import ImageRestore
+from openami.domain.transfers.stored_image import NotAStoredImage, StoredImage, parsed
 from openami.jobs.engine import Args, GiveUp, Job
 from openami.objects.store import ObjectAbsent, ObjectChanged, ObjectInfo, ObjectStoreError, stream
 from openami.services import Services

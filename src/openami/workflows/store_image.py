@@ -9,8 +9,8 @@ from openami.blockstore.store import ChunkLost
 from openami.catalog import store_image_tasks as tasks
 from openami.domain.block import GIB
 from openami.domain.ids import StoreImageTaskId
-from openami.domain.store_image_task import StoreImageTask, StoreTaskState
-from openami.domain.stored_image import parsed
+from openami.domain.transfers.store_image_task import StoreImageTask, StoreTaskState
+from openami.domain.transfers.stored_image import parsed
 from openami.jobs.engine import Args, GiveUp, Job
 from openami.services import Services
 from openami.workflows import uploads

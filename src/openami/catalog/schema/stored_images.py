@@ -5,7 +5,7 @@ from sqlalchemy import Column, Index, Integer, String, Table, Text
 from openami.catalog import types
 from openami.catalog.schema.base import id_column, metadata, place
 from openami.catalog.types import EnumText, UtcDateTime
-from openami.domain.store_image_task import StoreTaskState
+from openami.domain.transfers.store_image_task import StoreTaskState
 
 store_image_tasks = Table(
     "store_image_task",

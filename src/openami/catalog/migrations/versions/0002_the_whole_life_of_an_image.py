@@ -64,6 +64,20 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "image_restore",
+        sa.Column("image_id", sa.String(length=32), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("owner", sa.String(length=12), nullable=False),
+        sa.Column("bucket", sa.String(length=63), nullable=False),
+        sa.Column("key", sa.String(length=1024), nullable=False),
+        sa.Column("etag", sa.String(length=128), nullable=False),
+        sa.Column("size_gib", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("image_id", name=op.f("pk_image_restore")),
+    )
+    with op.batch_alter_table("image_restore", schema=None) as batch_op:
+        batch_op.create_index("ix_image_restore_owner", ["owner", "region"], unique=False)
+
+    op.create_table(
         "image_watermark",
         sa.Column("image_id", sa.String(length=32), nullable=False),
         sa.Column("key", sa.String(length=141), nullable=False),
@@ -360,6 +374,30 @@ def upgrade() -> None:
         batch_op.create_index(
             batch_op.f("ix_snapshot_volume_permission_account"), ["account"], unique=False
         )
+
+    op.create_table(
+        "store_image_task",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("owner", sa.String(length=12), nullable=False),
+        sa.Column("image_id", sa.String(length=32), nullable=False),
+        sa.Column("bucket", sa.String(length=63), nullable=False),
+        sa.Column("key", sa.String(length=1024), nullable=False),
+        sa.Column("object_tags", sa.Text(), nullable=False),
+        sa.Column("head", sa.Text(), nullable=False),
+        sa.Column("size_gib", sa.Integer(), nullable=False),
+        sa.Column("state", sa.String(length=32), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("progress_percent", sa.Integer(), nullable=False),
+        sa.Column("failure_reason", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_store_image_task")),
+    )
+    with op.batch_alter_table("store_image_task", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_store_image_task_image_id"), ["image_id"], unique=False
+        )
+        batch_op.create_index("ix_store_image_task_owner", ["owner", "region"], unique=False)
+        batch_op.create_index(batch_op.f("ix_store_image_task_state"), ["state"], unique=False)
 
     op.create_table(
         "tiering",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from openami.actions.buckets import check_bucket_of_task
 from openami.actions.images import check_name
-from openami.actions.store_image import s3_unavailable
+from openami.actions.transfers.store_image import s3_unavailable
 from openami.blockstore.archive import NotAnArchive, Source
 from openami.catalog import image_restores, images, ingests, snapshots, tags
 from openami.catalog.catalog import Transaction
@@ -17,9 +17,9 @@ from openami.domain.caller import Caller
 from openami.domain.errors import EC2Error, InvalidParameterValue
 from openami.domain.ids import ImageId, SnapshotId
 from openami.domain.image import Image, ImageState
-from openami.domain.image_restore import ImageRestore
 from openami.domain.snapshot import NO_VOLUME, Snapshot, SnapshotState
-from openami.domain.stored_image import NotAStoredImage, StoredDisk, StoredImage
+from openami.domain.transfers.image_restore import ImageRestore
+from openami.domain.transfers.stored_image import NotAStoredImage, StoredDisk, StoredImage
 from openami.objects.store import ObjectAbsent, ObjectChanged, ObjectStoreError, stream
 from openami.services import Services
 from openami.workflows import restore_image as workflow

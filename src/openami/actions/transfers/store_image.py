@@ -22,8 +22,8 @@ from openami.domain.ids import ImageId, StoreImageTaskId
 from openami.domain.image import Image
 from openami.domain.manifest import Root
 from openami.domain.snapshot import Snapshot, SnapshotState
-from openami.domain.store_image_task import StoreImageTask, StoreTaskState
-from openami.domain.stored_image import StoredDisk, StoredImage, told
+from openami.domain.transfers.store_image_task import StoreImageTask, StoreTaskState
+from openami.domain.transfers.stored_image import StoredDisk, StoredImage, told
 from openami.objects.store import ObjectAbsent, ObjectStoreError
 from openami.services import Services
 from openami.workflows import store_image as workflow

@@ -1,0 +1,1 @@
+"""Images into buckets, and out of them."""

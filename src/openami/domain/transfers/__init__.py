@@ -1,0 +1,1 @@
+"""Images in buckets: on their way there, and back."""
