@@ -21,7 +21,7 @@ from openami.domain.filter import Filter, Page
 from openami.domain.ids import ImageId, StoreImageTaskId
 from openami.domain.image import Image
 from openami.domain.manifest import Root
-from openami.domain.snapshot import Snapshot, SnapshotState
+from openami.domain.snapshot import Snapshot
 from openami.domain.transfers.store_image_task import StoreImageTask, StoreTaskState
 from openami.domain.transfers.stored_image import StoredDisk, StoredImage, told
 from openami.objects.store import ObjectAbsent, ObjectStoreError
@@ -112,12 +112,11 @@ def _stored(tx: Transaction, caller: Caller, image: Image) -> StoredImage:
 
 
 def _disk(snapshot: Snapshot, its_tags: Mapping[str, str]) -> StoredDisk:
-    if snapshot.state is not SnapshotState.COMPLETED or snapshot.root is None:
-        raise EC2Error.of("IncorrectState", f"Snapshot '{snapshot.id}' is not 'completed'.")
+    assert snapshot.usable().root is not None
     return StoredDisk(
         snapshot_id=snapshot.id,
         size_gib=snapshot.volume_size_gib,
-        root=Root.from_text(snapshot.root),
+        root=Root.from_text(str(snapshot.root)),
         description=snapshot.description,
         tags=its_tags,
     )
