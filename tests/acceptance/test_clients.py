@@ -230,6 +230,14 @@ WOULD_CHANGE: dict[str, dict[str, Any]] = {
         "LaunchTemplateName": "dry",
         "LaunchTemplateData": {"ImageId": "{image}"},
     },
+    **{
+        f"{verb}FastSnapshotRestores": {
+            "SourceSnapshotIds": ["{snapshot}"],
+            "AvailabilityZones": ["us-east-1a"],
+        }
+        for verb in ("Enable", "Disable")
+    },
+    "RestoreSnapshotTier": {"SnapshotId": "{archived_snapshot}", "PermanentRestore": True},
     "UnlockSnapshot": {"SnapshotId": "{locked_snapshot}"},
     "CreateKeyPair": {"KeyName": "dry", "KeyType": "ed25519"},
     "ImportKeyPair": {"KeyName": "dry", "PublicKeyMaterial": b"{public_key}"},

@@ -92,15 +92,11 @@ def _buckets(server: Server) -> dict[str, str]:
 def _images(ec2: Any) -> dict[str, str]:
     blank = ec2.create_volume(AvailabilityZone="us-east-1a", Size=2)["VolumeId"]
     api.await_state(ec2, "volume_available", VolumeIds=[blank])
-    snapshot = ec2.create_snapshot(VolumeId=blank)["SnapshotId"]
-    api.await_state(ec2, "snapshot_completed", SnapshotIds=[snapshot])
+    snapshot, spare, locked, archived = (_snapshot(ec2, blank) for _ in range(4))
     gone = registered(ec2, snapshot, "gone")
     ec2.deregister_image(ImageId=gone)
-    spare = ec2.create_snapshot(VolumeId=blank)["SnapshotId"]
-    api.await_state(ec2, "snapshot_completed", SnapshotIds=[spare])
-    locked = ec2.create_snapshot(VolumeId=blank)["SnapshotId"]
-    api.await_state(ec2, "snapshot_completed", SnapshotIds=[locked])
     ec2.lock_snapshot(SnapshotId=locked, LockMode="governance", LockDuration=1)
+    ec2.modify_snapshot_tier(SnapshotId=archived, StorageTier="archive")
     elsewhere = ec2.create_volume(AvailabilityZone="us-east-1b", Size=1)["VolumeId"]
     api.await_state(ec2, "volume_available", VolumeIds=[elsewhere])
     return {
@@ -114,7 +110,14 @@ def _images(ec2: Any) -> dict[str, str]:
         "volume_elsewhere": elsewhere,
         "free_snapshot": spare,
         "locked_snapshot": locked,
+        "archived_snapshot": archived,
     }
+
+
+def _snapshot(ec2: Any, volume_id: str) -> str:
+    snapshot_id = str(ec2.create_snapshot(VolumeId=volume_id)["SnapshotId"])
+    api.await_state(ec2, "snapshot_completed", SnapshotIds=[snapshot_id])
+    return snapshot_id
 
 
 def registered(ec2: Any, snapshot_id: str, name: str, **changed: Any) -> str:

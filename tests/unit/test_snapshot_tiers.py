@@ -22,27 +22,12 @@ from support.builders import (
 )
 from support.disk_contents import snapshot_blocks, write_volume
 from support.fakes import services
+from support.retiring import a_volume, archive, snapshot_of
 
 
 @pytest.fixture
 def svc(tmp_path: Path) -> Services:
     return services(tmp_path)
-
-
-def a_volume(svc: Services, **blocks: int) -> str:
-    """A volume with signs in some of its blocks."""
-    volume_id = str(ask(svc, "CreateVolume", AvailabilityZone=ZONE, Size=1)["VolumeId"])
-    for sign, block in blocks.items():
-        write_volume(svc, volume_id, block, sign)
-    return volume_id
-
-
-def snapshot_of(svc: Services, volume_id: str) -> SnapshotId:
-    return SnapshotId(ask(svc, "CreateSnapshot", VolumeId=volume_id)["SnapshotId"])
-
-
-def archive(svc: Services, snapshot_id: str) -> None:
-    ask(svc, "ModifySnapshotTier", SnapshotId=snapshot_id, StorageTier="archive")
 
 
 def restore(svc: Services, snapshot_id: str, **how: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/replace-root.html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from openami.actions.fast_restores import fast_if_wanted
 from openami.catalog import idempotency, images, instances, root_replacements, snapshots, volumes
 from openami.catalog import tags as tag_rows
 from openami.catalog.catalog import Transaction
@@ -175,7 +176,7 @@ def _source(
         snapshot_id=snapshot_id,
         root=root,
     )
-    return _Source(volume=volume, is_made=True, later=later)
+    return _Source(volume=fast_if_wanted(tx, volume), is_made=True, later=later)
 
 
 def _given_volume(

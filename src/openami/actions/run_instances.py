@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from openami.actions.fast_restores import fast_if_wanted
 from openami.actions.network import ensure_default
 from openami.catalog import (
     idempotency,
@@ -238,7 +239,7 @@ def _make(svc: Services, tx: Transaction, caller: Caller, plan: Plan, index: int
     instances.add(tx, instance)
     tagged = plan.launch.tags
     for each in plan.volumes:
-        volume = _volume(svc, instance, each)
+        volume = fast_if_wanted(tx, _volume(svc, instance, each))
         volumes.add(tx, volume)
         _tag(tx, caller, ("volume", volume.id), tagged)
     _tag(tx, caller, ("instance", instance.id), tagged)

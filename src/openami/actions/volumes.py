@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from openami.actions.fast_restores import fast_if_wanted
 from openami.catalog import idempotency, snapshots, tags, volumes
 from openami.catalog.catalog import Transaction
 from openami.domain.block_device import EbsDevice, check_volume
@@ -47,7 +48,7 @@ def create_volume(
         if earlier is not None:
             volume = volumes.fetch_owned(tx, VolumeId(earlier), caller.account, caller.region)
             return volume, tags.of_one(tx, caller.account, volume.id)
-        volume = _new_volume(svc, tx, caller, asked)
+        volume = fast_if_wanted(tx, _new_volume(svc, tx, caller, asked))
         volumes.add(tx, volume)
         tags.put(tx, caller.account, caller.region, ("volume", volume.id), asked.tags)
         idempotency.remember(tx, caller, asked.token, volume.id, volume.created_at)

@@ -51,7 +51,8 @@ class BaseCache:
     def evict(self, keep: Iterable[Root]) -> int:
         """Remove every base but those of `keep`, and what a crash left; how many bytes that freed.
 
-        The caller names the roots of all volumes there are and of those being made. A file that
+        The caller names the roots of all volumes there are, of those being made, and of fast
+        snapshot restores. A file that
         a machine has open lives on until it closes it.
         """
         kept = {self.path(root).name for root in keep}
@@ -62,6 +63,10 @@ class BaseCache:
                 continue
             freed_bytes += _removed_unless_locked(file)
         return freed_bytes
+
+    def drop(self, root: Root) -> None:
+        """Remove one base, as `evict` does. One that is not there, or is being made, is fine."""
+        _removed_unless_locked(self.path(root))
 
     def _make(self, store: ChunkStore, root: Root, path: Path, progress: Progress) -> None:
         part = path.with_name(f"{path.name}.part")

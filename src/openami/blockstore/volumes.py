@@ -105,6 +105,21 @@ class VolumeHost:
             raise VolumeAbsent(volume_id)
         return overlay, self._base(region, self.origin(volume_id).root)
 
+    def bring_to_hand(self, region: Region, root: Root) -> None:
+        """Make the base of volumes to come, so that they need not wait for it.
+
+        Raises ChunkLost, ChunkCorrupt, StoreFull.
+        """
+        self._base(region, root)
+
+    def is_at_hand(self, root: Root) -> bool:
+        return root.digest == HOLE or self._cache.path(root).exists()
+
+    def release(self, root: Root) -> None:
+        """Drop the base unless a volume lies on it. One that is being made makes it again."""
+        if root not in self.roots():
+            self._cache.drop(root)
+
     def delete(self, volume_id: VolumeId) -> None:
         """Remove the volume and its bytes. One that is not there is fine."""
         home = self._home(volume_id)

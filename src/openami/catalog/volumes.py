@@ -47,7 +47,7 @@ FILTERS: Final[Mapping[str, Condition]] = {
     "availability-zone": filters.column(C.availability_zone),
     "create-time": filters.instant(C.created_at),
     "encrypted": filters.column(literal("false")),
-    "fast-restored": filters.column(literal("false")),
+    "fast-restored": filters.column(case((C.fast_restored, "true"), else_="false")),
     "multi-attach-enabled": filters.column(literal("false")),
     "operator.managed": filters.column(literal("false")),
     "operator.principal": lambda _values: false(),

@@ -82,6 +82,7 @@ class Volume:
     snapshot_id: SnapshotId | None = None
     root: str | None = None
     source_volume_id: VolumeId | None = None  # of a copy
+    fast_restored: bool = False  # its snapshot was kept at hand when it was made
     attachment: Attachment | None = None
 
     @property

@@ -53,6 +53,14 @@ def zone_id(zone: str) -> str:
     return f"{country}{short}{last}-az{number}"
 
 
+def zone_of_id(wanted: str, region: Region) -> str:
+    """The region's zone of this id. Raises InvalidParameterValue."""
+    by_id = {zone_id(zone): zone for zone in availability_zones(region)}
+    if wanted not in by_id:
+        raise InvalidParameterValue(f"Invalid availability zone id: [{wanted}]")
+    return by_id[wanted]
+
+
 def zones_by_id(patterns: Sequence[str], region: Region) -> tuple[str, ...]:
     """The region's zones whose id matches one of a filter's values."""
     wanted = [as_regex(each) for each in patterns]

@@ -14,7 +14,7 @@ from openami.domain.errors import (
 )
 from openami.domain.ids import parse_instance_id, parse_snapshot_id, parse_volume_id
 from openami.domain.volume import Attachment, AttachmentState, Volume, VolumeState
-from openami.domain.zone import availability_zones, zone_id
+from openami.domain.zone import zone_id, zone_of_id
 from openami.ec2.operation import Operation, Request, Result, operation
 from openami.ec2.request import client_token, filters, one_more, page, paged, tag_specifications
 from openami.services import Services
@@ -57,10 +57,7 @@ def _zone(request: Request, caller: Caller) -> str:
         return name
     if not number:
         raise MissingParameter("AvailabilityZone")
-    by_id = {zone_id(zone): zone for zone in availability_zones(caller.region)}
-    if number not in by_id:
-        raise InvalidParameterValue(f"Invalid availability zone id: [{number}]")
-    return by_id[number]
+    return zone_of_id(number, caller.region)
 
 
 def describe_volumes(svc: Services, caller: Caller, request: Request) -> Result:
@@ -68,7 +65,10 @@ def describe_volumes(svc: Services, caller: Caller, request: Request) -> Result:
     ids = [parse_volume_id(text) for text in request.get("VolumeIds", ())]
     found, tags = volumes.describe_volumes(svc, caller, ids, filters(request), one_more(asked))
     shown, token = paged(found, asked)
-    answers = [volume_answer(volume, tags.get(volume.id, {})) for volume in shown]
+    answers = [
+        volume_answer(volume, tags.get(volume.id, {})) | {"FastRestored": volume.fast_restored}
+        for volume in shown
+    ]
     return {"Volumes": answers, **token}
 
 

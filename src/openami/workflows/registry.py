@@ -16,6 +16,7 @@ from openami.workflows import (
     create_volume,
     delete_volume,
     detach_volume,
+    fast_restores,
     import_image,
     launch,
     machines,
@@ -57,11 +58,13 @@ _JOBS: Final[Sequence[Callable[[Services], Job]]] = (
     restore_image.job,
     refresh_peers.job,
     snapshot_tiers.job,
+    fast_restores.job,
 )
 
 _RESUMES: Final[Sequence[Callable[[Services], None]]] = (
     recycle_bin.resume,  # first: it makes work for others
     snapshot_tiers.resume,
+    fast_restores.resume,
     terminate_instance.resume,
     stop_instance.resume,
     launch.resume,

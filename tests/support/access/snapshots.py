@@ -53,6 +53,25 @@ ROWS: Final[tuple[Access, ...]] = (
         SnapshotId="{snapshot}",
         PermanentRestore=True,
     ),
+    *(
+        Access(
+            operation=f"{verb}FastSnapshotRestores",
+            request={"SourceSnapshotIds": [name], "AvailabilityZones": ["us-east-1a"]},
+            stranger=NOTHING,
+            reader=reader,
+            owner=SEES,
+            shows=f"'{verb.lower()[:-1]}ing'",  # what is refused is told beside
+        )
+        for verb, name, reader in (
+            ("Enable", "{snapshot}", SEES),
+            ("Disable", "{free_snapshot}", NOTHING),
+        )
+    ),
+    own(
+        "DescribeFastSnapshotRestores",
+        *(NOTHING, SEES),
+        Filters=[{"Name": "snapshot-id", "Values": ["{free_snapshot}"]}],
+    ),
     shared(
         "RegisterImage",
         *(UNKNOWN, MAY),

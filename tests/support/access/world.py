@@ -97,6 +97,9 @@ def populated(server: Server, image_id: str) -> AccessWorld:
     names |= _bin(owner, server.client("rbin", account="access-owner"), names["snapshot"])
     names |= _policies(server.client("dlm", account="access-owner"))
     names |= _buckets(owner, server.client("s3", account="access-owner"), image_id)
+    owner.enable_fast_snapshot_restores(
+        SourceSnapshotIds=[names["free_snapshot"]], AvailabilityZones=["us-east-1a"]
+    )
     permission = {"Add": [{"UserId": reader}]}
     owner.modify_snapshot_attribute(
         SnapshotId=names["snapshot"], CreateVolumePermission={"Add": [{"UserId": reader}]}

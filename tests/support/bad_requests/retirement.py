@@ -97,6 +97,49 @@ RETIREMENT = (
         {"SnapshotId": "{free_snapshot}", "TemporaryRestoreDays": 181},
         "InvalidParameterValue",
     ),
+    *(
+        Bad(f"{verb} fast restores {what}", f"{verb}FastSnapshotRestores", asked, code)
+        for verb in ("Enable", "Disable")
+        for what, asked, code in (
+            ("in no zone", {"SourceSnapshotIds": ["{snapshot}"]}, "MissingParameter"),
+            (
+                "in a zone that is none",
+                {"SourceSnapshotIds": ["{snapshot}"], "AvailabilityZones": ["us-west-2a"]},
+                "InvalidParameterValue",
+            ),
+            (
+                "of no snapshot id",
+                {"SourceSnapshotIds": ["ami-1"], "AvailabilityZones": ["us-east-1a"]},
+                "InvalidSnapshotID.Malformed",
+            ),
+        )
+    ),
+    Bad(
+        "fast restores of a colour",
+        "DescribeFastSnapshotRestores",
+        {"Filters": [{"Name": "colour", "Values": ["red"]}]},
+        "InvalidParameterValue",
+    ),
+    *(
+        Bad(f"{operation} of an archived snapshot", operation, asked, "IncorrectState")
+        for operation, asked in (
+            (
+                "CreateVolume",
+                {"SnapshotId": "{archived_snapshot}", "AvailabilityZone": "us-east-1a"},
+            ),
+            (
+                "CopySnapshot",
+                {"SourceSnapshotId": "{archived_snapshot}", "SourceRegion": "us-east-1"},
+            ),
+            (
+                "ModifySnapshotAttribute",
+                {
+                    "SnapshotId": "{archived_snapshot}",
+                    "CreateVolumePermission": {"Add": [{"Group": "all"}]},
+                },
+            ),
+        )
+    ),
     Bad(
         "tiers of a colour",
         "DescribeSnapshotTierStatus",

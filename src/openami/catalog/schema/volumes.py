@@ -1,6 +1,6 @@
 """Volumes and what they are attached to."""
 
-from sqlalchemy import Boolean, Column, Index, Integer, String, Table, UniqueConstraint
+from sqlalchemy import Boolean, Column, Index, Integer, String, Table, UniqueConstraint, false
 
 from openami.catalog.schema.base import id_column, metadata, place
 from openami.catalog.types import EnumText, UtcDateTime
@@ -21,6 +21,7 @@ volumes = Table(
     Column("snapshot_id", String(32), index=True),
     Column("root", String(96)),
     Column("source_volume_id", String(32), index=True),
+    Column("fast_restored", Boolean, nullable=False, server_default=false()),
 )
 Index("ix_volume_owner", volumes.c.owner, volumes.c.region)
 

@@ -45,6 +45,27 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_bucket")),
     )
     op.create_table(
+        "fast_restore",
+        sa.Column("snapshot_id", sa.String(length=32), nullable=False),
+        sa.Column("zone", sa.String(length=32), nullable=False),
+        sa.Column("owner", sa.String(length=12), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("state", sa.String(length=32), nullable=False),
+        sa.Column("enabling_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("optimizing_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("enabled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("disabling_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("disabled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("root", sa.String(length=96), nullable=True),
+        sa.Column("turns", sa.Integer(), nullable=False),
+        sa.Column("failure", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("snapshot_id", "zone", "owner", name=op.f("pk_fast_restore")),
+    )
+    with op.batch_alter_table("fast_restore", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_fast_restore_root"), ["root"], unique=False)
+        batch_op.create_index(batch_op.f("ix_fast_restore_state"), ["state"], unique=False)
+
+    op.create_table(
         "image_instance_type",
         sa.Column("image_id", sa.String(length=32), nullable=False),
         sa.Column("entry", sa.String(length=24), nullable=False),
@@ -500,6 +521,9 @@ def upgrade() -> None:
 
     with op.batch_alter_table("volume", schema=None) as batch_op:
         batch_op.add_column(sa.Column("source_volume_id", sa.String(length=32), nullable=True))
+        batch_op.add_column(
+            sa.Column("fast_restored", sa.Boolean(), server_default=sa.text("0"), nullable=False)
+        )
         batch_op.create_index(
             batch_op.f("ix_volume_source_volume_id"), ["source_volume_id"], unique=False
         )
