@@ -7,7 +7,7 @@ import pytest
 
 from openami.catalog import snapshot_tiers, snapshots
 from openami.domain.ids import SnapshotId
-from openami.domain.snapshot_tier import Move, Progress, Tiering
+from openami.domain.snapshot import Move, Progress, Tiering
 from openami.services import Services
 from support.asking import a_running_instance, ask, filtered, put, put_accounts, refused
 from support.bins import a_rule, pass_days

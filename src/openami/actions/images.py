@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from openami.actions import snapshot_locks
 from openami.actions import snapshots as snapshot_actions
+from openami.actions.snapshot.locks import check_deletable
 from openami.catalog import allowed_images, images, public_catalogue, snapshots, tags
 from openami.catalog.catalog import Transaction
 from openami.catalog.images import Scope as Scope
@@ -207,7 +207,7 @@ def _deleted(svc: Services, tx: Transaction, caller: Caller, snapshot_id: Snapsh
     if images.users_of_snapshot(tx, snapshot_id):
         return "skipped"
     try:
-        snapshot_locks.check_deletable(svc, tx, snapshot_id)
+        check_deletable(svc, tx, snapshot_id)
     except OperationNotPermitted:
         return "client-error"
     snapshot_actions.remove(svc, tx, snapshot_id)

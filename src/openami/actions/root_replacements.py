@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/replace-root.html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from openami.actions.fast_restores import fast_if_wanted
+from openami.actions.snapshot.fast_restores import fast_if_wanted
 from openami.catalog import idempotency, images, instances, root_replacements, snapshots, volumes
 from openami.catalog import tags as tag_rows
 from openami.catalog.catalog import Transaction

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from openami.actions.fast_restores import fast_if_wanted
 from openami.actions.network import ensure_default
+from openami.actions.snapshot.fast_restores import fast_if_wanted
 from openami.catalog import (
     idempotency,
     images,

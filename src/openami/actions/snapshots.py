@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from openami.actions import snapshot_locks
+from openami.actions.snapshot.locks import check_deletable
 from openami.catalog import images, ingests, snapshots, tags, volumes
 from openami.catalog.catalog import Transaction
 from openami.catalog.snapshots import Scope as Scope
@@ -86,7 +86,7 @@ def delete_snapshot(svc: Services, caller: Caller, snapshot_id: SnapshotId) -> N
                 "InvalidSnapshot.InUse",
                 f"The snapshot {snapshot_id} is currently in use by {', '.join(users)}",
             )
-        snapshot_locks.check_deletable(svc, tx, snapshot_id)
+        check_deletable(svc, tx, snapshot_id)
         remove(svc, tx, snapshot_id)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from openami.actions.fast_restores import fast_if_wanted
+from openami.actions.snapshot.fast_restores import fast_if_wanted
 from openami.catalog import idempotency, snapshots, tags, volumes
 from openami.catalog.catalog import Transaction
 from openami.domain.block_device import EbsDevice, check_volume

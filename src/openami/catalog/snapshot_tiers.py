@@ -9,8 +9,7 @@ from openami.catalog.catalog import Transaction
 from openami.catalog.schema import snapshots, tierings
 from openami.domain.caller import Caller
 from openami.domain.ids import Region, SnapshotId
-from openami.domain.snapshot import SnapshotState
-from openami.domain.snapshot_tier import Progress, StorageTier, Tiering
+from openami.domain.snapshot import Progress, SnapshotState, StorageTier, Tiering
 
 C: Final = tierings.c
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
 
-from openami.actions import fast_restores as actions
+from openami.actions.snapshot import fast_restores as actions
 from openami.domain.caller import Caller
 from openami.domain.errors import InvalidParameterCombination, MissingParameter
 from openami.domain.fast_restore import FastRestore

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from openami.actions import snapshot_locks as actions
+from openami.actions.snapshot import locks as actions
 from openami.domain.caller import Caller
 from openami.domain.errors import InvalidParameterValue
 from openami.domain.ids import parse_snapshot_id

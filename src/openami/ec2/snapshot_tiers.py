@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from openami.actions import snapshot_tiers as actions
+from openami.actions.snapshot import tiers as actions
 from openami.domain.caller import Caller
 from openami.domain.errors import InvalidParameterValue
 from openami.domain.ids import parse_snapshot_id
-from openami.domain.snapshot_tier import Move, Progress
+from openami.domain.snapshot import Move, Progress
 from openami.ec2.operation import Operation, Request, Result, operation
 from openami.ec2.request import filters, page, paged
 from openami.services import Services

@@ -16,8 +16,7 @@ from openami.domain.errors import SnapshotNotFound
 from openami.domain.fast_restore import ON, FastRestore, FastRestoreEvent, FastRestoreState
 from openami.domain.ids import AccountId, SnapshotId
 from openami.domain.manifest import Root
-from openami.domain.snapshot import Snapshot, SnapshotState
-from openami.domain.snapshot_tier import StorageTier
+from openami.domain.snapshot import Snapshot, SnapshotState, StorageTier
 from openami.jobs.engine import Args, GiveUp, Job
 from openami.services import Services
 

@@ -20,8 +20,7 @@ from openami.domain.block import Digest
 from openami.domain.ids import ImageId, Region, SnapshotId
 from openami.domain.image import ImageState
 from openami.domain.manifest import Root
-from openami.domain.snapshot import Snapshot
-from openami.domain.snapshot_tier import Move, Progress, Tiering
+from openami.domain.snapshot import Move, Progress, Snapshot, Tiering
 from openami.jobs.engine import Args, GiveUp, Job
 from openami.services import Services
 

@@ -4,7 +4,7 @@ from sqlalchemy import Column, Integer, Table, Text
 
 from openami.catalog.schema.base import id_column, metadata, place
 from openami.catalog.types import EnumText, UtcDateTime
-from openami.domain.snapshot_tier import Move, Progress
+from openami.domain.snapshot import Move, Progress
 
 tierings = Table(
     "tiering",

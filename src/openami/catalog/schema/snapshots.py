@@ -4,8 +4,7 @@ from sqlalchemy import Boolean, Column, Index, Integer, String, Table, Text, fal
 
 from openami.catalog.schema.base import id_column, metadata, place
 from openami.catalog.types import EnumText, UtcDateTime
-from openami.domain.snapshot import SnapshotState
-from openami.domain.snapshot_tier import StorageTier
+from openami.domain.snapshot import SnapshotState, StorageTier
 
 snapshots = Table(
     "snapshot",

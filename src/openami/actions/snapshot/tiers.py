@@ -12,8 +12,15 @@ from openami.domain.caller import Caller
 from openami.domain.errors import EC2Error, IncorrectState
 from openami.domain.filter import Filter, selected
 from openami.domain.ids import SnapshotId
-from openami.domain.snapshot import Snapshot, SnapshotState
-from openami.domain.snapshot_tier import Move, Progress, StorageTier, Tiering, checked_restore
+from openami.domain.snapshot import (
+    Move,
+    Progress,
+    Snapshot,
+    SnapshotState,
+    StorageTier,
+    Tiering,
+    checked_restore,
+)
 from openami.services import Services
 from openami.workflows import snapshot_tiers as workflow
 

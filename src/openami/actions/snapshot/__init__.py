@@ -1,0 +1,1 @@
+"""What is done with snapshots once they are there: locked, moved between tiers, kept at hand."""
