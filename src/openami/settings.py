@@ -8,11 +8,18 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 
 class SettingsError(Exception):
     """A setting is unknown or has no meaning; the message names it."""
+
+
+_CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
+    "compute_driver": ("qemu", "record"),
+    "accelerator": ("auto", "kvm", "tcg"),
+    "egress": ("none", "nat"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +44,8 @@ class Settings:
     snapshot_copies_max: int = 20  # at once, of an account into a region
     store_image_gib_max: int = 1200  # of an account in a region at once; CreateStoreImageTask
     restore_image_gib_max: int = 600  # likewise; CreateRestoreImageTask
+    import_tasks_max: int = 20  # at once, of an account in a region
+    import_directory: str = ""  # file:// URLs of imports name files in it; empty: none is read
     memory_overcommit: float = 1.0  # guests' memory may add up to this share of the host's
     clock_skew_s: float = 900.0
     clock_ahead_s: float = 0.0  # openami's time runs so far ahead: to rehearse what is scheduled
@@ -48,14 +57,13 @@ class Settings:
     public_base_url: str = ""  # as clients reach us; told by DescribeRegions
 
     def __post_init__(self) -> None:
-        if self.compute_driver not in ("qemu", "record"):
-            raise SettingsError(f"compute_driver is {self.compute_driver!r}: qemu or record")
-        if self.accelerator not in ("auto", "kvm", "tcg"):
-            raise SettingsError(f"accelerator is {self.accelerator!r}: auto, kvm or tcg")
-        if self.egress not in ("none", "nat"):
-            raise SettingsError(f"egress is {self.egress!r}: none or nat")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise SettingsError(f"{name} is {getattr(self, name)!r}: {' or '.join(choices)}")
         if self.s3_endpoint not in ("embedded", "none") and not _is_http(self.s3_endpoint):
             raise SettingsError(f"s3_endpoint is {self.s3_endpoint!r}: embedded, none or a URL")
+        if self.import_directory and not self.import_directory.startswith("/"):
+            raise SettingsError(f"import_directory is {self.import_directory!r}: not absolute")
         if not self.regions:
             raise SettingsError("regions is empty: name at least one")
         for each in self.region_stores:

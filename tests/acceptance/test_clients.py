@@ -249,6 +249,8 @@ WOULD_CHANGE: dict[str, dict[str, Any]] = {
     "RevokeSecurityGroupIngress": _RULE_80 | {"FromPort": 22, "ToPort": 22},
     "RevokeSecurityGroupEgress": {"GroupId": "{group}", "IpPermissions": [_ANY]},
 }
+# Which would only change what is under way: their dry runs are in tests/workflows.
+OF_WORK_UNDER_WAY = {"CancelImportTask"}
 READING = ("Describe", "Get", "List")
 _EC2 = SESSION.client("ec2", region_name="us-east-1").meta.service_model
 
@@ -262,7 +264,7 @@ def test_every_operation_that_changes_something_has_its_dry_run_here() -> None:
         and "DryRun" in _EC2.operation_model(name).input_shape.members
     }
     asked = {row.operation for rows in TABLES.values() for row in rows if MAY in row.outcomes}
-    assert changing - asked <= set(WOULD_CHANGE) <= changing
+    assert changing - asked - OF_WORK_UNDER_WAY <= set(WOULD_CHANGE) <= changing
 
 
 @pytest.mark.parametrize("operation", sorted(WOULD_CHANGE))

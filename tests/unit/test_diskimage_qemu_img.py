@@ -62,7 +62,7 @@ def die_while_reading(disk: Path) -> None:
     script = (
         "import os, pathlib, subprocess, sys\n"
         "from openami.diskimage.qemu_img import inspect\n"
-        "subprocess.run = lambda *_, **__: os._exit(9)\n"
+        "subprocess.Popen = lambda *_, **__: os._exit(9)\n"
         "inspect(pathlib.Path(sys.argv[1]))\n"
     )
     died = subprocess.run([sys.executable, "-c", script, str(disk)], check=False)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from openami.actions import import_image
+from openami.actions.transfers import import_image
 from openami.catalog import images, ingests
 from openami.domain.ids import ImageId
 from openami.domain.image import Image, ImageState

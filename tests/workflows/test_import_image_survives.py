@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from openami.actions import import_image as action
+from openami.actions.transfers import import_image as action
 from openami.blockstore.store import StoreFull
 from openami.catalog import ingests
 from openami.domain.block import GIB

@@ -21,6 +21,7 @@ from openami.domain.errors import (
 )
 from openami.domain.ids import is_id
 from openami.domain.launch_template import template_id_not_found
+from openami.domain.transfers.import_task import import_task_not_found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +116,8 @@ KINDS: Final[Mapping[str, Kind]] = {
         _no("InvalidReplaceRootVolumeTaskId.NotFound", "replace root volume task"),
     ),
     "lt": _of("launch-template", schema.launch_templates, template_id_not_found),
+    "import-snap": _of("import-snapshot-task", schema.import_tasks, import_task_not_found),
+    "import-ami": _of("import-image-task", schema.import_tasks, import_task_not_found),
     "key": _of("key-pair", schema.key_pairs, _no("InvalidKeyPair.NotFound", "key pair")),
 }
 """By the prefix of the id."""
@@ -122,7 +125,7 @@ KINDS: Final[Mapping[str, Kind]] = {
 
 def kind_of(resource_id: str) -> Kind:
     """Raises InvalidID for what is no id, and for one of a kind that openami does not have."""
-    prefix = resource_id.partition("-")[0]
+    prefix = resource_id.rpartition("-")[0]
     kind = KINDS.get(prefix)
     if kind is None or not is_id(prefix, resource_id):
         raise EC2Error.of("InvalidID", f"The ID '{resource_id}' is not valid")

@@ -14,7 +14,8 @@ import re
 import stat
 import struct
 import subprocess
-from collections.abc import Generator, Sequence
+import time
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,14 @@ _CHECK_CORRUPT: Final = 2  # qemu-img check's exit status; 3 is leaked clusters,
 _ENVIRONMENT: Final = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "MALLOC_ARENA_MAX": "1"}
 _STACK_BYTES: Final = 1024 * 1024
 _ACL: Final = "system.posix_acl_access"
+_LOOK_EVERY_S: Final = 0.5
+
+Watch = Callable[[], None]
+"""Called about twice a second while qemu-img works; what it raises ends the work."""
+
+
+def nobody_watches() -> None:
+    """For work that nothing but its own limits may end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,17 +84,22 @@ def inspect(
 
 
 def convert_to_raw(
-    path: Path, disk_format: DiskFormat, out: Path, limits: Limits = DEFAULT_LIMITS
+    path: Path,
+    disk_format: DiskFormat,
+    out: Path,
+    limits: Limits = DEFAULT_LIMITS,
+    watch: Watch = nobody_watches,
 ) -> DiskInfo:
     """Write the disk's content to the new sparse file `out`, which is whole or not there.
 
-    Raises DiskRejected with a sentence for its sender, DiskImageError for the host's faults.
+    Raises DiskRejected with a sentence for its sender, DiskImageError for the host's faults, and
+    what `watch` raises.
     """
     with _readable(path, limits.uid) as file:
-        info = _inspect(file, disk_format, limits)
+        info = _inspect(file, disk_format, limits, watch)
         try:
             with out.open("xb+") as target:
-                _fill(file, info, target, limits)
+                _fill(file, info, target, limits, watch)
         except BaseException as failure:
             if not isinstance(failure, FileExistsError):
                 out.unlink(missing_ok=True)
@@ -93,7 +107,9 @@ def convert_to_raw(
     return info
 
 
-def _inspect(file: BinaryIO, disk_format: DiskFormat, limits: Limits) -> DiskInfo:
+def _inspect(
+    file: BinaryIO, disk_format: DiskFormat, limits: Limits, watch: Watch = nobody_watches
+) -> DiskInfo:
     formats.check(file, disk_format)
     file_size = os.fstat(file.fileno()).st_size
     size = file_size
@@ -109,11 +125,11 @@ def _inspect(file: BinaryIO, disk_format: DiskFormat, limits: Limits) -> DiskInf
         )
     if disk_format in _CHECKABLE:
         command = ["check", "-q", "--output=human", _source(file, disk_format)]
-        _qemu_img(command, (file,), 0, limits, disk_format)
+        _qemu_img(command, (file,), 0, limits, disk_format, watch)
     return DiskInfo(format=disk_format, virtual_size_bytes=size, file_size_bytes=file_size)
 
 
-def _fill(file: BinaryIO, info: DiskInfo, target: BinaryIO, limits: Limits) -> None:
+def _fill(file: BinaryIO, info: DiskInfo, target: BinaryIO, limits: Limits, watch: Watch) -> None:
     descriptor = target.fileno()
     os.ftruncate(descriptor, info.virtual_size_bytes)
     if os.geteuid() == 0:
@@ -121,7 +137,7 @@ def _fill(file: BinaryIO, info: DiskInfo, target: BinaryIO, limits: Limits) -> N
     # The target exists and is zero, so only data is written and the rest stays a hole.
     command = ["convert", "-n", "--target-is-zero", "-S", "4k", "-O", "raw"]
     command += [_source(file, info.format), f"/proc/self/fd/{descriptor}"]
-    _qemu_img(command, (file, target), info.virtual_size_bytes, limits, info.format)
+    _qemu_img(command, (file, target), info.virtual_size_bytes, limits, info.format, watch)
     if os.geteuid() == 0:
         os.fchown(descriptor, 0, -1)
     os.fsync(descriptor)
@@ -142,26 +158,45 @@ def _qemu_img(
     write_bytes: int,
     limits: Limits,
     disk_format: DiskFormat,
+    watch: Watch = nobody_watches,
 ) -> str:
     command = [*_confinement(limits, write_bytes), find("qemu-img"), *arguments]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=_ENVIRONMENT,
+        cwd="/",
+        pass_fds=[file.fileno() for file in files],
+    ) as process:
+        try:
+            output, errors = _said(process, limits.wall_s, watch)
+        except subprocess.TimeoutExpired:
+            raise DiskRejected(f"The {disk_format} disk takes too long to read.") from None
+    said = (errors or output).decode(errors="replace").strip()
+    leaks_only = arguments[0] == "check" and process.returncode == 3
+    if process.returncode != 0 and not leaks_only:
+        raise _failure(arguments[0], process.returncode, said, disk_format)
+    return output.decode(errors="replace")
+
+
+def _said(process: subprocess.Popen[bytes], wall_s: float, watch: Watch) -> tuple[bytes, bytes]:
+    """What it wrote until its end. Whatever is raised, it has ended."""
+    deadline = time.monotonic() + wall_s
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env=_ENVIRONMENT,
-            cwd="/",
-            pass_fds=[file.fileno() for file in files],
-            timeout=limits.wall_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise DiskRejected(f"The {disk_format} disk takes too long to read.") from None
-    said = (done.stderr or done.stdout).decode(errors="replace").strip()
-    leaks_only = arguments[0] == "check" and done.returncode == 3
-    if done.returncode != 0 and not leaks_only:
-        raise _failure(arguments[0], done.returncode, said, disk_format)
-    return done.stdout.decode(errors="replace")
+        while True:
+            left_s = deadline - time.monotonic()
+            try:
+                return process.communicate(timeout=max(0.0, min(_LOOK_EVERY_S, left_s)))
+            except subprocess.TimeoutExpired:
+                if left_s <= 0:
+                    raise
+            watch()
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
 
 
 def _failure(verb: str, status: int, said: str, disk_format: DiskFormat) -> Exception:

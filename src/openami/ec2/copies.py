@@ -10,19 +10,18 @@ from openami.actions import copy_volumes as volume_action
 from openami.domain.block_device import EbsDevice
 from openami.domain.caller import Caller
 from openami.domain.errors import (
-    InvalidParameterDependency,
     InvalidParameterValue,
     UnsupportedOperation,
 )
 from openami.domain.ids import parse_image_id, parse_snapshot_id, parse_volume_id
 from openami.ec2.operation import Operation, Request, Result, operation
-from openami.ec2.request import client_token, tag_specifications
+from openami.ec2.request import check_unencrypted, client_token, tag_specifications
 from openami.ec2.volumes import volume_answer
 from openami.services import Services
 
 
 def copy_image(svc: Services, caller: Caller, request: Request) -> Result:
-    _check_encryption(request)
+    check_unencrypted(request, "copies")
     tags = tag_specifications(request, "image", "snapshot")
     asked = image_action.ImageCopying(
         source_region=request["SourceRegion"],
@@ -38,7 +37,7 @@ def copy_image(svc: Services, caller: Caller, request: Request) -> Result:
 
 
 def copy_snapshot(svc: Services, caller: Caller, request: Request) -> Result:
-    _check_encryption(request)
+    check_unencrypted(request, "copies")
     _check_deprecated(request, caller)
     tags = tag_specifications(request, "snapshot").get("snapshot", {})
     asked = snapshot_action.SnapshotCopying(
@@ -54,7 +53,7 @@ def copy_snapshot(svc: Services, caller: Caller, request: Request) -> Result:
 
 
 def copy_volumes(svc: Services, caller: Caller, request: Request) -> Result:
-    _check_encryption(request)
+    check_unencrypted(request, "copies")
     if request.get("MultiAttachEnabled"):
         raise UnsupportedOperation("A volume of openami is attached to one instance at a time")
     asked = volume_action.VolumeCopying(
@@ -70,15 +69,6 @@ def copy_volumes(svc: Services, caller: Caller, request: Request) -> Result:
     )
     volume, tags = volume_action.copy_volumes(svc, caller, asked)
     return {"Volumes": [volume_answer(volume, tags)]}
-
-
-def _check_encryption(request: Request) -> None:
-    if request.get("Encrypted"):
-        raise UnsupportedOperation("openami does not encrypt copies yet")
-    if request.get("KmsKeyId"):
-        raise InvalidParameterDependency(
-            "The parameter KmsKeyId requires the parameter Encrypted to be set."
-        )
 
 
 def _check_deprecated(request: Request, caller: Caller) -> None:

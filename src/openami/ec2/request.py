@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from openami.domain.block_device import BlockDeviceMapping, EbsDevice, checked
-from openami.domain.errors import EC2Error, InvalidParameterCombination, InvalidParameterValue
+from openami.domain.errors import (
+    EC2Error,
+    InvalidParameterCombination,
+    InvalidParameterDependency,
+    InvalidParameterValue,
+    UnsupportedOperation,
+)
 from openami.domain.filter import Filter, Page, checked_filters
 from openami.domain.idempotency import ClientToken
 from openami.domain.ids import parse_snapshot_id
@@ -68,6 +74,16 @@ def tag_specifications(request: Request, *allowed: str) -> Mapping[str, Mapping[
         pairs = [(tag.get("Key", ""), tag.get("Value", "")) for tag in each.get("Tags", ())]
         found.setdefault(kind, []).extend(pairs)
     return {kind: checked_tags(pairs) for kind, pairs in found.items()}
+
+
+def check_unencrypted(request: Request, what: str) -> None:
+    """Encrypted and KmsKeyId, where the one must be false and the other absent. `what`: plural."""
+    if request.get("Encrypted"):
+        raise UnsupportedOperation(f"openami does not encrypt {what} yet")
+    if request.get("KmsKeyId"):
+        raise InvalidParameterDependency(
+            "The parameter KmsKeyId requires the parameter Encrypted to be set."
+        )
 
 
 def client_token(operation_name: str, request: Request) -> ClientToken | None:

@@ -7,7 +7,6 @@ from openami.actions import attachments, volumes
 from openami.domain.block_device import EbsDevice
 from openami.domain.caller import Caller
 from openami.domain.errors import (
-    InvalidParameterDependency,
     InvalidParameterValue,
     MissingParameter,
     UnsupportedOperation,
@@ -16,13 +15,21 @@ from openami.domain.ids import parse_instance_id, parse_snapshot_id, parse_volum
 from openami.domain.volume import Attachment, AttachmentState, Volume, VolumeState
 from openami.domain.zone import zone_id, zone_of_id
 from openami.ec2.operation import Operation, Request, Result, operation
-from openami.ec2.request import client_token, filters, one_more, page, paged, tag_specifications
+from openami.ec2.request import (
+    check_unencrypted,
+    client_token,
+    filters,
+    one_more,
+    page,
+    paged,
+    tag_specifications,
+)
 from openami.services import Services
 
 
 def create_volume(svc: Services, caller: Caller, request: Request) -> Result:
     snapshot_id = request.get("SnapshotId")
-    _check_encryption(request)
+    check_unencrypted(request, "volumes")
     if request.get("MultiAttachEnabled"):
         raise UnsupportedOperation("A volume of openami is attached to one instance at a time")
     ebs = EbsDevice(
@@ -40,15 +47,6 @@ def create_volume(svc: Services, caller: Caller, request: Request) -> Result:
     )
     volume, tags = volumes.create_volume(svc, caller, asked)
     return volume_answer(volume, tags)
-
-
-def _check_encryption(request: Request) -> None:
-    if request.get("Encrypted"):
-        raise UnsupportedOperation("openami does not encrypt volumes yet")
-    if request.get("KmsKeyId"):
-        raise InvalidParameterDependency(
-            "The parameter KmsKeyId requires the parameter Encrypted to be set."
-        )
 
 
 def _zone(request: Request, caller: Caller) -> str:

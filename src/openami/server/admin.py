@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from openami.actions import import_image, public_catalogue
+from openami.actions import public_catalogue
+from openami.actions.transfers import import_image
 from openami.domain.errors import EC2Error
 from openami.services import Services
 

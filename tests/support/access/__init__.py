@@ -9,6 +9,7 @@ from typing import Final
 
 from support.access import (
     images,
+    import_tasks,
     instances,
     key_pairs,
     launch_templates,
@@ -26,6 +27,7 @@ from support.access.row import Access
 
 TABLES: Final[Mapping[str, tuple[Access, ...]]] = {
     "image": images.ROWS,
+    "import": import_tasks.ROWS,
     "snapshot": snapshots.ROWS,
     "stored image": stored_images.ROWS,
     "volume": volumes.ROWS,

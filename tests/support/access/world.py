@@ -100,6 +100,7 @@ def populated(server: Server, image_id: str) -> AccessWorld:
     owner.enable_fast_snapshot_restores(
         SourceSnapshotIds=[names["free_snapshot"]], AvailabilityZones=["us-east-1a"]
     )
+    names |= _imports(owner, server.client("s3", account="access-owner"), names)
     permission = {"Add": [{"UserId": reader}]}
     owner.modify_snapshot_attribute(
         SnapshotId=names["snapshot"], CreateVolumePermission={"Add": [{"UserId": reader}]}
@@ -137,6 +138,15 @@ def _policies(dlm: Any) -> dict[str, str]:
     first = policy()
     arn = dlm.get_lifecycle_policy(PolicyId=first)["Policy"]["PolicyArn"]
     return {"policy": first, "policy_arn": str(arn), "spare_policy": policy()}
+
+
+def _imports(ec2: Any, s3: Any, names: Mapping[str, str]) -> dict[str, str]:
+    s3.put_object(Bucket=names["bucket"], Key="disk.raw", Body=bytes(1 << 20))
+    disk = {"UserBucket": {"S3Bucket": names["bucket"], "S3Key": "disk.raw"}}
+    task_id = ec2.import_snapshot(DiskContainer=disk)["ImportTaskId"]
+    api.await_state(ec2, "snapshot_imported", ImportTaskIds=[task_id])
+    of_snapshot = ec2.import_image(DiskContainers=[{"SnapshotId": names["snapshot"]}])
+    return {"import_task": task_id, "image_import": of_snapshot["ImportTaskId"]}
 
 
 def _storage(ec2: Any, snapshot_id: str, name: str = "access-disabled") -> dict[str, str]:

@@ -21,6 +21,7 @@ from openami.catalog.schema.images import (
     image_organization_permissions,
     images,
 )
+from openami.catalog.schema.import_tasks import import_tasks
 from openami.catalog.schema.ingests import ingest_leases
 from openami.catalog.schema.instance_settings import instance_settings
 from openami.catalog.schema.instances import instance_security_groups, instances
@@ -68,6 +69,7 @@ __all__ = [
     "image_restores",
     "image_watermarks",
     "images",
+    "import_tasks",
     "ingest_leases",
     "instance_security_groups",
     "instance_settings",

@@ -112,6 +112,28 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_image_watermark_key"), ["key"], unique=False)
 
     op.create_table(
+        "import_task",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("owner", sa.String(length=12), nullable=False),
+        sa.Column("state", sa.String(length=32), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("disks", sa.Text(), nullable=False),
+        sa.Column("description", sa.Text(), nullable=True),
+        sa.Column("status_message", sa.Text(), nullable=True),
+        sa.Column("progress_percent", sa.Integer(), nullable=False),
+        sa.Column("architecture", sa.String(length=16), nullable=True),
+        sa.Column("platform", sa.String(length=16), nullable=True),
+        sa.Column("boot_mode", sa.String(length=16), nullable=True),
+        sa.Column("image_id", sa.String(length=32), nullable=True),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_import_task")),
+    )
+    with op.batch_alter_table("import_task", schema=None) as batch_op:
+        batch_op.create_index("ix_import_task_owner", ["owner", "region"], unique=False)
+        batch_op.create_index(batch_op.f("ix_import_task_state"), ["state"], unique=False)
+
+    op.create_table(
         "instance_setting",
         sa.Column("account", sa.String(length=12), nullable=False),
         sa.Column("region", sa.String(length=32), nullable=False),

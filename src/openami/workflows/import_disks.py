@@ -1,0 +1,170 @@
+"""One disk of an import: from where it is, through scratch files, into the store.
+
+Each file in the scratch directory is there whole or not at all, so work that was cut off goes on
+at the last one that is there. `<n>.source` is the object, `<n>.vmdk` what was in its archive,
+`<n>.raw` the disk.
+"""
+
+import errno
+import logging
+import shutil
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from openami.blockstore.ingest import SourceChanged, ingest_file
+from openami.blockstore.parallel import Progress
+from openami.blockstore.store import StoreFull
+from openami.catalog import import_tasks
+from openami.diskimage import formats, ova, qemu_img
+from openami.diskimage.errors import DiskImageError, DiskRejected
+from openami.diskimage.formats import DiskFormat
+from openami.domain.transfers.import_task import ImportedDisk, ImportTask, ImportTaskId
+from openami.jobs.engine import GiveUp
+from openami.objects.download import download
+from openami.objects.store import ObjectAbsent, ObjectChanged, ObjectInfo
+from openami.services import Services
+from openami.workflows.host_files import NotServed, served
+from openami.workflows.scratch import home
+
+OVA: Final = "OVA"
+SPARE_BYTES: Final = 512 << 20
+"""As much room stays free on the scratch disk: the server has more to do than imports."""
+_FETCHED, _STORED = 45, 98  # per cent of a disk's share of the work
+_log = logging.getLogger(__name__)
+
+
+def invalid(disk: ImportedDisk, why: str) -> str:
+    """A StatusMessage in EC2's form that names the disk as its sender does."""
+    return f"ClientError: Disk validation failed [{disk.name}: {why}]"
+
+
+def _no_room(disk: ImportedDisk) -> str:
+    return f"ServerError: There is no room on the server for {disk.name}. Ask its operator."
+
+
+class Watch:
+    """Looks whether the work is still to be done, and tells the catalog how far it is.
+
+    Its methods raise GiveUp when the task is cancelled or the scratch disk is as good as full.
+    """
+
+    def __init__(
+        self, svc: Services, task_id: ImportTaskId, directory: Path, number: int, disks: int
+    ) -> None:
+        self._svc, self._task_id, self._directory = svc, task_id, directory
+        self._number, self._disks = number, disks
+        self._told = 0
+
+    def look(self) -> None:
+        with self._svc.catalog.read() as tx:
+            if not import_tasks.is_active(tx, self._task_id):
+                raise GiveUp("the import was cancelled")
+        if shutil.disk_usage(self._directory).free < SPARE_BYTES:
+            raise OSError(errno.ENOSPC, "the scratch disk is full")
+
+    def progress(self, message: str, start: int, end: int) -> Progress:
+        """For work that is from `start` to `end` per cent of this disk's."""
+
+        def tell(done_bytes: int, total_bytes: int) -> None:
+            self.look()
+            of_disk = start + (end - start) * done_bytes // max(1, total_bytes)
+            percent = min(99, (self._number * 100 + of_disk) // self._disks)
+            if percent > self._told:
+                self._told = percent
+                with self._svc.catalog.begin() as tx:
+                    import_tasks.save_progress(tx, self._task_id, percent, message)
+
+        return tell
+
+
+def check_room(svc: Services, directory: Path, disks: Sequence[ImportedDisk]) -> None:
+    """Raises GiveUp unless the largest object that is not here yet fits on the scratch disk."""
+    del svc
+    objects = [disk for disk in disks if disk.bucket is not None and disk.root is None]
+    largest = max(objects, key=lambda disk: disk.size_bytes, default=None)
+    if largest is None:
+        return
+    here = sum(file.stat().st_size for file in directory.iterdir())
+    if shutil.disk_usage(directory).free + here < largest.size_bytes + SPARE_BYTES:
+        raise GiveUp(_no_room(largest))
+
+
+def bring(svc: Services, task: ImportTask, number: int, watch: Watch) -> ImportedDisk:
+    """Store the content of a disk; the disk with its root. Raises GiveUp."""
+    disk = task.disks[number]
+    directory = home(svc, task.id)
+    with _told(disk):
+        source = _source(svc, disk, directory / f"{number}.source", watch)
+        found = disk.format or _format_of(source)
+        raw = _raw(source, found, directory / f"{number}.raw", watch)
+        storing = watch.progress("updating", _FETCHED, _STORED)
+        storing(0, 1)
+        root = ingest_file(svc.stores[task.region], raw, progress=storing)
+    for file in directory.glob(f"{number}.*"):
+        file.unlink()
+    return replace(disk, format="VMDK" if found == OVA else found, root=root.to_text())
+
+
+def _source(svc: Services, disk: ImportedDisk, target: Path, watch: Watch) -> Path:
+    if disk.path is not None:
+        return served(svc.settings, str(disk.url))
+    if not target.exists():
+        info = ObjectInfo(size_bytes=disk.size_bytes, etag=str(disk.etag))
+        telling = watch.progress("downloading/converting", 0, _FETCHED)
+        download(svc.objects, str(disk.bucket), str(disk.key), info, target, telling)
+    return target
+
+
+def _format_of(source: Path) -> str:
+    with source.open("rb") as file:
+        if ova.is_archive(file):
+            return OVA
+        return formats.detect(file).value.upper()
+
+
+def _raw(source: Path, found: str, target: Path, watch: Watch) -> Path:
+    """The disk as raw bytes: a raw one is read where it lies."""
+    if found == DiskFormat.RAW.upper():
+        qemu_img.inspect(source, DiskFormat.RAW)
+        return source
+    if target.exists():
+        return target
+    packed = source
+    if found == OVA:
+        packed = target.with_suffix(".vmdk")
+        if not packed.exists():
+            ova.unpack_disk(source, packed, lambda _done, _total: watch.look())
+    draft = target.with_name(f".{target.name}")
+    draft.unlink(missing_ok=True)  # of an attempt that died
+    disk_format = DiskFormat.VMDK if found == OVA else DiskFormat(found.lower())
+    qemu_img.convert_to_raw(packed, disk_format, draft, watch=watch.look)
+    return draft.rename(target)
+
+
+@contextmanager
+def _told(disk: ImportedDisk) -> Generator[None]:
+    """What is wrong with the disk, or with our room for it, as the task's StatusMessage.
+
+    The object store being away is neither: the step is tried again.
+    """
+    try:
+        yield
+    except (DiskRejected, NotServed) as wrong:
+        raise GiveUp(invalid(disk, str(wrong))) from wrong
+    except (ObjectAbsent, ObjectChanged, SourceChanged) as changed:
+        why = "it changed while it was read. Import it again when its upload has ended."
+        raise GiveUp(invalid(disk, why)) from changed
+    except (StoreFull, DiskImageError, OSError) as failure:
+        if isinstance(failure, StoreFull) or _is_full(failure):
+            raise GiveUp(_no_room(disk)) from failure
+        if isinstance(failure, OSError):
+            raise
+        _log.warning("%s cannot be read: %s", disk.name, failure)
+        raise GiveUp(f"ServerError: {disk.name} cannot be read on this server.") from failure
+
+
+def _is_full(failure: Exception) -> bool:
+    return "No space left" in str(failure) or getattr(failure, "errno", None) == errno.ENOSPC
