@@ -32,8 +32,13 @@ def _state_dir() -> Generator[Path]:
 
 @pytest.fixture(scope="session")
 def record_server() -> Generator[Server]:
-    """A server whose machines are only state."""
-    with _state_dir() as state_dir, serving(state_dir, "record") as server:
+    """A server whose machines are only state.
+
+    Its calls wait for their own work however busy the host is, so that the state after each of
+    them is settled.
+    """
+    settings = {"settle_timeout_s": "60"}
+    with _state_dir() as state_dir, serving(state_dir, "record", **settings) as server:
         yield server
 
 

@@ -2,7 +2,6 @@
 
 import shutil
 import tempfile
-import time
 import urllib.request
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Generator
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.model import OperationModel
 
 from openami.ec2.operations import OPERATIONS
 from support import api, raw
@@ -18,8 +18,6 @@ from support.access.row import MAY
 from support.model_check import faults
 from support.server import SESSION, ClientError, Server, serving
 from support.world import MINE, World
-
-ONE_POLL_S = 12.0  # botocore's waiters sleep 15 s between their polls
 
 
 @pytest.fixture
@@ -34,9 +32,15 @@ def small_ami(small_ami_of: Callable[[str], str]) -> str:
 
 def waited(ec2: Any, waiter: str, **which: Any) -> bool:
     """Whether botocore's own waiter, as it comes, was content with its first look."""
-    began = time.monotonic()
+    looks: list[str] = []
+
+    def count(model: OperationModel, **_: Any) -> None:
+        looks.append(model.name)
+
+    ec2.meta.events.register("before-call.ec2", count)
     ec2.get_waiter(waiter).wait(**which)
-    return time.monotonic() - began < ONE_POLL_S
+    ec2.meta.events.unregister("before-call.ec2", count)
+    return len(looks) == 1
 
 
 def test_waiters_need_one_look(ec2: Any, small_ami: str) -> None:

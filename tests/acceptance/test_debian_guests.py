@@ -18,7 +18,8 @@ import pytest
 
 from support import api
 from support.guest import Guest
-from support.server import Server, until
+from support.server import Server
+from support.waiting import until
 
 pytestmark = [pytest.mark.boot, pytest.mark.timeout(1200)]
 

@@ -15,7 +15,8 @@ import pytest
 
 from support import api
 from support.lifecycle import ROLE, TAG, a_schedule, details, tags_of
-from support.server import Server, serving, until
+from support.server import Server, serving
+from support.waiting import until
 
 DAY_S = 24 * 3600
 
@@ -89,7 +90,7 @@ def _on_day(server: Server, day: int, count: int) -> list[dict[str, Any]]:
         ready = len(found) == count and all(each["State"] == "available" for each in found)
         return found if ready else []
 
-    return until(whole, 20, f"{count} images on day {day}")
+    return until(whole, what=f"{count} images on day {day}")
 
 
 def test_s54_what_dlm_does_not_take_is_refused_with_the_parameters_named(server: Server) -> None:

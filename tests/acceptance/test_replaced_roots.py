@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from support import api
-from support.server import Server, until
+from support.server import Server
 from support.tiny import REPORTING, Tiny, serial
+from support.waiting import until
 
 pytestmark = [pytest.mark.boot, pytest.mark.timeout(600)]
 

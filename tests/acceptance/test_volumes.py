@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from support import api
-from support.server import Server, until
+from support.server import Server
+from support.waiting import until
 
 ACCOUNT = "volumes"
 
@@ -35,7 +36,7 @@ def replaced(server: Server, ec2: Any, instance_id: str, *arguments: str) -> dic
         )["ReplaceRootVolumeTasks"]
         return dict(task) if "CompleteTime" in task else None
 
-    found = until(ended, 30, "the root is replaced")
+    found = until(ended, what="the root is replaced")
     assert isinstance(found, dict)
     return found
 
@@ -94,5 +95,5 @@ def test_volumes_of_a_server_are_taken_at_one_moment_and_grow(
         (found,) = ec2.describe_volumes_modifications(VolumeIds=[volume_id])["VolumesModifications"]
         return bool(found["ModificationState"] == "completed")
 
-    until(done, 30, "the volume is modified")
+    until(done, what="the volume is modified")
     assert api.volume(ec2, volume_id)["Size"] == 3

@@ -32,8 +32,8 @@ from support.machines import (
     a_rebooting_sector,
     ports_of,
     the_newest_number,
-    until,
 )
+from support.waiting import until
 
 pytestmark = pytest.mark.boot
 

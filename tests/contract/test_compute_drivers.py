@@ -24,8 +24,8 @@ from support.machines import (
     a_machine,
     ports_of,
     qcow2_backing_name_bytes,
-    until,
 )
+from support.waiting import until
 
 BLOCK = 512 * 1024
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,8 +16,10 @@ from openami.jobs.durable import DurableEngine
 from openami.jobs.engine import Args, Engine, GiveUp, Job, JobIdTaken, NotRunning, UnknownJob
 from openami.jobs.inline import InlineEngine
 from openami.jobs.running import NO_PAUSES, Patience
+from support.waiting import until
 
-SOON_S = 10.0
+SOON_S = 60.0
+FOR_EVER_S = 3600.0  # who waits for it meets the time limit of a test
 LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
 FAR_AHEAD = datetime(2101, 1, 1, tzinfo=UTC)
 
@@ -126,9 +127,7 @@ def test_a_known_id_is_not_started_again(launch: Launch) -> None:
 
 def test_an_unknown_id_has_not_ended_and_is_not_waited_for(launch: Launch) -> None:
     engine, _ = launch(Notes().job("boot", "a"))
-    began = time.monotonic()
-    assert not engine.wait("i-never", SOON_S)
-    assert time.monotonic() - began < SOON_S / 2
+    assert not engine.wait("i-never", FOR_EVER_S)
     assert not engine.known("i-never")
 
 
@@ -160,6 +159,7 @@ def test_steps_see_the_same_args_before_and_after_a_restart(launch: Launch) -> N
     engine, restart = launch(Job(name="boot", steps=(("look", look),), give_up=Notes().give_up))
     with contextlib.suppress(PowerCut):
         engine.start("boot", "i-1", {"text": "é", "n": 1, "on": True, "no": None, "l": ("a", "b")})
+    until(lambda: seen)
     assert not engine.wait("i-1", 0.2)
     assert restart().wait("i-1", SOON_S)
     assert seen == [{"text": "é", "n": 1, "on": True, "no": None, "l": ["a", "b"]}] * 2
@@ -223,7 +223,8 @@ def test_a_job_that_cannot_give_up_stays_active_and_gives_up_after_a_restart(
     notes = Notes(trouble={"a": [GiveUp("no")], "give up": [OSError("disk full")] * 5})
     engine, restart = launch(notes.job("boot", "a"))
     engine.start("boot", "i-1", {"id": "i-1"})
-    assert not engine.wait("i-1", 0.3)
+    until(lambda: notes.seen == ["a i-1", *["gave up i-1: no"] * 5])
+    assert not engine.wait("i-1", 0.2)
     assert engine.active() == {"i-1"}
     engine = restart()
     assert engine.wait("i-1", SOON_S)
@@ -234,6 +235,7 @@ def test_after_a_crash_a_job_goes_on_at_the_step_that_had_not_finished(launch: L
     notes = Notes(trouble={"b": [PowerCut()]})
     engine, restart = launch(notes.job("boot", "a", "b", "c"))
     start_through_a_power_cut(engine, "boot", "i-1")
+    until(lambda: notes.seen == ["a i-1", "b i-1"])
     assert not engine.wait("i-1", 0.2)
     assert engine.active() == {"i-1"}
     engine = restart()
@@ -263,6 +265,7 @@ def test_ended_jobs_are_forgotten_and_unfinished_ones_are_not(launch: Launch) ->
     engine, restart = launch(notes.job("boot", "a"), notes.job("halt", "stuck"))
     engine.start("boot", "i-1", {"id": "i-1"})
     start_through_a_power_cut(engine, "halt", "i-2")
+    until(lambda: "stuck i-2" in notes.seen)
     assert engine.wait("i-1", SOON_S)
     assert engine.forget(LONG_AGO) == 0
     engine = restart()
@@ -341,12 +344,11 @@ def test_closing_does_not_wait_for_a_pause_between_attempts(
 ) -> None:
     notes = Notes(trouble={"a": [OSError("busy")]})
     job = notes.job("boot", "a")
-    engine = durable(job, patience=Patience(pauses_s=(60.0,)))
+    engine = durable(job, patience=Patience(pauses_s=(FOR_EVER_S,)), closing_s=FOR_EVER_S)
     engine.start("boot", "i-1", {"id": "i-1"})
+    until(lambda: notes.seen == ["a i-1"])
     assert not engine.wait("i-1", 0.2)
-    began = time.monotonic()
     engine.close()
-    assert time.monotonic() - began < 4
     assert durable(job).wait("i-1", SOON_S)
     assert notes.seen == ["a i-1", "a i-1"]
 
@@ -354,20 +356,20 @@ def test_closing_does_not_wait_for_a_pause_between_attempts(
 def test_closing_gives_up_on_a_step_that_does_not_end(
     durable: Callable[..., DurableEngine],
 ) -> None:
-    reached, go_on = threading.Event(), threading.Event()
+    reached, go_on, ended = threading.Event(), threading.Event(), threading.Event()
 
     def stuck(args: Args) -> None:
         reached.set()
         go_on.wait(SOON_S)
+        ended.set()
 
     engine = durable(
         Job(name="boot", steps=(("stuck", stuck),), give_up=Notes().give_up), closing_s=0.2
     )
     engine.start("boot", "i-1", {"id": "i-1"})
     assert reached.wait(SOON_S)
-    began = time.monotonic()
     engine.close()
-    assert time.monotonic() - began < 4
+    assert not ended.is_set()
     go_on.set()
 
 
@@ -377,6 +379,7 @@ def test_a_job_begun_by_a_release_with_other_steps_is_finished_by_this_one(
     notes = Notes(trouble={"c": [PowerCut()]})
     engine = durable(notes.job("boot", "a", "b", "c"))
     engine.start("boot", "i-1", {"id": "i-1"})
+    until(lambda: notes.seen == ["a i-1", "b i-1", "c i-1"])
     assert not engine.wait("i-1", 0.2)
     engine = durable(notes.job("boot", "a", "new", "c"))
     assert engine.wait("i-1", SOON_S)
@@ -423,8 +426,8 @@ def test_a_wait_wakes_when_the_job_ends_not_when_a_poll_comes_round(
         engine.start("boot", f"i-{n}", {"id": f"i-{n}"})
         assert engine.wait(f"i-{n}", SOON_S)
         taken_s.append(time.monotonic() - began)
-    # 6-8 ms on an idle machine; the bound only has to catch a poll of DBOS's (1 s).
-    assert statistics.median(taken_s) < 0.2
+    # 6-8 ms on an idle machine; a poll of DBOS's (1 s) would let each of them wait.
+    assert min(taken_s) < 0.5
 
 
 def test_old_records_go_by_themselves(durable: Callable[..., DurableEngine]) -> None:
@@ -432,10 +435,7 @@ def test_old_records_go_by_themselves(durable: Callable[..., DurableEngine]) -> 
     engine.start("boot", "i-1", {"id": "i-1"})
     assert engine.wait("i-1", SOON_S)
     engine = durable(Notes().job("boot", "a"), clock=SomeClock(FAR_AHEAD))
-    deadline = time.monotonic() + SOON_S
-    while engine.known("i-1") and time.monotonic() < deadline:
-        threading.Event().wait(0.01)
-    assert not engine.known("i-1")
+    until(lambda: not engine.known("i-1"))
 
 
 def test_a_second_engine_in_one_process_is_refused(
@@ -482,14 +482,9 @@ def test_with_enough_waiting_the_next_one_is_told_at_once_how_things_stand(
     engine = durable(job, waiters_max=0)
     engine.start("boot", "i-1", {})
     assert reached.wait(SOON_S)
-    began = time.monotonic()
-    assert engine.wait("i-1", SOON_S) is False
-    assert time.monotonic() - began < SOON_S / 2
+    assert engine.wait("i-1", FOR_EVER_S) is False
     go_on.set()
-    deadline = time.monotonic() + SOON_S
-    while not engine.wait("i-1", SOON_S) and time.monotonic() < deadline:
-        pass
-    assert engine.wait("i-1", 0.0)
+    until(lambda: engine.wait("i-1", 0.0))
 
 
 def test_a_job_whose_end_was_told_is_never_told_as_going_on_again(

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -25,6 +24,7 @@ from openami.objects.store import (
 from openami.objects.weed import EmbeddedS3
 from openami.wire import sign
 from support.objects import MemoryObjects
+from support.waiting import until
 
 BUCKET = "things"
 
@@ -124,6 +124,14 @@ time.sleep(600)
 """
 
 
+def is_gone(pid: int) -> bool:
+    """Whether the process has ended; a zombie, whose new parent has not waited for it, has."""
+    try:
+        return not Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
 def test_the_embedded_store_dies_with_a_server_that_is_killed_and_keeps_what_it_had(
     tmp_path: Path,
 ) -> None:
@@ -134,10 +142,7 @@ def test_the_embedded_store_dies_with_a_server_that_is_killed_and_keeps_what_it_
         assert server.stdout.readline() == b"up\n"
         pid = int((tmp_path / "weed.pid").read_text())
         server.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while Path(f"/proc/{pid}/cmdline").exists() and time.monotonic() < deadline:
-        if not Path(f"/proc/{pid}/cmdline").read_bytes():
-            break  # a zombie that its new parent has not waited for
+    until(lambda: is_gone(pid))
     again = EmbeddedS3(tmp_path, RealClock(), RealIds())
     make_bucket(again.endpoint())
     store = S3Objects(again.endpoint, RealClock())

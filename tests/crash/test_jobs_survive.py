@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,8 +28,8 @@ SRC = Path(__file__).parents[2] / "src"
 def after_a_kill(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The home of jobs killed in each of their steps and while giving up, then finished."""
     home = tmp_path_factory.mktemp("jobs")
-    assert a_life(home, "hold").wait(timeout=30) == -signal.SIGKILL
-    assert a_life(home, "finish").wait(timeout=30) == 0
+    assert a_life(home, "hold").wait() == -signal.SIGKILL
+    assert a_life(home, "finish").wait() == 0
     return home
 
 
@@ -50,12 +49,9 @@ def test_a_job_killed_while_it_gives_up_gives_up_in_the_next_process(after_a_kil
 def test_jobs_killed_at_any_moment_all_end_and_repeat_no_finished_step(tmp_path: Path) -> None:
     lives = 0
     for lines_before_death in (3, 150):
-        child = a_life(tmp_path, "many")
-        wait_for_lines(child, tmp_path / "log", lines_before_death)
-        child.send_signal(signal.SIGKILL)
-        assert child.wait(timeout=30) == -signal.SIGKILL
+        assert a_life(tmp_path, "many", lines_before_death).wait() == -signal.SIGKILL
         lives += 1
-    assert a_life(tmp_path, "many").wait(timeout=30) == 0
+    assert a_life(tmp_path, "many").wait() == 0
     for n in range(MANY):
         ran = [int(step) for step in steps_of(tmp_path, f"many-{n}")]
         assert ran == sorted(ran), "a finished step ran again after a later one"
@@ -66,21 +62,16 @@ def test_jobs_killed_at_any_moment_all_end_and_repeat_no_finished_step(tmp_path:
 
 
 def test_nothing_is_said_to_the_network_and_nobody_is_listened_to(tmp_path: Path) -> None:
-    assert a_life(tmp_path, "watched").wait(timeout=30) == 0
+    assert a_life(tmp_path, "watched").wait() == 0
     assert (tmp_path / "network").read_text() == ""
 
 
-def a_life(home: Path, plan: str) -> subprocess.Popen[bytes]:
-    environment = os.environ | {"PYTHONPATH": str(SRC)}
-    return subprocess.Popen([sys.executable, __file__, str(home), plan], env=environment)
-
-
-def wait_for_lines(child: subprocess.Popen[bytes], log: Path, count: int) -> None:
-    deadline = time.monotonic() + 20
-    while not log.exists() or log.read_bytes().count(b"\n") < count:
-        assert child.poll() is None, "the process ended before it could be killed"
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.002)
+def a_life(home: Path, plan: str, dies_at_line: int = 0) -> subprocess.Popen[bytes]:
+    """A process of its own, which kills itself when its log has that many lines."""
+    return subprocess.Popen(
+        [sys.executable, __file__, str(home), plan, str(dies_at_line)],
+        env=os.environ | {"PYTHONPATH": str(SRC)},
+    )
 
 
 def steps_of(home: Path, job_id: str) -> list[str]:
@@ -97,13 +88,16 @@ class SomeClock:
 
 
 class Life:
-    def __init__(self, home: Path, *, hold: bool) -> None:
-        self.log = os.open(home / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        self.hold = hold
+    def __init__(self, home: Path, *, hold: bool, dies_at_line: int) -> None:
+        self.path = home / "log"
+        self.log = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        self.hold, self.dies_at_line = hold, dies_at_line
         self.held = threading.Semaphore(0)
 
     def write(self, args: Args, what: str) -> None:
         os.write(self.log, f"{args['id']} {what}\n".encode())
+        if self.dies_at_line and self.path.read_bytes().count(b"\n") >= self.dies_at_line:
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def stay(self) -> None:
         self.held.release()
@@ -138,10 +132,10 @@ def an_engine(home: Path, life: Life) -> Iterator[DurableEngine]:
     engine.close()
 
 
-def main(home: Path, plan: str) -> None:
+def main(home: Path, plan: str, dies_at_line: int) -> None:
     if plan == "watched":
         watch_the_network(home / "network")
-    life = Life(home, hold=plan == "hold")
+    life = Life(home, hold=plan == "hold", dies_at_line=dies_at_line)
     with an_engine(home, life) as engine:
         if plan == "hold":
             for number in range(STEPS):
@@ -156,7 +150,7 @@ def main(home: Path, plan: str) -> None:
                 job_id = f"many-{number}"
                 engine.start("count", job_id, {"id": job_id, "held_at": None})
         unfinished = engine.active()
-        assert all(engine.wait(job_id, 20) for job_id in unfinished)
+        assert all(engine.wait(job_id, 60) for job_id in unfinished)
 
 
 def watch_the_network(report: Path) -> None:
@@ -171,4 +165,4 @@ def watch_the_network(report: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))

@@ -26,7 +26,8 @@ from openami.cli.main import main
 from openami.compute.network import namespace, routes
 from openami.compute.network.plan import veth_name
 from openami.domain.ids import SnapshotId
-from support.server import Server, until
+from support.server import Server
+from support.waiting import until
 
 ALIVE_MAX = 4
 KILLED_WITHIN_S = 1.5

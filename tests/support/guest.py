@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from support.server import Server, until
+from support.server import Server
+from support.waiting import until
 
 BOOT_DEADLINE_S = 300.0
 

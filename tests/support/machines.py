@@ -5,8 +5,7 @@ import os
 import shutil
 import struct
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -161,16 +160,6 @@ class Heard:
     def on_reset(self, instance_id: InstanceId) -> None:
         self.threads.add(threading.current_thread().name)
         self.resets.append(instance_id)
-
-
-def until(condition: Callable[[], object], timeout_s: float = 20.0) -> object:
-    """What the condition says as soon as it is true. Fails if it never is."""
-    deadline = time.monotonic() + timeout_s
-    pause = threading.Event()
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not come to be in time"
-        pause.wait(0.01)
-    return found
 
 
 def ports_of(*machines: Machine) -> Mapping[InstanceId, Port]:

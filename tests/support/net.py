@@ -137,7 +137,7 @@ class NetnsGuest:
             told = self.inside(lambda: shell.run(*client.split(), str(path)))
         return dict(line.split("=", 1) for line in told.splitlines() if "=" in line)
 
-    def connect(self, address: str, port: int, timeout_s: float = 5.0) -> socket.socket:
+    def connect(self, address: str, port: int, timeout_s: float = 15.0) -> socket.socket:
         return self.inside(lambda: socket.create_connection((address, port), timeout_s))
 
     def listen(self, port: int) -> socket.socket:
@@ -147,7 +147,7 @@ class NetnsGuest:
         return self.inside(
             lambda: (
                 subprocess.run(
-                    ["busybox", "ping", "-c", "1", "-W", "2", address],
+                    ["busybox", "ping", "-c", "1", "-W", "5", address],
                     capture_output=True,
                     check=False,
                 ).returncode
@@ -161,7 +161,7 @@ class NetnsGuest:
 
         def asked() -> bytes:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-                one.settimeout(2)
+                one.settimeout(10)
                 one.connect((server, 53))
                 one.send(query)
                 return one.recv(2048)

@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,9 +17,11 @@ from botocore.client import BaseClient
 from botocore.config import Config
 
 from support.model_check import watch
+from support.waiting import until
 
 BIN = Path(sys.executable).parent
-START_DEADLINE_S = 60.0
+START_DEADLINE_S = 120.0
+_PORTS = iter(range(20_000 + os.getpid() % 150 * 80, 32_768))
 SESSION = boto3.Session()  # one, since each reads EC2's model anew
 
 
@@ -74,7 +75,7 @@ class Server:
                 stdout=log,
                 stderr=log,
             )
-        self._await_answer()
+        until(self._answers, START_DEADLINE_S, "the server answers")
 
     def stop(self, sign: signal.Signals = signal.SIGTERM) -> None:
         self.close_connections()
@@ -163,19 +164,11 @@ class Server:
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         return kept | dict(self.environment)
 
-    def _await_answer(self) -> None:
-        deadline = time.monotonic() + START_DEADLINE_S
-        while time.monotonic() < deadline:
-            assert self.process is not None
-            if self.process.poll() is not None:
-                raise AssertionError(f"the server ended at once:\n{self.log_text()}")
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-            except OSError:
-                time.sleep(0.02)
-            else:
-                return
-        raise AssertionError(f"the server did not answer in time:\n{self.log_text()}")
+    def _answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, f"the server ended at once:\n{self.log_text()}"
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
 
 @contextmanager
@@ -199,17 +192,6 @@ def serving(state_dir: Path, driver: str, **settings: str) -> Generator[Server]:
             _terminate_everything(server)
         finally:
             server.stop()
-
-
-def until(condition: Any, deadline_s: float, what: str, every_s: float = 0.1) -> Any:
-    """The first true answer of `condition`, polled; an AssertionError that names `what` if none."""
-    deadline = time.monotonic() + deadline_s
-    while True:
-        found = condition()
-        if found:
-            return found
-        assert time.monotonic() < deadline, f"not within {deadline_s} s: {what}"
-        time.sleep(every_s)
 
 
 def _terminate_everything(server: Server) -> None:
@@ -250,6 +232,13 @@ def _keys_in(printed: str) -> Keys:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """One that stays free until the server has it, also while the server is down between starts.
+
+    The kernel gives those from 32768 on to connections as they come, and two test runs at once
+    look in different places.
+    """
+    for port in _PORTS:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
+    raise AssertionError("there is no free port")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from support import api
-from support.server import until
+from support.waiting import until
 
 BOOT_DEADLINE_S = 180.0
 

@@ -6,7 +6,6 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +16,7 @@ from openami.diskimage.errors import DiskImageError, DiskRejected
 from openami.diskimage.formats import DiskFormat
 from openami.diskimage.qemu_img import DiskInfo, Limits, convert_to_raw, inspect
 from support.hostile_disks import MIB, qcow2, vmdk
+from support.waiting import until
 
 SIZE = 24 * MIB
 ACL = "system.posix_acl_access"
@@ -142,9 +142,8 @@ def test_a_file_that_another_import_reads_is_private_in_the_end(tmp_path: Path) 
     with disk.open("rb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         second.start()
-        waits, deadline = f":{disk.stat().st_ino} ", time.monotonic() + 10
-        while not any("->" in one and waits in one for one in locks()):
-            assert time.monotonic() < deadline
+        waits = f":{disk.stat().st_ino} "
+        until(lambda: any("->" in one and waits in one for one in locks()))
         disk.chmod(0o600)
     second.join()
     assert disk.stat().st_mode & 0o777 == 0o600

@@ -7,7 +7,7 @@ import pytest
 
 from openami.compute.qemu.news import News
 from openami.domain.ids import InstanceId
-from support.machines import until
+from support.waiting import until
 
 ONE, OTHER = InstanceId("i-0123456789abcdef0"), InstanceId("i-0123456789abcdef1")
 

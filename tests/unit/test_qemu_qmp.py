@@ -11,7 +11,7 @@ import pytest
 
 from openami.compute.driver import MachineFailed
 from openami.compute.qemu.qmp import REPLY_BYTES_MAX, EventLoop, Monitor
-from support.machines import until
+from support.waiting import until
 
 GREETING = {"QMP": {"version": {"qemu": {"micro": 0, "minor": 2, "major": 7}, "package": ""}}}
 GREETING["QMP"]["capabilities"] = []  # type: ignore[assignment]

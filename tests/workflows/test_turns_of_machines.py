@@ -79,7 +79,7 @@ def test_a_machine_is_not_started_while_its_volume_is_copied(
 
     host.starting = starting
     call(svc, operation, InstanceIds=[made])
-    copier.join(5)
+    copier.join()
     assert together == [False]
     assert copying.is_set()
 
@@ -175,7 +175,7 @@ def test_the_end_of_a_machine_that_is_rebooted_waits_for_nobody(
     )
     with svc.locks(made):  # as a cold copy holds it
         news.start()
-        news.join(5)
+        news.join(60)
         waited = news.is_alive()
     news.join()
     assert not waited
