@@ -67,6 +67,11 @@ class Server:
         )
 
     def start(self) -> None:
+        self.begin()
+        until(self._answers, START_DEADLINE_S, "the server answers")
+
+    def begin(self) -> None:
+        """Start the process. It does its start's work, and answers nobody yet."""
         log = (self.state_dir / "server.log").open("ab")
         with log:
             self.process = subprocess.Popen(
@@ -75,7 +80,6 @@ class Server:
                 stdout=log,
                 stderr=log,
             )
-        until(self._answers, START_DEADLINE_S, "the server answers")
 
     def stop(self, sign: signal.Signals = signal.SIGTERM) -> None:
         self.close_connections()

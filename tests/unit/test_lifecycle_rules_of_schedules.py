@@ -1,12 +1,13 @@
 """What a schedule's rules do after an image or snapshot is made: deprecate, copy, share."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from openami.actions import lifecycle_runs
 from openami.catalog import lifecycle_runs as run_rows
 from openami.domain.lifecycle_run import RunStage
 from openami.services import Services
@@ -25,6 +26,7 @@ from support.lifecycle import (
     tag,
     tags_of,
     the_policy,
+    wait,
 )
 
 
@@ -82,8 +84,8 @@ def test_images_are_deprecated_when_they_reach_an_age(svc: Services) -> None:
     for _ in days(svc, 4):
         pass
     assert deprecated(svc) == {
-        "2024-01-01": "2024-01-04T00:00:00.000Z",
-        "2024-01-02": "2024-01-05T00:00:00.000Z",
+        "2024-01-01": "2024-01-04T00:01:00.000Z",
+        "2024-01-02": "2024-01-05T00:01:00.000Z",
         "2024-01-03": None,
         "2024-01-04": None,
     }
@@ -114,6 +116,39 @@ def test_what_its_owner_decides_of_a_deprecation_is_not_overridden(svc: Services
     found = list(deprecated(svc).values())
     assert found[:2] == [None, "2030-01-01T00:00:00.000Z"]
     assert found[2] is not None
+
+
+class PassingClock:
+    """One that goes on while it is looked at, as real ones do."""
+
+    def __init__(self, svc: Services) -> None:
+        self._now = svc.clock.now()
+
+    def now(self) -> datetime:
+        self._now += timedelta(milliseconds=1)
+        return self._now
+
+
+def test_images_are_deprecated_though_time_passes_meanwhile(svc: Services) -> None:
+    an_instance(svc)
+    a_policy(svc, details(a_schedule(RetainRule={"Count": 2}, DeprecateRule={"Count": 2})))
+    wait(svc, days=1)
+    lifecycle_runs.sweep(replace(svc, clock=PassingClock(svc)))
+    (image,) = images(svc)
+    assert image["DeprecationTime"]
+
+
+def test_a_smaller_count_takes_what_was_never_deprecated(svc: Services) -> None:
+    an_instance(svc)
+    policy_id = a_policy(svc, details(a_schedule(RetainRule={"Count": 9})))
+    for _ in days(svc, 4):
+        pass
+    fewer = details(a_schedule(RetainRule={"Count": 2}, DeprecateRule={"Count": 1}))
+    dlm(svc, "UpdateLifecyclePolicy", PolicyId=policy_id, PolicyDetails=fewer)
+    later(svc, days=1)
+    found = deprecated(svc)
+    assert list(found) == ["2024-01-04", "2024-01-05"]
+    assert [at is not None for at in found.values()] == [True, False]
 
 
 def there(svc: Services, operation: str) -> list[dict[str, Any]]:

@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
+from typing import Final
 
 from openami.actions import image_retirement, lifecycle_targets, snapshot_attributes
 from openami.catalog import images
@@ -13,6 +15,9 @@ from openami.domain.errors import EC2Error
 from openami.domain.lifecycle_policy import LifecyclePolicy
 from openami.domain.lifecycle_run import LifecycleRun
 from openami.services import Services
+
+AT_ONCE: Final = timedelta(minutes=1)
+"""EC2 deprecates at no moment that is past when it looks at it."""
 
 _log = logging.getLogger(__name__)
 
@@ -56,8 +61,8 @@ def _deprecate(svc: Services, caller: Caller, run: LifecycleRun) -> None:
     with svc.catalog.read() as tx:
         image = images.fetch_owned(tx, run.image_id, caller.account, caller.region)
     if image.deprecated_at is None:
-        now = svc.clock.now()
-        image_retirement.enable_image_deprecation(svc, caller, run.image_id, now)
+        soon = svc.clock.now() + AT_ONCE
+        image_retirement.enable_image_deprecation(svc, caller, run.image_id, soon)
 
 
 def _unshare(svc: Services, caller: Caller, run: LifecycleRun) -> None:

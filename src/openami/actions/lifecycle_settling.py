@@ -129,8 +129,9 @@ def _displace(svc: Services, tx: Transaction, schedule: Schedule, newest: Lifecy
     failed = [each for each in group if each.stage is RunStage.FAILED and each != newest]
     counted = [each for each in group if each.expires_at is None]
     good = whole(tx, counted)
-    for run in {*failed, *surplus(counted, good, schedule.retain, now)}:
+    given_up = {*failed, *surplus(counted, good, schedule.retain, now)}
+    for run in given_up:
         runs.save(tx, replace(run, stage=RunStage.DOOMED))
-    for run in deprecated(counted, good, schedule.retain, schedule.deprecate, now):
-        if run.deprecates_at is None:
-            runs.save(tx, replace(run, deprecates_at=now))
+    old = deprecated(counted, good, schedule.retain, schedule.deprecate, now)
+    for run in {each for each in old if each.deprecates_at is None} - given_up:
+        runs.save(tx, replace(run, deprecates_at=now))
