@@ -12,6 +12,7 @@ import pytest
 from support import api, raw
 from support.bad_requests import (
     copies,
+    event_windows,
     ids,
     images,
     imports,
@@ -36,6 +37,7 @@ TABLES: Mapping[str, tuple[Bad, ...]] = {
     "foreign": ids.FOREIGN,
     "launch": launches.LAUNCHES,
     "instance": launches.INSTANCES,
+    "event window": event_windows.WINDOWS,
     "instance options": instance_options.OPTIONS,
     "template": launch_templates.TEMPLATES,
     "register": images.REGISTERED,

@@ -229,6 +229,13 @@ WOULD_CHANGE: dict[str, dict[str, Any]] = {
     },
     "ModifyInstanceMetadataDefaults": {"HttpTokens": "required"},
     "EnableSerialConsoleAccess": {},
+    "CreateInstanceEventWindow": {"CronExpression": "* 0-4 * * *"},
+    **{
+        f"{verb}InstanceEventNotificationAttributes": {
+            "InstanceTagAttribute": {"InstanceTagKeys": ["tier"]}
+        }
+        for verb in ("Register", "Deregister")
+    },
     "DisableSerialConsoleAccess": {},
     "CreateLaunchTemplate": {
         "LaunchTemplateName": "dry",
@@ -255,7 +262,7 @@ WOULD_CHANGE: dict[str, dict[str, Any]] = {
 }
 # Which would only change what is under way: their dry runs are in tests/workflows.
 OF_WORK_UNDER_WAY = {"CancelImportTask"}
-READING = ("Describe", "Get", "List")
+READING = ("Describe", "Get", "List", "Confirm")
 _EC2 = SESSION.client("ec2", region_name="us-east-1").meta.service_model
 
 

@@ -20,7 +20,6 @@ from openami.catalog import (
 from openami.catalog.catalog import Transaction
 from openami.domain.block_device import EbsDevice
 from openami.domain.caller import Caller
-from openami.domain.cpu_options import checked_cpu_options
 from openami.domain.errors import (
     EC2Error,
     InvalidParameterCombination,
@@ -38,6 +37,7 @@ from openami.domain.ids import (
 from openami.domain.image import Image
 from openami.domain.instance import EphemeralDisk, Instance, InstanceState, MetadataOptions
 from openami.domain.instance_type import InstanceType, known_type
+from openami.domain.instance_types.cpu_options import checked_cpu_options
 from openami.domain.launch import (
     Launch,
     Place,

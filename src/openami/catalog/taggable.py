@@ -115,6 +115,11 @@ KINDS: Final[Mapping[str, Kind]] = {
         schema.replace_root_volume_tasks,
         _no("InvalidReplaceRootVolumeTaskId.NotFound", "replace root volume task"),
     ),
+    "iew": _of(
+        "instance-event-window",
+        schema.event_windows,
+        _no("InvalidInstanceEventWindowID.NotFound", "instance event window ID"),
+    ),
     "lt": _of("launch-template", schema.launch_templates, template_id_not_found),
     "import-snap": _of("import-snapshot-task", schema.import_tasks, import_task_not_found),
     "import-ami": _of("import-image-task", schema.import_tasks, import_task_not_found),

@@ -11,6 +11,7 @@ from sqlalchemy import DateTime, Dialect, String, Text, TypeDecorator
 
 from openami.domain.allowed_images import ImageCriterion, ScanCondition, WatermarkFilter
 from openami.domain.block_device import BlockDeviceMapping, EbsDevice
+from openami.domain.event_window import TimeRange
 from openami.domain.instance import EphemeralDisk, MetadataOptions
 from openami.domain.recycle_bin import TagPattern
 from openami.domain.root_replacement import FromImage
@@ -138,6 +139,19 @@ def tag_patterns() -> JsonText[tuple[TagPattern, ...]]:
 
 def pairs() -> JsonText[Mapping[str, str]]:
     return JsonText("pairs", dict, dict)
+
+
+def time_ranges() -> JsonText[tuple[TimeRange, ...]]:
+    return JsonText(
+        "time_ranges",
+        lambda ranges: [_bare(each) for each in ranges],
+        lambda raw: tuple(TimeRange(**each) for each in raw),
+    )
+
+
+def text_pairs() -> JsonText[tuple[tuple[str, str], ...]]:
+    """Pairs in their order, of which several may begin with the same text."""
+    return JsonText("text_pairs", list, lambda raw: tuple((first, then) for first, then in raw))
 
 
 def texts() -> JsonText[tuple[str, ...]]:

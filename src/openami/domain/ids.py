@@ -26,6 +26,7 @@ LaunchTemplateId = NewType("LaunchTemplateId", str)
 KeyPairId = NewType("KeyPairId", str)
 OrganizationId = NewType("OrganizationId", str)
 OrganizationArn = NewType("OrganizationArn", str)  # of an organization or of a unit in one
+EventWindowId = NewType("EventWindowId", str)
 ReplaceRootVolumeTaskId = NewType("ReplaceRootVolumeTaskId", str)
 StoreImageTaskId = NewType("StoreImageTaskId", str)  # our own: EC2 tells none
 
@@ -45,6 +46,7 @@ _MALFORMED_CODE: Final = {
     "key": "InvalidKeyPair.Format",
     "r": "InvalidReservationID.Malformed",
     "replacevol": "InvalidReplaceRootVolumeTaskId.Malformed",
+    "iew": "InvalidInstanceEventWindowID.Malformed",
     "lt": "InvalidLaunchTemplateId.Malformed",
 }
 
@@ -102,6 +104,10 @@ def parse_key_pair_id(text: str) -> KeyPairId:
 
 def parse_replace_root_volume_task_id(text: str) -> ReplaceRootVolumeTaskId:
     return ReplaceRootVolumeTaskId(_parsed("replacevol", text))
+
+
+def parse_event_window_id(text: str) -> EventWindowId:
+    return EventWindowId(_parsed("iew", text))
 
 
 def parse_launch_template_id(text: str) -> LaunchTemplateId:

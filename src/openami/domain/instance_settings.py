@@ -3,12 +3,17 @@
 https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-options.html
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
-from openami.domain.errors import UnsupportedOperation
+from openami.domain.errors import EC2Error, InvalidParameterValue, UnsupportedOperation
 from openami.domain.ids import AccountId, Region
 from openami.domain.instance import MetadataOptions
 from openami.domain.launch import MetadataChange
+from openami.domain.tag import KEY_CHARACTERS_MAX
+
+NOTIFIED_KEYS_MAX: Final = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +28,8 @@ class InstanceSettings:
     instance_metadata_tags: str | None = None
     http_tokens_enforced: str | None = None
     serial_console_access: bool = False
+    notifies_all_tags: bool = False
+    notified_tag_keys: tuple[str, ...] = ()
 
     @property
     def metadata(self) -> MetadataChange:
@@ -33,6 +40,24 @@ class InstanceSettings:
             http_put_response_hop_limit=self.http_put_response_hop_limit,
             instance_metadata_tags=self.instance_metadata_tags,
         )
+
+    def notifying(self, keys: Sequence[str]) -> "InstanceSettings":
+        """With these tag keys too in notifications of events.
+
+        Raises InvalidParameterValue, TagLimitExceeded.
+        """
+        if not all(0 < len(key) <= KEY_CHARACTERS_MAX for key in keys):
+            raise InvalidParameterValue(f"A tag key has 1 to {KEY_CHARACTERS_MAX} characters.")
+        every = tuple(dict.fromkeys((*self.notified_tag_keys, *keys)))
+        if len(every) > NOTIFIED_KEYS_MAX:
+            raise EC2Error.of(
+                "TagLimitExceeded", f"At most {NOTIFIED_KEYS_MAX} tag keys can be registered."
+            )
+        return replace(self, notified_tag_keys=every)
+
+    def not_notifying(self, keys: Sequence[str]) -> "InstanceSettings":
+        left = tuple(key for key in self.notified_tag_keys if key not in keys)
+        return replace(self, notified_tag_keys=left)
 
     def check(self, options: MetadataOptions, what: str) -> None:
         """Raises UnsupportedOperation for IMDSv1 where the account enforces IMDSv2."""

@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import Final
 
 from openami.domain.block_device import BlockDeviceMapping, EbsDevice, merged
-from openami.domain.cpu_options import CpuOptions
 from openami.domain.errors import (
     EC2Error,
     ImageUnavailable,
@@ -23,6 +22,7 @@ from openami.domain.ids import ImageId, SecurityGroupId, SubnetId
 from openami.domain.image import Image, ImageState
 from openami.domain.instance import EphemeralDisk, MetadataOptions
 from openami.domain.instance_type import DEFAULT_TYPE, InstanceType
+from openami.domain.instance_types.cpu_options import CpuOptions
 
 USER_DATA_BYTES_MAX: Final = 16384
 COUNT_MAX: Final = 1000

@@ -10,8 +10,8 @@ from openami.domain.errors import (
     InvalidParameterValue,
     MissingParameter,
 )
-from openami.domain.instance_requirements import InstanceRequirements, Range
 from openami.domain.instance_type import TYPES
+from openami.domain.instance_types.requirements import InstanceRequirements, Range
 from openami.ec2.operation import Operation, Request, Result, only, operation
 from openami.ec2.request import page, paged
 from openami.services import Services

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from openami.actions.instances import DescribedInstance, StateChange
-from openami.domain.cpu_options import cpu_options_of
 from openami.domain.instance import STATE_CODE, Instance, InstanceState
+from openami.domain.instance_types.cpu_options import cpu_options_of
 from openami.domain.volume import Volume
 
 Shape = dict[str, Any]

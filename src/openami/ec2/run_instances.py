@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from openami.actions import instances, launch_templates, parameters, run_instances
 from openami.domain.caller import Caller
-from openami.domain.cpu_options import CpuOptions
 from openami.domain.errors import (
     InvalidParameterCombination,
     InvalidParameterValue,
@@ -27,6 +26,7 @@ from openami.domain.ids import (
 )
 from openami.domain.instance import InstanceState
 from openami.domain.instance_type import DEFAULT_TYPE
+from openami.domain.instance_types.cpu_options import CpuOptions
 from openami.domain.launch import USER_DATA_BYTES_MAX, Launch, MetadataChange, Place
 from openami.domain.launch_template import DEFAULT, Which, checked_template_name, checked_version
 from openami.ec2 import instance_shapes, template_merge

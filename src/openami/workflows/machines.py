@@ -27,10 +27,10 @@ from openami.compute.driver import (
     Rule,
 )
 from openami.diskimage.qcow2 import create_overlay
-from openami.domain.cpu_options import cpu_options_of
 from openami.domain.ids import InstanceId
 from openami.domain.instance import EphemeralDisk, Instance, InstanceEvent, InstanceState
 from openami.domain.instance_type import known_type
+from openami.domain.instance_types.cpu_options import cpu_options_of
 from openami.domain.network import SecurityGroupRule
 from openami.domain.state_reason import StateReason
 from openami.domain.volume import AttachmentState, Volume, VolumeState

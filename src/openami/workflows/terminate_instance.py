@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from openami.catalog import instances, tags, volumes
+from openami.catalog import event_windows, instances, tags, volumes
 from openami.catalog.catalog import Transaction
 from openami.domain.ids import InstanceId
 from openami.domain.instance import Instance, InstanceEvent, InstanceState
@@ -128,6 +128,7 @@ def _commit_terminated(svc: Services, tx: Transaction, instance_id: InstanceId) 
     if instance is None:
         return
     tags.remove_all(tx, instance.network_interface_id)
+    event_windows.forget_instance(tx, instance.owner, instance.region, instance_id)
     after = instance.after(
         InstanceEvent.TERMINATED, instance.state_reason, instance.state_transition_reason
     )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from support.access import (
+    event_windows,
     images,
     import_tasks,
     instances,
@@ -32,6 +33,7 @@ TABLES: Final[Mapping[str, tuple[Access, ...]]] = {
     "stored image": stored_images.ROWS,
     "volume": volumes.ROWS,
     "instance": instances.ROWS,
+    "event window": event_windows.ROWS,
     "root replacement": root_replacements.ROWS,
     "network": network.ROWS,
     "key pair": key_pairs.ROWS,
@@ -51,6 +53,11 @@ NAMELESS: Final[Mapping[str, frozenset[str]]] = {
             "DescribeAggregateIdFormat",
             *(f"Describe{whose}IdFormat" for whose in ("", "Identity", "Principal")),
             "ModifyIdFormat",
+            "CreateInstanceEventWindow",
+            *(
+                f"{verb}InstanceEventNotificationAttributes"
+                for verb in ("Describe", "Register", "Deregister")
+            ),
             "ModifyIdentityIdFormat",
             "GetInstanceMetadataDefaults",
             "ModifyInstanceMetadataDefaults",

@@ -29,6 +29,7 @@ ROWS: Final[tuple[Access, ...]] = (
     shared("CopyImage", UNKNOWN, UNKNOWN, MAY, SourceImageId="{disabled_image}", **_COPY),
     shared("CancelImageLaunchPermission", UNKNOWN, MAY, "InvalidRequest", ImageId="{image}"),
     shared("GetImageAncestry", UNKNOWN, SEES, SEES, ImageId="{image}"),
+    shared("DescribeFastLaunchImages", NOTHING, NOTHING, NOTHING, ImageIds=["{image}"]),
     shared("DescribeImageReferences", UNKNOWN, NOTHING, SEES, ImageIds=["{image}"], **_OF_ALL),
     *(
         shared(operation, UNKNOWN, NOT_YOURS, ImageId="{image}", **more)

@@ -55,6 +55,16 @@ ROWS: Final[tuple[Access, ...]] = (
         reader=NOTHING,
         shows="'SuccessfulInstanceCreditSpecifications': [{",
     ),
+    # The same for everybody: nothing here has a product code or a link to EC2-Classic.
+    Access(
+        operation="ConfirmProductInstance",
+        request={"InstanceId": "{instance}", "ProductCode": "774F4FF8"},
+        stranger=SEES,
+        reader=SEES,
+        owner=SEES,
+        shows="'Return': False",
+    ),
+    own("DescribeClassicLinkInstances", NOTHING, NOTHING, InstanceIds=["{instance}"]),
     own("CreateImage", UNKNOWN, InstanceId="{instance}", Name="theirs"),
     own("MonitorInstances", _GONE, InstanceIds=["{instance}"]),
     own("UnmonitorInstances", _GONE, InstanceIds=["{instance}"]),

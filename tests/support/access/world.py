@@ -169,6 +169,7 @@ def _machines(ec2: Any, image_id: str) -> dict[str, str]:
         BlockDeviceMappings=[{"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 1}}],
     )
     task = ec2.create_replace_root_volume_task(InstanceId=running["InstanceId"])
+    window = ec2.create_instance_event_window(CronExpression="* 0-4 * * *")
     stopped = api.launch(ec2, image_id)
     api.stop(ec2, stopped["InstanceId"])
     return {
@@ -176,6 +177,7 @@ def _machines(ec2: Any, image_id: str) -> dict[str, str]:
         "task": task["ReplaceRootVolumeTask"]["ReplaceRootVolumeTaskId"],
         "attached": api.device(running, "/dev/sdf")["VolumeId"],
         "stopped": stopped["InstanceId"],
+        "window": window["InstanceEventWindow"]["InstanceEventWindowId"],
     }
 
 

@@ -8,12 +8,16 @@ from typing import Final
 from openami.catalog import idempotency, instances
 from openami.catalog.catalog import Transaction
 from openami.domain.caller import Caller
-from openami.domain.cpu_options import CpuOptions, checked_cpu_options, cpu_options_of
 from openami.domain.errors import EC2Error, IncorrectInstanceState
 from openami.domain.idempotency import ClientToken
 from openami.domain.ids import InstanceId, parse_instance_id
 from openami.domain.instance import Instance, InstanceState
 from openami.domain.instance_type import known_type
+from openami.domain.instance_types.cpu_options import (
+    CpuOptions,
+    checked_cpu_options,
+    cpu_options_of,
+)
 from openami.services import Services
 
 _log = logging.getLogger(__name__)

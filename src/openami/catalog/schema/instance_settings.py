@@ -2,6 +2,7 @@
 
 from sqlalchemy import Boolean, Column, Integer, String, Table
 
+from openami.catalog import types
 from openami.catalog.schema.base import metadata
 
 instance_settings = Table(
@@ -15,4 +16,6 @@ instance_settings = Table(
     Column("instance_metadata_tags", String(16)),
     Column("http_tokens_enforced", String(16)),
     Column("serial_console_access", Boolean, nullable=False),
+    Column("notifies_all_tags", Boolean, nullable=False),
+    Column("notified_tag_keys", types.texts(), nullable=False),
 )

@@ -1,0 +1,1 @@
+"""What may be chosen and required of instance types."""
