@@ -45,6 +45,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_bucket")),
     )
     op.create_table(
+        "event_window",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("owner", sa.String(length=12), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=True),
+        sa.Column("time_ranges", sa.Text(), nullable=False),
+        sa.Column("cron_expression", sa.String(length=256), nullable=True),
+        sa.Column("instance_ids", sa.Text(), nullable=False),
+        sa.Column("instance_tags", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_event_window")),
+    )
+    with op.batch_alter_table("event_window", schema=None) as batch_op:
+        batch_op.create_index("ix_event_window_owner", ["owner", "region"], unique=False)
+
+    op.create_table(
         "fast_restore",
         sa.Column("snapshot_id", sa.String(length=32), nullable=False),
         sa.Column("zone", sa.String(length=32), nullable=False),
@@ -143,6 +158,8 @@ def upgrade() -> None:
         sa.Column("instance_metadata_tags", sa.String(length=16), nullable=True),
         sa.Column("http_tokens_enforced", sa.String(length=16), nullable=True),
         sa.Column("serial_console_access", sa.Boolean(), nullable=False),
+        sa.Column("notifies_all_tags", sa.Boolean(), nullable=False),
+        sa.Column("notified_tag_keys", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("account", "region", name=op.f("pk_instance_setting")),
     )
     op.create_table(
