@@ -38,14 +38,14 @@ def disable_image(svc: Services, caller: Caller, image_id: ImageId) -> None:
 def enable_image(svc: Services, caller: Caller, image_id: ImageId) -> None:
     """Launches are possible again. With whom it was shared before is forgotten.
 
-    Raises IncorrectState as long as a snapshot of it is archived.
+    Raises IncorrectState as long as a snapshot of it, of the same owner, is archived.
     """
     with svc.catalog.begin() as tx:
         image = images.fetch_owned(tx, image_id, caller.account, caller.region)
         for mapping in image.block_device_mappings:
             its = None if mapping.ebs is None else mapping.ebs.snapshot_id
             snapshot = None if its is None else snapshots.fetch_any(tx, its)
-            if snapshot is not None:
+            if snapshot is not None and snapshot.owner == image.owner:
                 snapshot.usable()
         images.save(tx, image.after(ImageEvent.ENABLE))
 

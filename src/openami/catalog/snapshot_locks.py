@@ -8,6 +8,7 @@ from openami.catalog.catalog import Transaction
 from openami.catalog.schema import snapshot_locks, snapshots
 from openami.domain.caller import Caller
 from openami.domain.ids import SnapshotId
+from openami.domain.snapshot import SnapshotState
 from openami.domain.snapshot_lock import SnapshotLock
 
 C: Final = snapshot_locks.c
@@ -41,5 +42,6 @@ def find(tx: Transaction, snapshot_id: SnapshotId) -> SnapshotLock | None:
 
 
 def of_caller(tx: Transaction, caller: Caller) -> list[SnapshotLock]:
-    """All locks of the caller in the region, by snapshot."""
-    return _found(tx, C.owner == caller.account, C.region == caller.region)
+    """All locks of the caller in the region, by snapshot, but of what is in the bin."""
+    mine = (C.owner == caller.account) & (C.region == caller.region)
+    return _found(tx, mine, snapshots.c.state != SnapshotState.RECOVERABLE)

@@ -137,11 +137,19 @@ def fetch_visible(
     tx: Transaction, snapshot_id: SnapshotId, account: AccountId, region: Region
 ) -> Snapshot:
     """One that `account` may use. Raises SnapshotNotFound, also for one it may not see."""
+    found = find_visible(tx, snapshot_id, account, region)
+    if found is None:
+        raise SnapshotNotFound(snapshot_id)
+    return found
+
+
+def find_visible(
+    tx: Transaction, snapshot_id: SnapshotId, account: AccountId, region: Region
+) -> Snapshot | None:
+    """As `fetch_visible`, for those who need not find one."""
     query = select(snapshots).where(C.id == snapshot_id, C.region == region, visible_to(account))
     found = _found(tx, query)
-    if not found:
-        raise SnapshotNotFound(snapshot_id)
-    return found[0]
+    return found[0] if found else None
 
 
 def fetch_owned(

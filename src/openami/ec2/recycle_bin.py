@@ -1,7 +1,7 @@
 """What is in the Recycle Bin, and its restoration. Its rules are the service rbin's."""
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
 
 from openami.actions import recycle_bin as actions
 from openami.domain.caller import Caller
@@ -16,17 +16,31 @@ from openami.ec2.operation import Operation, Request, Result, operation
 from openami.ec2.request import one_more, page, paged
 from openami.services import Services
 
+T = TypeVar("T", Image, Snapshot, Volume)
+
 IMAGE_IDS_MAX: Final = 20
 
 
-def list_images(svc: Services, caller: Caller, request: Request) -> Result:
-    asked = page(request, 1, 1000, ids="ImageIds")
-    ids = tuple(parse_image_id(text) for text in request.get("ImageIds", ()))
-    if len(ids) > IMAGE_IDS_MAX:
-        raise InvalidParameterValue(f"At most {IMAGE_IDS_MAX} image ids may be given")
-    found = dict(actions.list_images_in_recycle_bin(svc, caller, ids, one_more(asked)))
-    shown, token = paged(tuple(found), asked, "resource_id")
-    return {"Images": [_image(each, found[each]) for each in shown], **token}
+def _listing(
+    kind: actions.Kind[T],
+    noun: str,
+    parse: Callable[[str], str],
+    bounds: tuple[int, int],
+    answer: Callable[[Binned, T], dict[str, Any]],
+) -> Operation:
+    """The operation that lists what is in the bin of this kind, in pages within the bounds."""
+    named = f"{noun}Ids"
+
+    def listed(svc: Services, caller: Caller, request: Request) -> Result:
+        asked = page(request, *bounds, ids=named)
+        ids = tuple(parse(text) for text in request.get(named, ()))
+        if noun == "Image" and len(ids) > IMAGE_IDS_MAX:
+            raise InvalidParameterValue(f"At most {IMAGE_IDS_MAX} image ids may be given")
+        found = dict(actions.list_in_recycle_bin(svc, caller, kind, ids, one_more(asked)))
+        shown, token = paged(tuple(found), asked, "resource_id")
+        return {f"{noun}s": [answer(each, found[each]) for each in shown], **token}
+
+    return operation(listed, named, "MaxResults", "NextToken")
 
 
 def _image(thing: Binned, image: Image) -> dict[str, Any]:
@@ -40,14 +54,6 @@ def _image(thing: Binned, image: Image) -> dict[str, Any]:
     )
 
 
-def list_snapshots(svc: Services, caller: Caller, request: Request) -> Result:
-    asked = page(request, 5, 1000, ids="SnapshotIds")
-    ids = tuple(parse_snapshot_id(text) for text in request.get("SnapshotIds", ()))
-    found = dict(actions.list_snapshots_in_recycle_bin(svc, caller, ids, one_more(asked)))
-    shown, token = paged(tuple(found), asked, "resource_id")
-    return {"Snapshots": [_snapshot(each, found[each]) for each in shown], **token}
-
-
 def _snapshot(thing: Binned, snapshot: Snapshot) -> dict[str, Any]:
     return {
         "SnapshotId": snapshot.id,
@@ -55,14 +61,6 @@ def _snapshot(thing: Binned, snapshot: Snapshot) -> dict[str, Any]:
         "VolumeId": snapshot.volume_id,
         **_times(thing),
     }
-
-
-def list_volumes(svc: Services, caller: Caller, request: Request) -> Result:
-    asked = page(request, 5, 500, ids="VolumeIds")
-    ids = tuple(parse_volume_id(text) for text in request.get("VolumeIds", ()))
-    found = dict(actions.list_volumes_in_recycle_bin(svc, caller, ids, one_more(asked)))
-    shown, token = paged(tuple(found), asked, "resource_id")
-    return {"Volumes": [_volume(each, found[each]) for each in shown], **token}
 
 
 def _volume(thing: Binned, volume: Volume) -> dict[str, Any]:
@@ -119,11 +117,13 @@ def restore_volume(svc: Services, caller: Caller, request: Request) -> Result:
 
 
 OPERATIONS: Final[Mapping[str, Operation]] = {
-    "ListImagesInRecycleBin": operation(list_images, "ImageIds", "MaxResults", "NextToken"),
-    "ListSnapshotsInRecycleBin": operation(
-        list_snapshots, "SnapshotIds", "MaxResults", "NextToken"
+    "ListImagesInRecycleBin": _listing(actions.IMAGES, "Image", parse_image_id, (1, 1000), _image),
+    "ListSnapshotsInRecycleBin": _listing(
+        actions.SNAPSHOTS, "Snapshot", parse_snapshot_id, (5, 1000), _snapshot
     ),
-    "ListVolumesInRecycleBin": operation(list_volumes, "VolumeIds", "MaxResults", "NextToken"),
+    "ListVolumesInRecycleBin": _listing(
+        actions.VOLUMES, "Volume", parse_volume_id, (5, 500), _volume
+    ),
     "RestoreImageFromRecycleBin": operation(restore_image, "ImageId"),
     "RestoreSnapshotFromRecycleBin": operation(restore_snapshot, "SnapshotId"),
     "RestoreVolumeFromRecycleBin": operation(restore_volume, "VolumeId"),

@@ -12,7 +12,6 @@ from typing import Final
 from openami.blockstore.store import ChunkLost, StoreFull
 from openami.catalog import fast_restores, snapshots
 from openami.catalog.catalog import Transaction
-from openami.domain.errors import SnapshotNotFound
 from openami.domain.fast_restore import ON, FastRestore, FastRestoreEvent, FastRestoreState
 from openami.domain.ids import AccountId, SnapshotId
 from openami.domain.manifest import Root
@@ -40,15 +39,14 @@ def startable(tx: Transaction, restore: FastRestore) -> bool:
     """Whether there is something to do: a pending snapshot cannot be restored yet."""
     if restore.state is not FastRestoreState.ENABLING:
         return restore.state in (FastRestoreState.OPTIMIZING, FastRestoreState.DISABLING)
-    snapshot = usable(tx, restore.snapshot_id, restore)
+    snapshot = usable(tx, restore)
     return snapshot is not None and snapshot.state is SnapshotState.COMPLETED
 
 
-def usable(tx: Transaction, snapshot_id: SnapshotId, restore: FastRestore) -> Snapshot | None:
+def usable(tx: Transaction, restore: FastRestore) -> Snapshot | None:
     """The snapshot, as long as whoever enabled it may use it, or will when it is complete."""
-    try:
-        snapshot = snapshots.fetch_visible(tx, snapshot_id, restore.owner, restore.region)
-    except SnapshotNotFound:
+    snapshot = snapshots.find_visible(tx, restore.snapshot_id, restore.owner, restore.region)
+    if snapshot is None:
         return None
     is_usable = snapshot.state in _USABLE and snapshot.storage_tier is StorageTier.STANDARD
     return snapshot if is_usable else None
@@ -79,7 +77,7 @@ def _reviewed(
     svc: Services, tx: Transaction, restore: FastRestore, now: datetime
 ) -> FastRestore | None:
     """What it must be instead, if it cannot stay as it is."""
-    if restore.state in ON and usable(tx, restore.snapshot_id, restore) is None:
+    if restore.state in ON and usable(tx, restore) is None:
         return restore.after(FastRestoreEvent.DISABLE, now)
     if restore.state is FastRestoreState.ENABLED and not svc.volumes.is_at_hand(_root(restore)):
         return restore.after(FastRestoreEvent.LOST, now)
