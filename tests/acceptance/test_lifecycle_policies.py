@@ -8,11 +8,13 @@ import json
 import shutil
 import tempfile
 from collections.abc import Generator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from openami.app import RealClock
 from support import api
 from support.lifecycle import ROLE, TAG, a_schedule, details, tags_of
 from support.server import Server, serving
@@ -25,8 +27,9 @@ DAY_S = 24 * 3600
 def server() -> Generator[Server]:
     """A server of its own, whose time may run ahead of that of its clients."""
     directory = Path(tempfile.mkdtemp(prefix="openami-acceptance-", dir="/var/tmp"))
+    settings = {"clock_skew_s": str(99 * DAY_S), "settle_timeout_s": "60"}
     try:
-        with serving(directory / "state", "record", clock_skew_s=str(99 * DAY_S)) as found:
+        with serving(directory / "state", "record", **settings) as found:
             yield found
     finally:
         shutil.rmtree(directory)
@@ -53,8 +56,13 @@ def test_s54_a_policy_makes_images_each_day_and_deletes_all_but_the_newest_with_
     ec2: Any = server.client()
     instance_id = api.launch(ec2, image_id)["InstanceId"]
     ec2.create_tags(Resources=[instance_id], Tags=[TAG])
+    # Half a day from now, so that no run comes while the test is busy with a day.
+    at = (RealClock().now() + timedelta(hours=12)).strftime("%H:%M")
     schedule = a_schedule(
-        RetainRule={"Count": 2}, TagsToAdd=[{"Key": "kind", "Value": "backup"}], CopyTags=True
+        CreateRule={"Interval": 24, "IntervalUnit": "HOURS", "Times": [at]},
+        RetainRule={"Count": 2},
+        TagsToAdd=[{"Key": "kind", "Value": "backup"}],
+        CopyTags=True,
     )
     policy_id = server.aws(
         *("dlm", "create-lifecycle-policy", "--state", "ENABLED"),
@@ -90,7 +98,7 @@ def _on_day(server: Server, day: int, count: int) -> list[dict[str, Any]]:
         ready = len(found) == count and all(each["State"] == "available" for each in found)
         return found if ready else []
 
-    return until(whole, what=f"{count} images on day {day}")
+    return until(whole, 180, f"{count} images on day {day}")
 
 
 def test_s54_what_dlm_does_not_take_is_refused_with_the_parameters_named(server: Server) -> None:
