@@ -57,6 +57,7 @@ TABLES: Mapping[str, tuple[Bad, ...]] = {
     "group": network.GROUPS,
     "key": network.KEYS,
     "reference": knowing.REFERENCES,
+    "report": knowing.REPORTS,
     "filter": listings.FILTERS,
     "page": listings.PAGES,
     "form": listings.FORMS,

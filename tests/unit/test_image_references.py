@@ -6,14 +6,13 @@ from typing import Any
 
 import pytest
 
-from openami.catalog import instances
-from openami.domain.ids import AccountId, InstanceId
 from openami.domain.instance import InstanceState
 from openami.services import Services
 from openami.ssm.operations import OPERATIONS as SSM
 from support.asking import ask, put, refused
-from support.builders import ALICE, BOB, HERE, IMAGE, a_caller, a_snapshot, an_image, an_instance
+from support.builders import ALICE, BOB, HERE, IMAGE, a_caller, a_snapshot, an_image
 from support.fakes import services
+from support.referring import make_template, put_instance
 
 OTHER = "ami-0000000000000000b"
 INSTANCE, TEMPLATE, PARAMETER = "ec2:Instance", "ec2:LaunchTemplate", "ssm:Parameter"
@@ -26,35 +25,6 @@ def svc(tmp_path: Path) -> Iterator[Services]:
     put(made, a_snapshot(), an_image(shared_with=shared), an_image(id=OTHER, name="other"))
     yield made
     made.catalog.close()
-
-
-def instance(svc: Services, number: int, **but: Any) -> str:
-    """The instance of that number: each has addresses of its own."""
-    made = an_instance(
-        **{
-            "id": InstanceId(f"i-{number:017x}"),
-            "private_ip": f"172.31.0.{number}",
-            "public_ip": None,
-            "port_number": None,
-            **but,
-        }
-    )
-    with svc.catalog.begin() as tx:
-        instances.add(tx, made)
-    return f"arn:aws:ec2:{made.region}:{made.owner}:instance/{made.id}"
-
-
-def template(svc: Services, *image_ids: str, account: AccountId = ALICE, name: str = "web") -> str:
-    """A launch template with a version of each image, the newest last."""
-    made = ""
-    for number, image_id in enumerate(image_ids):
-        asked = {"LaunchTemplateName": name, "LaunchTemplateData": {"ImageId": image_id}}
-        if number:
-            ask(svc, "CreateLaunchTemplateVersion", account, **asked)
-        else:
-            answer = ask(svc, "CreateLaunchTemplate", account, **asked)
-            made = str(answer["LaunchTemplate"]["LaunchTemplateId"])
-    return f"arn:aws:ec2:{HERE}:{account}:launch-template/{made}"
 
 
 def parameter(svc: Services, name: str, value: str, data_type: str = "aws:ec2:image") -> str:
@@ -79,20 +49,20 @@ def found(svc: Services, *kinds: list[dict[str, Any]], **asked: Any) -> list[str
 
 def test_everything_that_names_an_image_is_found(svc: Services) -> None:
     named = {
-        instance(svc, 1),
-        instance(svc, 2),
-        template(svc, IMAGE),
+        put_instance(svc, 1),
+        put_instance(svc, 2),
+        make_template(svc, IMAGE),
         parameter(svc, "/golden/web", IMAGE),
         parameter(svc, "plain", IMAGE),
     }
-    instance(svc, 3, image_id=OTHER)
-    template(svc, OTHER, name="of-another")
+    put_instance(svc, 3, image_id=OTHER)
+    make_template(svc, OTHER, name="of-another")
     parameter(svc, "other", OTHER)
     assert set(found(svc)) == named
 
 
 def test_an_entry_says_which_image_it_is_of_and_what_kind_of_resource(svc: Services) -> None:
-    first, second = instance(svc, 1), instance(svc, 2, image_id=OTHER)
+    first, second = put_instance(svc, 1), put_instance(svc, 2, image_id=OTHER)
     answer = ask(
         svc, "DescribeImageReferences", ImageIds=[OTHER, IMAGE], ResourceTypes=of(INSTANCE)
     )
@@ -103,7 +73,7 @@ def test_an_entry_says_which_image_it_is_of_and_what_kind_of_resource(svc: Servi
 
 
 def test_only_the_types_that_are_asked_for_are_looked_at(svc: Services) -> None:
-    an, lt, p = instance(svc, 1), template(svc, IMAGE), parameter(svc, "golden", IMAGE)
+    an, lt, p = put_instance(svc, 1), make_template(svc, IMAGE), parameter(svc, "golden", IMAGE)
     assert found(svc, of(INSTANCE)) == [an]
     assert found(svc, of(TEMPLATE)) == [lt]
     assert found(svc, of(PARAMETER)) == [p]
@@ -112,32 +82,32 @@ def test_only_the_types_that_are_asked_for_are_looked_at(svc: Services) -> None:
 
 
 def test_instances_are_found_in_every_state_or_in_those_asked_for(svc: Services) -> None:
-    running = instance(svc, 1, state=InstanceState.RUNNING)
-    stopped = instance(svc, 2, state=InstanceState.STOPPED)
-    gone = instance(svc, 3, state=InstanceState.TERMINATED)
+    running = put_instance(svc, 1, state=InstanceState.RUNNING)
+    stopped = put_instance(svc, 2, state=InstanceState.STOPPED)
+    gone = put_instance(svc, 3, state=InstanceState.TERMINATED)
     assert found(svc, of(INSTANCE)) == [running, stopped, gone]
     assert found(svc, of(INSTANCE, "state-name", "running", "stopped")) == [running, stopped]
     assert found(svc, of(INSTANCE, "state-name", "pending")) == []
 
 
 def test_a_templates_ten_newest_versions_are_looked_at_or_as_many_as_asked(svc: Services) -> None:
-    arn = template(svc, IMAGE, *[OTHER] * 9)
+    arn = make_template(svc, IMAGE, *[OTHER] * 9)
     assert found(svc, of(TEMPLATE)) == [arn]
-    template(svc, IMAGE, *[OTHER] * 10, name="older")
+    make_template(svc, IMAGE, *[OTHER] * 10, name="older")
     assert found(svc, of(TEMPLATE)) == [arn]
     assert len(found(svc, of(TEMPLATE, "version-depth", "11"))) == 2
     assert found(svc, of(TEMPLATE, "version-depth", "9")) == []
 
 
 def test_versions_that_were_deleted_do_not_count_for_the_depth(svc: Services) -> None:
-    arn = template(svc, OTHER, IMAGE, OTHER, OTHER)
+    arn = make_template(svc, OTHER, IMAGE, OTHER, OTHER)
     assert found(svc, of(TEMPLATE, "version-depth", "2")) == []
     ask(svc, "DeleteLaunchTemplateVersions", LaunchTemplateName="web", Versions=["3"])
     assert found(svc, of(TEMPLATE, "version-depth", "2")) == [arn]
 
 
 def test_a_template_is_found_once_for_all_its_versions(svc: Services) -> None:
-    arn = template(svc, IMAGE, IMAGE, IMAGE)
+    arn = make_template(svc, IMAGE, IMAGE, IMAGE)
     assert found(svc, of(TEMPLATE)) == [arn]
 
 
@@ -149,17 +119,17 @@ def test_a_parameter_counts_by_what_it_holds_now_and_only_as_an_image(svc: Servi
 
 
 def test_all_types_with_the_options_of_one_of_them(svc: Services) -> None:
-    lt = template(svc, IMAGE)
-    instance(svc, 1, state=InstanceState.STOPPED)
+    lt = make_template(svc, IMAGE)
+    put_instance(svc, 1, state=InstanceState.STOPPED)
     narrowed = of(INSTANCE, "state-name", "running")
     assert found(svc, narrowed, IncludeAllResourceTypes=True) == [lt]
     assert found(svc, narrowed, IncludeAllResourceTypes=False) == []
 
 
 def test_only_the_callers_own_resources_are_told(svc: Services) -> None:
-    instance(svc, 1)
-    template(svc, IMAGE)
-    theirs = instance(svc, 2, owner=BOB)
+    put_instance(svc, 1)
+    make_template(svc, IMAGE)
+    theirs = put_instance(svc, 2, owner=BOB)
     asked = {"ImageIds": [IMAGE], "IncludeAllResourceTypes": True}
     answer = ask(svc, "DescribeImageReferences", BOB, **asked)
     assert [each["Arn"] for each in answer["ImageReferences"]] == [theirs]
@@ -172,14 +142,14 @@ def test_an_image_that_the_caller_does_not_see_does_not_exist(svc: Services) -> 
 
 
 def test_what_still_names_a_deregistered_image_is_found(svc: Services) -> None:
-    arn = template(svc, IMAGE)
+    arn = make_template(svc, IMAGE)
     ask(svc, "DeregisterImage", ImageId=IMAGE)
     assert found(svc) == [arn]
 
 
 def test_references_come_in_pages(svc: Services) -> None:
-    everything = [instance(svc, number) for number in range(1, 6)]
-    everything += [template(svc, IMAGE), parameter(svc, "golden", IMAGE)]
+    everything = [put_instance(svc, number) for number in range(1, 6)]
+    everything += [make_template(svc, IMAGE), parameter(svc, "golden", IMAGE)]
     asked: dict[str, Any] = {"ImageIds": [IMAGE], "IncludeAllResourceTypes": True}
     first = ask(svc, "DescribeImageReferences", **asked, MaxResults=5)
     second = ask(svc, "DescribeImageReferences", **asked, NextToken=first["NextToken"])

@@ -27,6 +27,7 @@ from openami.domain.caller import Caller
 from openami.domain.filter import Page
 from openami.domain.ids import ImageId
 from openami.domain.image_reference import ImageReference, Referrer, Sought
+from openami.domain.image_usage_report import ImageUsageReport, UsageEntry
 
 Whose: TypeAlias = Callable[[Table], ColumnElement[bool]]
 """Which rows of a table with an owner and a region are looked at."""
@@ -127,3 +128,28 @@ def describe(
 def _reference(row: dict[str, Any]) -> ImageReference:
     kind = Referrer(row.pop("type"))
     return ImageReference(type=kind, **row)
+
+
+def usage(tx: Transaction, report: ImageUsageReport) -> list[UsageEntry]:
+    """What the report is of, counted now: the entries of the accounts that have any."""
+
+    def asked(table: Table) -> ColumnElement[bool]:
+        owner = table.c.owner
+        others = owner.in_(report.account_ids) if report.account_ids else owner != report.owner
+        return and_(others, table.c.region == report.region)
+
+    found = _found([report.image_id], report.sought, asked)
+    if found is None:
+        return []
+    counted = select(found.c.owner, found.c.type, func.count().label("usage_count"))
+    return [
+        UsageEntry(
+            report_id=report.id,
+            account=row.owner,
+            type=Referrer(row.type),
+            usage_count=row.usage_count,
+            image_id=report.image_id,
+            reported_at=report.created_at,
+        )
+        for row in tx.execute(counted.group_by(found.c.owner, found.c.type))
+    ]

@@ -119,6 +119,10 @@ KINDS: Final[Mapping[str, Kind]] = {
         "instance-event-window",
         schema.event_windows,
         _no("InvalidInstanceEventWindowID.NotFound", "instance event window ID"),
+    "amiur": _of(
+        "image-usage-report",
+        schema.image_usage_reports,
+        _no("InvalidImageUsageReportId.NotFound", "image usage report"),
     ),
     "lt": _of("launch-template", schema.launch_templates, template_id_not_found),
     "import-snap": _of("import-snapshot-task", schema.import_tasks, import_task_not_found),

@@ -29,6 +29,7 @@ OrganizationArn = NewType("OrganizationArn", str)  # of an organization or of a 
 EventWindowId = NewType("EventWindowId", str)
 ReplaceRootVolumeTaskId = NewType("ReplaceRootVolumeTaskId", str)
 StoreImageTaskId = NewType("StoreImageTaskId", str)  # our own: EC2 tells none
+ImageUsageReportId = NewType("ImageUsageReportId", str)
 
 # EC2 still honours the eight-digit ids it issued before 2016.
 _DIGITS: Final = re.compile(r"[0-9a-f]{8}|[0-9a-f]{17}")
@@ -48,6 +49,7 @@ _MALFORMED_CODE: Final = {
     "replacevol": "InvalidReplaceRootVolumeTaskId.Malformed",
     "iew": "InvalidInstanceEventWindowID.Malformed",
     "lt": "InvalidLaunchTemplateId.Malformed",
+    "amiur": "InvalidImageUsageReportId.Malformed",
 }
 
 
@@ -112,6 +114,10 @@ def parse_event_window_id(text: str) -> EventWindowId:
 
 def parse_launch_template_id(text: str) -> LaunchTemplateId:
     return LaunchTemplateId(_parsed("lt", text))
+
+
+def parse_image_usage_report_id(text: str) -> ImageUsageReportId:
+    return ImageUsageReportId(_parsed("amiur", text))
 
 
 def parse_account_id(text: str) -> AccountId:

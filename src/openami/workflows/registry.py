@@ -17,6 +17,7 @@ from openami.workflows import (
     delete_volume,
     detach_volume,
     fast_restores,
+    image_usage_report,
     import_image,
     import_task,
     launch,
@@ -59,6 +60,7 @@ _JOBS: Final[Sequence[Callable[[Services], Job]]] = (
     store_image.job,
     restore_image.job,
     refresh_peers.job,
+    image_usage_report.job,
     snapshot_tiers.job,
     fast_restores.job,
 )
@@ -89,6 +91,7 @@ _RESUMES: Final[Sequence[Callable[[Services], None]]] = (
     store_image.resume,
     restore_image.resume,
     purge_images.resume,
+    image_usage_report.resume,
     machines.refresh_stale,
     scratch.sweep,
 )

@@ -1,11 +1,15 @@
-"""Images. "{image}" is private and shared with the reader, "{disabled_image}" was so before."""
+"""Images. "{image}" is private and shared with the reader, "{disabled_image}" was so before.
+
+"{report}" is on the use of "{image}" by its owner.
+"""
 
 from typing import Final
 
-from support.access.row import MAY, NOTHING, SEES, Access, shared
+from support.access.row import MAY, NOTHING, SEES, Access, own, shared
 
 UNKNOWN: Final = "InvalidAMIID.NotFound"
 NOT_YOURS: Final = "AuthFailure"
+NO_REPORT: Final = "InvalidImageUsageReportId.NotFound"
 GONE: Final = "InvalidAMIID.Unavailable"
 _LATER: Final = "2030-01-01T00:00:00Z"
 _TYPES: Final = {"SupportedInstanceTypes": ["t3.*"]}
@@ -32,8 +36,14 @@ ROWS: Final[tuple[Access, ...]] = (
     shared("DescribeFastLaunchImages", NOTHING, NOTHING, NOTHING, ImageIds=["{image}"]),
     shared("DescribeImageReferences", UNKNOWN, NOTHING, SEES, ImageIds=["{image}"], **_OF_ALL),
     *(
+        own(operation, NO_REPORT, SEES, ReportIds=["{report}"])
+        for operation in ("DescribeImageUsageReports", "DescribeImageUsageReportEntries")
+    ),
+    own("DeleteImageUsageReport", NO_REPORT, ReportId="{report}"),
+    *(
         shared(operation, UNKNOWN, NOT_YOURS, ImageId="{image}", **more)
         for operation, more in {
+            "CreateImageUsageReport": {"ResourceTypes": [{"ResourceType": "ec2:Instance"}]},
             "DeregisterImage": {},
             "ModifyImageAttribute": {"Description": {"Value": "mine"}},
             "ResetImageAttribute": {"Attribute": "launchPermission"},

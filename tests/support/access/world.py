@@ -93,6 +93,7 @@ def populated(server: Server, image_id: str) -> AccessWorld:
     names |= _machines(owner, image_id)
     names |= _network(owner, names["instance"])
     names |= _templates(owner, image_id)
+    names["report"] = _report(owner, image_id, server.account("access-owner").account)
     names |= _parameters(server.client("ssm", account="access-owner"))
     names |= _bin(owner, server.client("rbin", account="access-owner"), names["snapshot"])
     names |= _policies(server.client("dlm", account="access-owner"))
@@ -243,6 +244,14 @@ def _templates(ec2: Any, image_id: str) -> dict[str, str]:
         "template": made["LaunchTemplate"]["LaunchTemplateId"],
         "template_name": name,
     }
+
+
+def _report(ec2: Any, image_id: str, account: str) -> str:
+    kinds = [{"ResourceType": "ec2:Instance"}]
+    asked = {"ImageId": image_id, "ResourceTypes": kinds, "AccountIds": [account]}
+    report_id = str(ec2.create_image_usage_report(**asked)["ReportId"])
+    api.await_state(ec2, "image_usage_report_available", ReportIds=[report_id])
+    return report_id
 
 
 def _parameters(ssm: Any) -> dict[str, str]:

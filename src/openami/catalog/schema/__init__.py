@@ -16,6 +16,7 @@ from openami.catalog.schema.image_facts import (
     image_watermarks,
     past_images,
 )
+from openami.catalog.schema.image_usage_reports import image_usage_entries, image_usage_reports
 from openami.catalog.schema.images import (
     image_devices,
     image_launch_permissions,
@@ -69,6 +70,8 @@ __all__ = [
     "image_launch_permissions",
     "image_organization_permissions",
     "image_restores",
+    "image_usage_entries",
+    "image_usage_reports",
     "image_watermarks",
     "images",
     "import_tasks",
