@@ -114,6 +114,36 @@ def upgrade() -> None:
         batch_op.create_index("ix_image_restore_owner", ["owner", "region"], unique=False)
 
     op.create_table(
+        "image_usage_entry",
+        sa.Column("report_id", sa.String(length=32), nullable=False),
+        sa.Column("account", sa.String(length=12), nullable=False),
+        sa.Column("type", sa.String(length=32), nullable=False),
+        sa.Column("usage_count", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("report_id", "account", "type", name=op.f("pk_image_usage_entry")),
+    )
+    op.create_table(
+        "image_usage_report",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("owner", sa.String(length=12), nullable=False),
+        sa.Column("image_id", sa.String(length=32), nullable=False),
+        sa.Column("types", sa.Text(), nullable=False),
+        sa.Column("version_depth", sa.BigInteger(), nullable=False),
+        sa.Column("account_ids", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("state", sa.String(length=32), nullable=False),
+        sa.Column("state_reason", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_image_usage_report")),
+    )
+    with op.batch_alter_table("image_usage_report", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_image_usage_report_expires_at"), ["expires_at"], unique=False
+        )
+        batch_op.create_index("ix_image_usage_report_owner", ["owner", "region"], unique=False)
+        batch_op.create_index(batch_op.f("ix_image_usage_report_state"), ["state"], unique=False)
+
+    op.create_table(
         "image_watermark",
         sa.Column("image_id", sa.String(length=32), nullable=False),
         sa.Column("key", sa.String(length=141), nullable=False),
