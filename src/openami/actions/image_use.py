@@ -19,7 +19,7 @@ from openami.domain.idempotency import ClientToken
 from openami.domain.ids import AccountId, ImageId, ImageUsageReportId, InstanceId
 from openami.domain.image import Image
 from openami.domain.image_reference import ImageReference, Sought
-from openami.domain.image_usage_report import KEPT, ImageUsageReport, UsageEntry
+from openami.domain.image_usage_report import REPORT_KEPT, ImageUsageReport, UsageEntry
 from openami.domain.instance import Instance
 from openami.services import Services
 from openami.workflows import image_usage_report as workflow
@@ -127,7 +127,7 @@ def create_image_usage_report(
             version_depth=asked.sought.version_depth,
             account_ids=tuple(dict.fromkeys(asked.account_ids)),
             created_at=now,
-            expires_at=now + KEPT,
+            expires_at=now + REPORT_KEPT,
         )
         image_usage_reports.add(tx, report)
         its_kind = (REPORT_TYPE, report.id)

@@ -5,8 +5,7 @@ from sqlalchemy import BigInteger, Column, Index, String, Table, Text
 from openami.catalog import types
 from openami.catalog.schema.base import id_column, metadata, place
 from openami.catalog.types import EnumText, UtcDateTime
-from openami.domain.image_reference import Referrer
-from openami.domain.image_usage_report import ReportState
+from openami.domain.image_use import Referrer, ReportState
 
 image_usage_reports = Table(
     "image_usage_report",

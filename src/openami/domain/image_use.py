@@ -1,17 +1,20 @@
-"""What may refer to an image: instances, versions of launch templates, parameters.
+"""What may refer to an image, and reports of which other accounts use one.
 
 https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-ami-references.html
+https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/your-ec2-ami-usage.html
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
 from openami.domain.errors import InvalidParameterValue
-from openami.domain.ids import AccountId, ImageId, Region
+from openami.domain.ids import AccountId, ImageId, ImageUsageReportId, Region
 from openami.domain.instance import InstanceState
 from openami.domain.launch_template import VERSIONS_MAX
+from openami.domain.lifecycle import advance
 
 
 class Referrer(StrEnum):
@@ -96,3 +99,66 @@ def checked_depth(texts: Sequence[str]) -> int:
         f"Value ({', '.join(texts)}) for option {VERSION_DEPTH} is invalid."
         f" It is one integer between 1 and {VERSIONS_MAX}."
     )
+
+
+REPORT_KEPT: Final = timedelta(days=30)
+ACCOUNTS_MAX: Final = 200
+
+
+class ReportState(StrEnum):
+    PENDING = "pending"
+    AVAILABLE = "available"
+    ERROR = "error"
+
+
+class ReportEvent(StrEnum):
+    COUNTED = "the count of what uses its image"
+    FAILED = "the failure of that count"
+
+
+TRANSITIONS: Final[Mapping[tuple[ReportState, ReportEvent], ReportState]] = {
+    (ReportState.PENDING, ReportEvent.COUNTED): ReportState.AVAILABLE,
+    (ReportState.PENDING, ReportEvent.FAILED): ReportState.ERROR,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageUsageReport:
+    """Without `account_ids` it is of every account but the image's owner."""
+
+    id: ImageUsageReportId
+    region: Region
+    owner: AccountId
+    image_id: ImageId
+    types: tuple[Referrer, ...]
+    version_depth: int
+    account_ids: tuple[AccountId, ...]
+    created_at: datetime
+    expires_at: datetime
+    state: ReportState = ReportState.PENDING
+    state_reason: str | None = None
+
+    def after(self, event: ReportEvent, reason: str | None = None) -> "ImageUsageReport":
+        state = advance(TRANSITIONS, self.id, self.state, event)
+        return replace(self, state=state, state_reason=reason)
+
+    @property
+    def sought(self) -> Sought:
+        return Sought(types=frozenset(self.types), version_depth=self.version_depth)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageEntry:
+    """How many resources of one type the account has that name the report's image."""
+
+    report_id: ImageUsageReportId
+    account: AccountId
+    type: Referrer
+    usage_count: int
+    image_id: ImageId
+    reported_at: datetime
+
+    @property
+    def place(self) -> str:
+        """Where it stands in a listing."""
+        return f"{self.report_id} {self.account} {self.type}"
