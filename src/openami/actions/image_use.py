@@ -18,8 +18,13 @@ from openami.domain.filter import Filter, Page
 from openami.domain.idempotency import ClientToken
 from openami.domain.ids import AccountId, ImageId, ImageUsageReportId, InstanceId
 from openami.domain.image import Image
-from openami.domain.image_reference import ImageReference, Sought
-from openami.domain.image_usage_report import REPORT_KEPT, ImageUsageReport, UsageEntry
+from openami.domain.image_use import (
+    REPORT_KEPT,
+    ImageReference,
+    ImageUsageReport,
+    Sought,
+    UsageEntry,
+)
 from openami.domain.instance import Instance
 from openami.services import Services
 from openami.workflows import image_usage_report as workflow

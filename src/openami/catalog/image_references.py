@@ -26,8 +26,7 @@ from openami.catalog.schema import (
 from openami.domain.caller import Caller
 from openami.domain.filter import Page
 from openami.domain.ids import ImageId
-from openami.domain.image_reference import ImageReference, Referrer, Sought
-from openami.domain.image_usage_report import ImageUsageReport, UsageEntry
+from openami.domain.image_use import ImageReference, ImageUsageReport, Referrer, Sought, UsageEntry
 
 Whose: TypeAlias = Callable[[Table], ColumnElement[bool]]
 """Which rows of a table with an owner and a region are looked at."""

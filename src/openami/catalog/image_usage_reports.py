@@ -16,7 +16,7 @@ from openami.domain.caller import Caller
 from openami.domain.errors import EC2Error
 from openami.domain.filter import Filter, Page, unknown_filter
 from openami.domain.ids import ImageId, ImageUsageReportId
-from openami.domain.image_usage_report import ImageUsageReport, ReportState, UsageEntry
+from openami.domain.image_use import ImageUsageReport, ReportState, UsageEntry
 
 R, N = reports.c, entries.c
 

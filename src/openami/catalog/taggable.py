@@ -119,6 +119,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         "instance-event-window",
         schema.event_windows,
         _no("InvalidInstanceEventWindowID.NotFound", "instance event window ID"),
+    ),
     "amiur": _of(
         "image-usage-report",
         schema.image_usage_reports,

@@ -12,7 +12,7 @@ from sqlalchemy import DateTime, Dialect, String, Text, TypeDecorator
 from openami.domain.allowed_images import ImageCriterion, ScanCondition, WatermarkFilter
 from openami.domain.block_device import BlockDeviceMapping, EbsDevice
 from openami.domain.event_window import TimeRange
-from openami.domain.image_reference import Referrer
+from openami.domain.image_use import Referrer
 from openami.domain.instance import EphemeralDisk, MetadataOptions
 from openami.domain.recycle_bin import TagPattern
 from openami.domain.root_replacement import FromImage

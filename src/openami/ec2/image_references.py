@@ -11,7 +11,7 @@ from openami.domain.errors import (
     MissingParameter,
 )
 from openami.domain.ids import parse_image_id
-from openami.domain.image_reference import (
+from openami.domain.image_use import (
     EVERY_STATE,
     STATE_NAME,
     VERSION_DEPTH,

@@ -13,8 +13,13 @@ from openami.domain.ids import (
     parse_image_id,
     parse_image_usage_report_id,
 )
-from openami.domain.image_reference import VERSION_DEPTH, Referrer
-from openami.domain.image_usage_report import ACCOUNTS_MAX, ImageUsageReport, UsageEntry
+from openami.domain.image_use import (
+    ACCOUNTS_MAX,
+    VERSION_DEPTH,
+    ImageUsageReport,
+    Referrer,
+    UsageEntry,
+)
 from openami.ec2.image_references import sought
 from openami.ec2.instance_shapes import tag_list
 from openami.ec2.operation import Operation, Request, Result, operation

@@ -5,7 +5,7 @@ from typing import Final
 from openami.catalog import image_references, tags
 from openami.catalog import image_usage_reports as reports
 from openami.domain.ids import ImageUsageReportId
-from openami.domain.image_usage_report import ReportEvent, ReportState
+from openami.domain.image_use import ReportEvent, ReportState
 from openami.jobs.engine import Args, Job
 from openami.services import Services
 
