@@ -9,14 +9,14 @@ import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPConnection
 from pathlib import Path
-from urllib.parse import urlencode
 from xml.etree import ElementTree
 
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+
+from bench import raw_http
+from bench.many_images import fill
+from bench.raw_http import Connection, Signed
 
 BIN = Path(sys.executable).parent
 DEADLINE_S = 60.0
@@ -28,16 +28,15 @@ ENVIRONMENT = {
 }
 NAMESPACE = "{http://ec2.amazonaws.com/doc/2016-11-15/}"
 
-Signed = tuple[bytes, Mapping[str, str]]
-
 
 @dataclass(frozen=True, kw_only=True)
 class LiveServer:
     state_dir: Path
+    pid: int
     port: int
     credentials: Credentials
     image_id: str
-    connection: HTTPConnection
+    connection: Connection
 
     @property
     def run_instances(self) -> Mapping[str, str]:
@@ -50,24 +49,10 @@ class LiveServer:
         }
 
     def signed(self, parameters: Mapping[str, str]) -> Signed:
-        body = urlencode({"Version": "2016-11-15", **parameters}).encode()
-        request = AWSRequest(
-            "POST",
-            f"http://127.0.0.1:{self.port}/",
-            data=body,
-            headers={"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"},
-        )
-        SigV4Auth(self.credentials, "ec2", "us-east-1").add_auth(request)
-        return body, dict(request.headers.items())
+        return raw_http.signed(self.port, self.credentials, parameters)
 
     def send(self, request: Signed) -> bytes:
-        body, headers = request
-        self.connection.request("POST", "/", body, dict(headers))
-        answer = self.connection.getresponse()
-        text = answer.read()
-        if answer.status != 200:
-            raise RuntimeError(text.decode())
-        return text
+        return self.connection.send(request)
 
     def call(self, **parameters: str) -> bytes:
         return self.send(self.signed(parameters))
@@ -76,12 +61,11 @@ class LiveServer:
         return self.instance_id(self.send(self.signed(self.run_instances)))
 
     def instance_id(self, answer: bytes) -> str:
-        return _text(answer, "instanceId")
+        return text_at(answer, "instanceId")
 
     def state(self, instance_id: str) -> str:
         answer = self.call(Action="DescribeInstances", **{"InstanceId.1": instance_id})
-        found = ElementTree.fromstring(answer).find(f".//{NAMESPACE}instanceState/{NAMESPACE}name")
-        return "" if found is None else str(found.text)
+        return text_at(answer, "instanceState", "name")
 
     def terminate(self, instance_id: str) -> None:
         self.call(Action="TerminateInstances", **{"InstanceId.1": instance_id})
@@ -103,9 +87,14 @@ class LiveServer:
 
 
 @contextmanager
-def serving(state_dir: Path, disk: Path, **settings: str) -> Generator[LiveServer]:
-    """A server with one image of `disk`; stopped at the end. Its machines are the caller's."""
-    state_dir.mkdir()
+def serving(
+    state_dir: Path, disk: Path | None = None, *, images: int = 0, **settings: str
+) -> Generator[LiveServer]:
+    """A server with an image of `disk` and so many without bytes; stopped at the end.
+
+    Its machines are the caller's.
+    """
+    state_dir.mkdir(parents=True)
     environment = {**os.environ, **ENVIRONMENT}
     environment |= {f"OPENAMI_{name.upper()}": text for name, text in settings.items()}
 
@@ -119,18 +108,23 @@ def serving(state_dir: Path, disk: Path, **settings: str) -> Generator[LiveServe
         for line in openami("init").splitlines()
         if line.startswith("export ")
     )
-    port = _free_port()
+    if images:
+        fill(state_dir, images)
+    port = free_port()
     serve = [BIN / "openami", "--state-dir", state_dir, "serve", "--port", str(port)]
     with (state_dir / "server.log").open("wb") as log:
         process = subprocess.Popen(serve, env=environment, stdout=log, stderr=log)
     try:
-        _await_answer(process, port, state_dir)
-        connection = HTTPConnection("127.0.0.1", port)
+        await_answer(process, port, state_dir / "server.log")
+        connection = Connection(port)
         yield LiveServer(
             state_dir=state_dir,
+            pid=process.pid,
             port=port,
             credentials=Credentials(exports["AWS_ACCESS_KEY_ID"], exports["AWS_SECRET_ACCESS_KEY"]),
-            image_id=openami("image", "import", str(disk), "--name", "bench").strip(),
+            image_id=openami("image", "import", str(disk), "--name", "bench").strip()
+            if disk
+            else "",
             connection=connection,
         )
         connection.close()
@@ -139,7 +133,7 @@ def serving(state_dir: Path, disk: Path, **settings: str) -> Generator[LiveServe
         process.wait(DEADLINE_S)
 
 
-def _await_answer(process: subprocess.Popen[bytes], port: int, state_dir: Path) -> None:
+def await_answer(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     deadline = time.monotonic() + DEADLINE_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
@@ -148,17 +142,19 @@ def _await_answer(process: subprocess.Popen[bytes], port: int, state_dir: Path) 
             time.sleep(0.02)
         else:
             return
-    raise RuntimeError(f"the server does not answer:\n{(state_dir / 'server.log').read_text()}")
+    raise RuntimeError(f"the server does not answer:\n{log.read_text()}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _text(answer: bytes, name: str) -> str:
-    found = ElementTree.fromstring(answer).find(f".//{NAMESPACE}{name}")
+def text_at(answer: bytes, *names: str) -> str:
+    """The text of the first element at the path of `names`, anywhere. Raises RuntimeError."""
+    path = "/".join(f"{NAMESPACE}{name}" for name in names)
+    found = ElementTree.fromstring(answer).find(f".//{path}")
     if found is None or found.text is None:
-        raise RuntimeError(f"no {name} in {answer.decode()}")
+        raise RuntimeError(f"no {path} in {answer.decode()}")
     return found.text

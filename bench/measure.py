@@ -11,6 +11,7 @@ from pathlib import Path
 
 DISTURBED_CORES = 0.3  # with more than this used by others, a sample says little
 QUIET_WAIT_S = 20.0
+BRIEF_S = 1.0  # what is shorter is told in milliseconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,10 @@ class Sample:
     peak_mib: float
     output_mb: float = 0.0
     other_cores: float = 0.0  # what everything else on the machine used meanwhile
+
+    @property
+    def disturbed(self) -> bool:
+        return self.other_cores > DISTURBED_CORES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +63,7 @@ def run(
     If the command prints a line `{"wall_s": …}`, that is its time: how ours leaves out the
     start of Python, which a service does not pay per disk.
     """
-    started, busy_before_s = time.perf_counter(), _busy_s()
+    started, busy_before_s = time.perf_counter(), busy_s()
     with subprocess.Popen(
         [str(word) for word in command],
         cwd=where,
@@ -73,7 +78,7 @@ def run(
         process.returncode = os.waitstatus_to_exitcode(status)
     wall_s = elapsed_s = time.perf_counter() - started
     cpu_s = usage.ru_utime + usage.ru_stime
-    other_s = max(0.0, _busy_s() - busy_before_s - cpu_s)
+    other_s = max(0.0, busy_s() - busy_before_s - cpu_s)
     if process.returncode != 0:
         raise RuntimeError(f"{command} failed:\n{told}")
     for line in told.splitlines():
@@ -88,26 +93,34 @@ def run(
     )
 
 
-def rounds(contenders: dict[str, Callable[[str], Sample]], count: int) -> dict[str, list[Sample]]:
+def rounds(
+    contenders: dict[str, Callable[[str], Sample]], count: int, *, patient: bool = True
+) -> dict[str, list[Sample]]:
     """Every contender once per round, every second round in the opposite order (A B B A).
 
     A contender is called with a name that no other call has had, for its fresh store. What others
-    on the machine disturb is measured once more and the less disturbed sample kept.
+    on the machine disturb is measured once more and the less disturbed sample kept; what takes
+    less time than to wait for that is not `patient`.
     """
     samples: dict[str, list[Sample]] = {name: [] for name in contenders}
     for number in range(1, count + 1):
         order = list(contenders) if number % 2 else list(reversed(contenders))
         for name in order:
-            sample = _undisturbed(contenders[name], str(number))
+            measure = _undisturbed if patient else _at_once
+            sample = measure(contenders[name], str(number))
             samples[name].append(sample)
             print(f"  round {number}: {name:24} {_told(sample)}", flush=True)
     return samples
 
 
+def _at_once(contender: Callable[[str], Sample], name: str) -> Sample:
+    return contender(name)
+
+
 def _undisturbed(contender: Callable[[str], Sample], name: str) -> Sample:
     _wait_until_quiet()
     sample = contender(name)
-    if sample.other_cores <= DISTURBED_CORES:
+    if not sample.disturbed:
         return sample
     _wait_until_quiet()
     again = contender(f"{name}-again")
@@ -118,13 +131,13 @@ def _wait_until_quiet() -> None:
     """For a while: a machine that is never quiet is measured as it is, and the table says so."""
     deadline = time.monotonic() + QUIET_WAIT_S
     while time.monotonic() < deadline:
-        before_s = _busy_s()
+        before_s = busy_s()
         time.sleep(1)
-        if _busy_s() - before_s <= DISTURBED_CORES:
+        if busy_s() - before_s <= DISTURBED_CORES:
             return
 
 
-def _busy_s() -> float:
+def busy_s() -> float:
     """CPU seconds that the whole machine has used so far (proc(5): user, nice, system, irq)."""
     fields = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
     user, nice, system, _, _, irq, softirq = fields[:7]
@@ -173,10 +186,12 @@ def median(samples: Sequence[Sample]) -> Sample:
 
 def _told(sample: Sample) -> str:
     size = f" {sample.output_mb:.0f} MB" if sample.output_mb else ""
-    others = f" *{sample.other_cores:.1f}" if sample.other_cores > DISTURBED_CORES else ""
-    return (
-        f"{sample.wall_s:.2f} s (CPU {sample.cpu_s:.1f} s, {sample.peak_mib:.0f} MiB){size}{others}"
-    )
+    others = f" *{sample.other_cores:.1f}" if sample.disturbed else ""
+    if sample.wall_s < BRIEF_S:
+        times = f"{1000 * sample.wall_s:.2f} ms (CPU {1000 * sample.cpu_s:.2f} ms"
+    else:
+        times = f"{sample.wall_s:.2f} s (CPU {sample.cpu_s:.1f} s"
+    return f"{times}, {sample.peak_mib:.0f} MiB){size}{others}"
 
 
 def stored_mb(path: Path) -> float:
