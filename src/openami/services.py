@@ -8,6 +8,7 @@ from openami.blockstore.volumes import VolumeHost
 from openami.catalog.catalog import Catalog
 from openami.compute.driver import ComputeDriver
 from openami.domain.ids import Clock, Ids, InstanceId, Region
+from openami.domain.throttle import Throttle
 from openami.jobs.engine import Engine
 from openami.jobs.locks import KeyedLocks
 from openami.objects.store import ObjectStore
@@ -31,6 +32,7 @@ class Services:
     locks: KeyedLocks
     clock: Clock
     ids: Ids
+    throttle: Throttle = field(default_factory=Throttle)
     stale_ports: set[InstanceId] = field(default_factory=set[InstanceId])
     """Machines whose firewall could not be made what the catalog says; the sweep tries again.
 

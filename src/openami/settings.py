@@ -19,6 +19,7 @@ _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "compute_driver": ("qemu", "record"),
     "accelerator": ("auto", "kvm", "tcg"),
     "egress": ("none", "nat"),
+    "throttling": ("none", "ec2"),
 }
 
 
@@ -49,6 +50,7 @@ class Settings:
     memory_overcommit: float = 1.0  # guests' memory may add up to this share of the host's
     clock_skew_s: float = 900.0
     clock_ahead_s: float = 0.0  # openami's time runs so far ahead: to rehearse what is scheduled
+    throttling: str = "none"  # "ec2": requests take tokens of EC2's buckets
     request_bytes_max: int = 1024 * 1024
     s3_endpoint: str = "embedded"  # "embedded" (SeaweedFS on loopback), "none", or a URL
     s3_access_key_id: str = ""

@@ -9,6 +9,7 @@ from openami.catalog import accounts
 from openami.catalog.catalog import Catalog
 from openami.domain.account import AccessKey, Account
 from openami.domain.ids import AccountId
+from openami.domain.throttle import Throttle
 from openami.settings import Settings
 from support.signing import KEY_ID, SECRET
 
@@ -41,6 +42,7 @@ class FrontDesk:
     settings: Settings = field(default_factory=Settings)
     catalog: Catalog
     clock: SetClock = field(default_factory=SetClock)
+    throttle: Throttle = field(default_factory=Throttle)
     ids: CountedRequests = field(default_factory=CountedRequests)
 
 

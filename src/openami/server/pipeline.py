@@ -130,6 +130,7 @@ def _call(
     version = _version(service, parameters.pop("Version", ""))
     handler = _handler(service, action, doors[service])
     asked = query.parse(service, action, parameters)
+    _throttle(svc, caller, service, action, asked)
     if asked.pop("DryRun", False):
         _dry_run(svc, caller, handler, asked)
     result = handler(svc, caller, asked)
@@ -154,8 +155,16 @@ def _json_call(
             f"The operation {called.operation} is not supported by openami.",
         )
     asked = json_calls.parse(service, called, request)
+    _throttle(svc, caller, service, called.operation, asked)
     result = handler(svc, caller, asked)
     return _json_answer(json_calls.serialize(service, called.operation, result), caller.request_id)
+
+
+def _throttle(
+    svc: Services, caller: Caller, service: str, operation: str, asked: Mapping[str, Any]
+) -> None:
+    if svc.settings.throttling == "ec2":
+        svc.throttle.admit(caller, service, operation, asked, svc.clock.now().timestamp())
 
 
 def _speaks_json(service: str) -> bool:
