@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from threading import Lock
 
 from openami.blockstore.store import ChunkStore
 from openami.blockstore.volumes import VolumeHost
@@ -32,7 +33,7 @@ class Services:
     locks: KeyedLocks
     clock: Clock
     ids: Ids
-    throttle: Throttle = field(default_factory=Throttle)
+    throttle: Throttle = field(default_factory=lambda: Throttle(Lock()))
     stale_ports: set[InstanceId] = field(default_factory=set[InstanceId])
     """Machines whose firewall could not be made what the catalog says; the sweep tries again.
 

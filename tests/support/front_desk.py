@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
+from threading import Lock
 
 from openami.catalog import accounts
 from openami.catalog.catalog import Catalog
@@ -42,7 +43,7 @@ class FrontDesk:
     settings: Settings = field(default_factory=Settings)
     catalog: Catalog
     clock: SetClock = field(default_factory=SetClock)
-    throttle: Throttle = field(default_factory=Throttle)
+    throttle: Throttle = field(default_factory=lambda: Throttle(Lock()))
     ids: CountedRequests = field(default_factory=CountedRequests)
 
 

@@ -1,5 +1,6 @@
 """Token buckets, by a clock that a test sets."""
 
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ class Door:
     """One operation of one account, asked again and again."""
 
     def __init__(self, operation: str, service: str = "ec2", **request: Any) -> None:
-        self.throttle = Throttle()
+        self.throttle = Throttle(Lock())
         self.now_s = 1_000_000.0
         self.operation, self.service, self.request = operation, service, request
 

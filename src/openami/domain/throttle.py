@@ -5,8 +5,8 @@ kind of the operation. Some also take a token for each instance they start or en
 https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html
 """
 
-import threading
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -113,10 +113,13 @@ def level_now(bucket: Bucket, before: Level | None, now_s: float) -> Level:
 
 
 class Throttle:
-    """The buckets of a server. A bucket that is full again need not be remembered."""
+    """The buckets of a server. A bucket that is full again need not be remembered.
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    `lock` keeps requests that come at once apart.
+    """
+
+    def __init__(self, lock: AbstractContextManager[Any]) -> None:
+        self._lock = lock
         self._levels: dict[Key, tuple[Bucket, Level]] = {}
 
     def admit(
