@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from openami.actions import instances, lifecycle_runs, metadata
+from openami.actions import instances, metadata
+from openami.actions.lifecycle import runs as lifecycle_runs
 from openami.blockstore import tiered
 from openami.blockstore.cache import BaseCache
 from openami.blockstore.tiered import TieredStore

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-from openami.actions import lifecycle_runs
+from openami.actions.lifecycle import runs as lifecycle_runs
 from openami.dlm.operations import OPERATIONS
 from openami.domain.ids import AccountId, Region
 from openami.services import Services

@@ -280,7 +280,7 @@ def test_a_refusal_names_the_parameters(
     assert caught.value.details[member] == names
 
 
-@pytest.mark.parametrize("name", ["ArchiveRule", "FastRestoreRule"])
-def test_what_openami_does_not_do_is_refused(svc: Services, name: str) -> None:
-    with refused("UnsupportedOperation", name):
-        a_policy(svc, details(a_schedule(**{name: {"Count": 1}})))
+def test_what_openami_does_not_do_is_refused(svc: Services) -> None:
+    rule = {**a_schedule()["CreateRule"], "Scripts": [{"ExecutionHandler": "AWS_VSS_BACKUP"}]}
+    with refused("UnsupportedOperation", "Scripts"):
+        a_policy(svc, details(a_schedule(CreateRule=rule)))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from openami.actions import lifecycle_runs
+from openami.actions.lifecycle import runs as lifecycle_runs
 from openami.catalog import lifecycle_runs as run_rows
 from openami.domain.lifecycle_run import RunStage
 from openami.services import Services
@@ -382,6 +382,104 @@ def test_each_snapshot_of_a_set_is_copied_and_shared(svc: Services) -> None:
     assert len(there(svc, "DescribeSnapshots")) == 4
 
 
+def fast(svc: Services) -> dict[str, str]:
+    """Snapshot → in which zone fast restores of it are enabled."""
+    found = ask(svc, "DescribeFastSnapshotRestores")["FastSnapshotRestores"]
+    on = [each for each in found if each["State"] in ("enabling", "optimizing", "enabled")]
+    return {each["SnapshotId"]: each["AvailabilityZone"] for each in on}
+
+
+def test_the_newest_snapshots_are_at_hand_for_fast_restores(svc: Services) -> None:
+    a_volume(svc)
+    rule = {"Count": 2, "AvailabilityZones": [ZONE]}
+    schedule = a_schedule(RetainRule={"Count": 4}, FastRestoreRule=rule)
+    policy_id = a_policy(svc, details(schedule, images=False))
+    assert told(svc, policy_id, schedule) == schedule
+    for _ in days(svc, 5):
+        later(svc, minutes=1)
+    ids = [each["SnapshotId"] for each in snapshots(svc)]
+    assert fast(svc) == dict.fromkeys(ids[-2:], ZONE)
+
+
+def test_fast_restores_last_for_an_age_in_zones_by_their_ids(svc: Services) -> None:
+    a_volume(svc)
+    rule = {**of_days(1), "AvailabilityZoneIds": ["use1-az2"]}
+    schedule = a_schedule(RetainRule=of_days(9), FastRestoreRule=rule)
+    policy_id = a_policy(svc, details(schedule, images=False))
+    assert told(svc, policy_id, schedule) == schedule
+    for _ in days(svc, 3):
+        later(svc, minutes=1)
+    ids = [each["SnapshotId"] for each in snapshots(svc)]
+    assert fast(svc) == {ids[-1]: "us-east-1b"}
+
+
+def tiers(svc: Services) -> list[str]:
+    return [each["StorageTier"] for each in snapshots(svc)]
+
+
+def archived_for(**limit: Any) -> dict[str, Any]:
+    return {"RetainRule": {"RetentionArchiveTier": limit}}
+
+
+def test_what_a_count_no_longer_retains_is_archived_and_then_deleted(svc: Services) -> None:
+    a_volume(svc)
+    schedule = a_schedule(RetainRule={"Count": 2}, ArchiveRule=archived_for(Count=3))
+    policy_id = a_policy(svc, details(schedule, images=False))
+    assert told(svc, policy_id, schedule) == schedule
+    for _ in days(svc, 9):
+        later(svc, minutes=1)
+    assert tiers(svc) == ["archive"] * 3 + ["standard"] * 2
+    assert [f"{each['StartTime']:%d}" for each in snapshots(svc)] == ["06", "07", "08", "09", "10"]
+
+
+def test_what_an_age_no_longer_retains_is_archived_for_another(svc: Services) -> None:
+    a_volume(svc)
+    schedule = a_schedule(RetainRule=of_days(2), ArchiveRule=archived_for(**of_days(3)))
+    a_policy(svc, details(schedule, images=False))
+    for _ in days(svc, 9):
+        later(svc, minutes=1)
+    assert tiers(svc) == ["archive"] * 3 + ["standard"] * 2
+
+
+@pytest.mark.parametrize("none", [{"Count": 0}, of_days(0)])
+def test_snapshots_may_be_archived_at_once(svc: Services, none: dict[str, Any]) -> None:
+    a_volume(svc)
+    archive = archived_for(**({"Count": 9} if "Count" in none else of_days(9)))
+    a_policy(svc, details(a_schedule(RetainRule=none, ArchiveRule=archive), images=False))
+    for _ in days(svc, 3):
+        later(svc, minutes=1)
+    assert tiers(svc) == ["archive"] * 3
+
+
+def test_a_snapshot_that_an_image_needs_waits_for_its_archive(svc: Services) -> None:
+    a_volume(svc)
+    schedule = a_schedule(RetainRule={"Count": 1}, ArchiveRule=archived_for(Count=9))
+    a_policy(svc, details(schedule, images=False))
+    later(svc, days=1)
+    device = {"DeviceName": "/dev/sda1", "Ebs": {"SnapshotId": snapshots(svc)[0]["SnapshotId"]}}
+    asked = {"Name": "mine", "RootDeviceName": "/dev/sda1", "BlockDeviceMappings": [device]}
+    image_id = ask(svc, "RegisterImage", **asked)["ImageId"]
+    for _ in days(svc, 2):
+        pass
+    assert tiers(svc) == ["standard", "archive", "standard"]
+    ask(svc, "DeregisterImage", ImageId=image_id)
+    later(svc, minutes=1)
+    assert tiers(svc) == ["archive", "archive", "standard"]
+
+
+def test_without_its_archive_rule_what_is_archived_stays(svc: Services) -> None:
+    a_volume(svc)
+    schedule = a_schedule(RetainRule={"Count": 1}, ArchiveRule=archived_for(Count=1))
+    policy_id = a_policy(svc, details(schedule, images=False))
+    for _ in days(svc, 2):
+        later(svc, minutes=1)
+    without = details(a_schedule(RetainRule={"Count": 1}), images=False)
+    dlm(svc, "UpdateLifecyclePolicy", PolicyId=policy_id, PolicyDetails=without)
+    for _ in days(svc, 4):
+        later(svc, minutes=1)
+    assert tiers(svc) == ["archive", "standard"]
+
+
 def _copied(**but: Any) -> dict[str, Any]:
     rule = {"TargetRegion": THERE, "Encrypted": False, "CopyTags": False}
     return details(a_schedule(CrossRegionCopyRules=[{**rule, **but}]))
@@ -416,6 +514,31 @@ WRONG: dict[str, dict[str, Any]] = {
     "shared for days without a number": details(
         a_schedule(ShareRules=[{"TargetAccounts": [BOB], "UnshareIntervalUnit": "DAYS"}]),
         images=False,
+    ),
+    "images archived": details(a_schedule(ArchiveRule=archived_for(Count=1))),
+    "snapshots of instances archived": of_instances(a_schedule(ArchiveRule=archived_for(Count=1))),
+    "archived by age, retained by count": details(
+        a_schedule(ArchiveRule=archived_for(**of_days(90))), images=False
+    ),
+    "nothing retained and no archive": details(a_schedule(RetainRule={"Count": 0}), images=False),
+    "archived before it is shared": details(
+        a_schedule(
+            RetainRule={"Count": 0},
+            ArchiveRule=archived_for(Count=1),
+            ShareRules=[{"TargetAccounts": [BOB]}],
+        ),
+        images=False,
+    ),
+    "an archive without a limit": details(a_schedule(ArchiveRule=archived_for()), images=False),
+    "fast restores of images": details(
+        a_schedule(FastRestoreRule={"Count": 1, "AvailabilityZones": [ZONE]})
+    ),
+    "fast restores nowhere": details(a_schedule(FastRestoreRule={"Count": 1}), images=False),
+    "fast restores in a strange zone": details(
+        a_schedule(FastRestoreRule={"Count": 1, "AvailabilityZones": ["mars-1a"]}), images=False
+    ),
+    "more fast restores than snapshots": details(
+        a_schedule(FastRestoreRule={"Count": 4, "AvailabilityZones": [ZONE]}), images=False
     ),
     "NoReboot of snapshots of instances": of_instances(a_schedule(), NoReboot=True),
 }

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from openami.actions import lifecycle_runs
+from openami.actions.lifecycle import runs as lifecycle_runs
 from openami.catalog import lifecycle_runs as run_rows
 from openami.domain.lifecycle_run import RunStage
 from openami.services import Services

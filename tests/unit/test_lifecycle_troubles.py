@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from openami.actions import lifecycle_retention, lifecycle_runs
-from openami.actions.lifecycle_objects import Settled, fulfil
+from openami.actions.lifecycle import retention as lifecycle_retention
+from openami.actions.lifecycle import runs as lifecycle_runs
+from openami.actions.lifecycle.objects import Settled, fulfil
 from openami.catalog import images as image_rows
 from openami.catalog import lifecycle_policies as policy_rows
 from openami.catalog import lifecycle_runs as run_rows

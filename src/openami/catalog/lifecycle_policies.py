@@ -19,6 +19,7 @@ from openami.domain.lifecycle_policy import (
     CustomPlan,
     DefaultPlan,
     Exclusions,
+    FastRestoreRule,
     LifecyclePolicy,
     Limit,
     Pairs,
@@ -152,6 +153,12 @@ def _limit(raw: Raw) -> Limit:
     return Limit(count=raw["count"], age=_period(raw["age"]))
 
 
+def _fast_restore(raw: Raw) -> FastRestoreRule:
+    return FastRestoreRule(
+        zones=tuple(raw["zones"]), by_id=raw["by_id"], lasts=_limit(raw["lasts"])
+    )
+
+
 def _schedule(raw: Raw) -> Schedule:
     return Schedule(
         name=raw["name"],
@@ -175,4 +182,6 @@ def _schedule(raw: Raw) -> Schedule:
             ShareRule(accounts=tuple(each["accounts"]), unshare=_period(each["unshare"]))
             for each in raw["shares"]
         ),
+        fast_restore=None if raw["fast_restore"] is None else _fast_restore(raw["fast_restore"]),
+        archive=None if raw["archive"] is None else _limit(raw["archive"]),
     )

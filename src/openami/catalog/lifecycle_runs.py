@@ -64,7 +64,8 @@ def in_stage(tx: Transaction, stage: RunStage) -> list[LifecycleRun]:
 def expired(tx: Transaction, at: datetime) -> list[LifecycleRun]:
     """The objects that are past their time and not doomed yet."""
     query = select(runs).where(
-        runs.c.expires_at <= at, runs.c.stage.in_((RunStage.KEPT, RunStage.FAILED))
+        runs.c.expires_at <= at,
+        runs.c.stage.in_((RunStage.KEPT, RunStage.FAILED, RunStage.ARCHIVED)),
     )
     return _found(tx, query.order_by(runs.c.tick))
 
@@ -80,6 +81,10 @@ def to_deprecate(tx: Transaction, at: datetime) -> list[LifecycleRun]:
 
 def to_unshare(tx: Transaction, at: datetime) -> list[LifecycleRun]:
     return _found(tx, select(runs).where(runs.c.unshares_at <= at))
+
+
+def to_slow_down(tx: Transaction, at: datetime) -> list[LifecycleRun]:
+    return _found(tx, select(runs).where(runs.c.fast_until <= at))
 
 
 def group_of(tx: Transaction, run: LifecycleRun) -> list[LifecycleRun]:

@@ -9,6 +9,7 @@ from openami.domain.lifecycle_policy import (
     CustomPlan,
     DefaultPlan,
     Exclusions,
+    FastRestoreRule,
     LifecyclePolicy,
     Limit,
     Pairs,
@@ -111,6 +112,9 @@ def _schedule(schedule: Schedule, policy_type: PolicyType) -> Answer:
         DeprecateRule=deprecate and _limit(deprecate),
         CrossRegionCopyRules=[_copy_rule(each, policy_type) for each in schedule.copies] or None,
         ShareRules=[_share_rule(each) for each in schedule.shares] or None,
+        FastRestoreRule=schedule.fast_restore and _fast_restore_rule(schedule.fast_restore),
+        ArchiveRule=schedule.archive
+        and {"RetainRule": {"RetentionArchiveTier": _limit(schedule.archive)}},
     )
 
 
@@ -145,6 +149,11 @@ def _copy_rule(rule: CopyRule, policy_type: PolicyType) -> Answer:
             DeprecateRule=_period(rule.deprecate) or None,
         ),
     }
+
+
+def _fast_restore_rule(rule: FastRestoreRule) -> Answer:
+    zones = "AvailabilityZoneIds" if rule.by_id else "AvailabilityZones"
+    return {**_limit(rule.lasts), zones: list(rule.zones)}
 
 
 def _share_rule(rule: ShareRule) -> Answer:

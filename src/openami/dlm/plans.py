@@ -15,6 +15,7 @@ from openami.domain.lifecycle_policy import (
     CustomPlan,
     DefaultPlan,
     Exclusions,
+    FastRestoreRule,
     Limit,
     Pairs,
     Period,
@@ -46,6 +47,7 @@ _SCHEDULE_MEMBERS: Final = frozenset(
     {
         *("Name", "CopyTags", "TagsToAdd", "VariableTags", "CreateRule", "RetainRule"),
         *("DeprecateRule", "CrossRegionCopyRules", "ShareRules"),
+        *("FastRestoreRule", "ArchiveRule"),
     }
 )
 
@@ -161,17 +163,20 @@ def _schedule(raw: Raw, place: int, policy_type: PolicyType) -> Schedule:
         if not raw.get(name):
             raise missing(name)
     copies = raw.get("CrossRegionCopyRules", ())
+    archive = _archive_rule(raw.get("ArchiveRule"))
     return Schedule(
         name=raw.get("Name") or f"Schedule {place}",
         named=bool(raw.get("Name")),
         create=_create_rule(raw["CreateRule"], policy_type),
-        retain=_limit(raw["RetainRule"]),
+        retain=_limit(raw["RetainRule"], at_once=archive is not None),
         copy_tags=bool(raw.get("CopyTags")),
         tags_to_add=pairs(raw.get("TagsToAdd", ())),
         variable_tags=pairs(raw.get("VariableTags", ())),
         deprecate=_limit(raw["DeprecateRule"]) if raw.get("DeprecateRule") else None,
         copies=tuple(_copy_rule(each, policy_type) for each in copies),
         shares=tuple(_share_rule(each) for each in raw.get("ShareRules", ())),
+        fast_restore=_fast_restore_rule(raw.get("FastRestoreRule")),
+        archive=archive,
     )
 
 
@@ -193,9 +198,34 @@ def _create_rule(raw: Raw, policy_type: PolicyType) -> CreateRule:
     )
 
 
-def _limit(raw: Raw) -> Limit:
-    # Clients written in Go say 0 where they mean nothing.
-    return Limit(count=raw.get("Count") or None, age=_period(raw))
+def _limit(raw: Raw, at_once: bool = False) -> Limit:
+    """With `at_once` a count of 0 is one; else it is how clients written in Go say nothing."""
+    count, age = raw.get("Count"), _period(raw)
+    if count == 0 and not (at_once and age is None):
+        count = None
+    return Limit(count=count, age=age)
+
+
+def _archive_rule(raw: Raw | None) -> Limit | None:
+    if not raw:
+        return None
+    retain: Raw = raw.get("RetainRule") or {}
+    rule: Raw | None = retain.get("RetentionArchiveTier")
+    if not rule:
+        raise missing("RetentionArchiveTier")
+    return _limit(rule)
+
+
+def _fast_restore_rule(raw: Raw | None) -> FastRestoreRule | None:
+    if not raw:
+        return None
+    names: Sequence[str] = raw.get("AvailabilityZones") or ()
+    ids: Sequence[str] = raw.get("AvailabilityZoneIds") or ()
+    if names and ids:
+        raise exclusive("AvailabilityZones", "AvailabilityZoneIds")
+    if not names and not ids:
+        raise missing("AvailabilityZones")
+    return FastRestoreRule(zones=tuple(names or ids), by_id=bool(ids), lasts=_limit(raw))
 
 
 def _period(raw: Raw | None, prefix: str = "") -> Period | None:

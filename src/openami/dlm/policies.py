@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from openami.actions import lifecycle_policies as actions
+from openami.actions.lifecycle import policies as actions
 from openami.dlm import answers, plans
 from openami.domain.caller import Caller
 from openami.domain.lifecycle_policy import (
@@ -138,9 +138,7 @@ def list_tags_for_resource(svc: Services, caller: Caller, request: Request) -> R
     return {"Tags": dict(found)}
 
 
-_PARTLY: Final = (
-    "no policies on events, no ArchiveRule, FastRestoreRule, Scripts, Outposts or encryption"
-)
+_PARTLY: Final = "no policies on events, no Scripts, Outposts or encryption"
 
 OPERATIONS: Final[Mapping[str, Operation]] = {
     "CreateLifecyclePolicy": operation(

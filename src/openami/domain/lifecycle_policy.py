@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final, NewType
 
 from openami.domain.ids import AccountId, Region
+from openami.domain.zone import checked_zone, zone_of_id
 
 PolicyId = NewType("PolicyId", str)
 Pairs = tuple[tuple[str, str], ...]
@@ -107,6 +108,22 @@ class ShareRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FastRestoreRule:
+    """Fast snapshot restores, for the newest `count` snapshots or each for a period."""
+
+    zones: tuple[str, ...]
+    by_id: bool
+    """Whether the zones were given by their ids."""
+    lasts: Limit
+
+    def names(self, region: Region) -> list[str]:
+        """Raises InvalidParameterValue for zones that the region does not have."""
+        if self.by_id:
+            return [zone_of_id(each, region) for each in self.zones]
+        return [checked_zone(each, region) for each in self.zones]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
     """One of at most four: when to create, what to put on it, how long to keep it."""
 
@@ -123,6 +140,9 @@ class Schedule:
     """The oldest `count` of those that are kept are deprecated, or each after a period."""
     copies: tuple[CopyRule, ...] = ()
     shares: tuple[ShareRule, ...] = ()
+    fast_restore: FastRestoreRule | None = None
+    archive: Limit | None = None
+    """What is not kept any more is archived, and deleted when this is over as well."""
 
 
 def with_names_of(before: Sequence[Schedule], after: Sequence[Schedule]) -> tuple[Schedule, ...]:

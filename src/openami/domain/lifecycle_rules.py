@@ -10,6 +10,7 @@ from typing import Final
 
 from openami.domain import cron
 from openami.domain.errors import EC2Error
+from openami.domain.ids import Region
 from openami.domain.lifecycle_policy import (
     CopyRule,
     CreateRule,
@@ -30,6 +31,7 @@ RETAINED_MAX_DAYS: Final = 36500
 DEPRECATED_MAX_DAYS: Final = 3650
 TAGS_TO_ADD_MAX: Final = 45
 COPIES_MAX: Final = 3
+ZONES_MAX: Final = 10
 POLICIES_MAX: Final = 100
 POLICY_TAGS_MAX: Final = 50
 TARGET_TAGS_MAX: Final = 50
@@ -143,7 +145,7 @@ def check_plan(policy: LifecyclePolicy, regions: Collection[str], now: datetime)
     names = [schedule.name for schedule in plan.schedules]
     refuse(len(set(names)) < len(names), "The Names of a policy's Schedules must be different")
     for schedule in plan.schedules:
-        _check_schedule(plan, schedule, now)
+        _check_schedule(plan, schedule, policy.region, now)
         _check_copies([rule.region for rule in schedule.copies], policy, regions)
     _check_parameters(plan)
 
@@ -181,13 +183,15 @@ def _check_parameters(plan: CustomPlan) -> None:
     )
 
 
-def _check_schedule(plan: CustomPlan, schedule: Schedule, now: datetime) -> None:
+def _check_schedule(plan: CustomPlan, schedule: Schedule, region: Region, now: datetime) -> None:
     refuse(
         _NAME.fullmatch(schedule.name) is None,
         "The Name of a Schedule has at most 120 letters, digits, spaces, '_' and '-'",
     )
     _check_create(schedule.create, now)
-    _check_limit("RetainRule", schedule.retain, RETAINED_MAX_DAYS)
+    _check_limit("RetainRule", schedule.retain, RETAINED_MAX_DAYS, least=_least(schedule))
+    _check_archive(plan, schedule)
+    _check_fast_restore(plan, schedule, region)
     images = plan.policy_type is PolicyType.IMAGES
     if schedule.deprecate is not None:
         refuse(not images, "DeprecateRule is for IMAGE_MANAGEMENT only")
@@ -260,22 +264,62 @@ def _check_cron(text: str, now: datetime) -> None:
     )
 
 
-def _check_limit(name: str, limit: Limit, days_max: int, within: Limit | None = None) -> None:
+def _least(schedule: Schedule) -> int:
+    """0 is for what goes into the archive at once, and is not needed for anything before."""
+    needed = schedule.fast_restore or schedule.shares or schedule.copies
+    return 1 if needed or schedule.archive is None else 0
+
+
+def _check_archive(plan: CustomPlan, schedule: Schedule) -> None:
+    if schedule.archive is None:
+        return
+    of_volumes = plan.policy_type is PolicyType.SNAPSHOTS and plan.target is Target.VOLUME
+    refuse(not of_volumes, "ArchiveRule is for snapshot policies of volumes only")
+    _check_limit("ArchiveRule", schedule.archive, RETAINED_MAX_DAYS)
+    _check_same_kind("ArchiveRule", schedule.archive, schedule.retain)
+
+
+def _check_fast_restore(plan: CustomPlan, schedule: Schedule, region: Region) -> None:
+    rule = schedule.fast_restore
+    if rule is None:
+        return
+    refuse(
+        plan.policy_type is PolicyType.IMAGES,
+        "FastRestoreRule is for EBS_SNAPSHOT_MANAGEMENT only",
+    )
+    refuse(len(rule.zones) > ZONES_MAX, f"A FastRestoreRule has at most {ZONES_MAX} zones")
+    try:
+        names = rule.names(region)
+    except EC2Error as strange:
+        raise InvalidLifecycleRequest(str(strange)) from strange
+    refuse(len(set(names)) < len(names), "A zone can be named only once in a FastRestoreRule")
+    _check_limit("FastRestoreRule", rule.lasts, RETAINED_MAX_DAYS, schedule.retain)
+
+
+def _check_same_kind(name: str, limit: Limit, retain: Limit) -> None:
+    refuse(
+        (limit.count is None) != (retain.count is None),
+        f"{name} and RetainRule both have a Count, or both an Interval",
+    )
+
+
+def _check_limit(
+    name: str, limit: Limit, days_max: int, within: Limit | None = None, least: int = 1
+) -> None:
     """A count or an age, which ends no later than that of `within`."""
     if limit.count is not None and limit.age is not None:
         raise exclusive("Count", "Interval", "IntervalUnit")
     if limit.count is not None:
-        refuse(not 1 <= limit.count <= COUNT_MAX, f"{name}.Count is from 1 to {COUNT_MAX}")
+        refuse(
+            not least <= limit.count <= COUNT_MAX, f"{name}.Count is from {least} to {COUNT_MAX}"
+        )
     elif limit.age is not None:
-        _check_period(name, limit.age, days_max)
+        _check_period(name, limit.age, days_max, least)
     else:
         raise missing(name)
     if within is None:
         return
-    refuse(
-        (limit.count is None) != (within.count is None),
-        f"{name} and RetainRule both have a Count, or both an Interval",
-    )
+    _check_same_kind(name, limit, within)
     refuse(
         (limit.count or 0) > (within.count or 0) or _days(limit) > _days(within),
         f"{name} is at most what the RetainRule says",
@@ -296,6 +340,6 @@ def _check_copy(rule: CopyRule, images: bool) -> None:
         _check_limit("DeprecateRule of a copy", deprecate, DEPRECATED_MAX_DAYS, retain)
 
 
-def _check_period(name: str, period: Period, days_max: int) -> None:
-    refuse(period.interval < 1, f"{name}.Interval is at least 1")
+def _check_period(name: str, period: Period, days_max: int, least: int = 1) -> None:
+    refuse(period.interval < least, f"{name}.Interval is at least {least}")
     refuse(period.days > days_max, f"{name}.Interval is at most {days_max} days")

@@ -29,6 +29,8 @@ class RunStage(StrEnum):
     MADE = "made"  # there is an object, which may still be pending
     KEPT = "kept"  # the object is whole
     FAILED = "failed"  # the object is there, and never became whole
+    ARCHIVING = "archiving"  # its snapshots are on their way into the archive
+    ARCHIVED = "archived"  # they are there, until their time there is over
     DOOMED = "doomed"  # the object is to be deleted, as soon as that is allowed
 
 
@@ -52,6 +54,9 @@ class LifecycleRun:
     shared_with: tuple[AccountId, ...] = ()
     """Who is to lose it again at `unshares_at`."""
     unshares_at: datetime | None = None
+    fast_zones: tuple[str, ...] = ()
+    """Where fast restores of it are enabled, until `fast_until`."""
+    fast_until: datetime | None = None
 
 
 def is_of_copy(run: LifecycleRun) -> bool:
@@ -70,7 +75,7 @@ def surplus(
     """
     if retain.count is None:
         return []
-    return _older_than(runs, good, retain.count, now)
+    return older_than(runs, good, retain.count, now)
 
 
 def deprecated(
@@ -83,12 +88,13 @@ def deprecated(
     """The oldest of those that are retained, as many as the rule says when the number is full."""
     if rule is None or rule.count is None or retain.count is None:
         return []
-    return _older_than(runs, good, retain.count - rule.count, now)
+    return older_than(runs, good, retain.count - rule.count, now)
 
 
-def _older_than(
+def older_than(
     runs: Sequence[LifecycleRun], good: Mapping[LifecycleRun, bool], count: int, now: datetime
 ) -> list[LifecycleRun]:
+    """Those that are older than the `count` newest of the good ones."""
     # What was made while the clock ran far ahead is older than all that is made since.
     newest_first = sorted(
         runs, key=lambda run: (run.tick <= now + SET_BACK_MAX, run.tick), reverse=True

@@ -44,4 +44,6 @@ lifecycle_runs = Table(
     Column("deprecated", Boolean, nullable=False),
     Column("shared_with", types.texts(), nullable=False),
     Column("unshares_at", UtcDateTime, index=True),
+    Column("fast_zones", types.texts(), nullable=False),
+    Column("fast_until", UtcDateTime, index=True),
 )

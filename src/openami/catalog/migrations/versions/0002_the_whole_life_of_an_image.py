@@ -258,6 +258,8 @@ def upgrade() -> None:
         sa.Column("deprecated", sa.Boolean(), nullable=False),
         sa.Column("shared_with", sa.Text(), nullable=False),
         sa.Column("unshares_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("fast_zones", sa.Text(), nullable=False),
+        sa.Column("fast_until", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint(
             "policy_id", "schedule", "target", "tick", "region", name=op.f("pk_lifecycle_run")
         ),
@@ -268,6 +270,9 @@ def upgrade() -> None:
         )
         batch_op.create_index(
             batch_op.f("ix_lifecycle_run_expires_at"), ["expires_at"], unique=False
+        )
+        batch_op.create_index(
+            batch_op.f("ix_lifecycle_run_fast_until"), ["fast_until"], unique=False
         )
         batch_op.create_index(batch_op.f("ix_lifecycle_run_image_id"), ["image_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_lifecycle_run_stage"), ["stage"], unique=False)

@@ -9,14 +9,15 @@ import time
 from dataclasses import replace
 from datetime import datetime
 
-from openami.actions import (
-    lifecycle_duties,
-    lifecycle_making,
-    lifecycle_retention,
-    lifecycle_settling,
-    lifecycle_targets,
+from openami.actions.lifecycle import (
+    archiving,
+    duties,
+    making,
+    retention,
+    settling,
+    targets,
 )
-from openami.actions.lifecycle_objects import Settled, Troubles, wanted_by
+from openami.actions.lifecycle.objects import Settled, Troubles, wanted_by
 from openami.catalog import lifecycle_policies as policies
 from openami.catalog import lifecycle_runs as runs
 from openami.domain.errors import EC2Error
@@ -46,10 +47,11 @@ def sweep(svc: Services) -> None:
         _plan(svc, policy)
     troubles = _make_all(hasty)
     _wait_a_little(svc)
-    troubles |= lifecycle_settling.settle_all(svc)
+    troubles |= settling.settle_all(hasty)
     _tell(svc, troubles)
-    lifecycle_duties.sweep(svc)
-    lifecycle_retention.sweep(svc)
+    duties.sweep(hasty)
+    retention.sweep(svc)
+    archiving.sweep(hasty)
 
 
 def _plan(svc: Services, policy: LifecyclePolicy) -> None:
@@ -64,7 +66,7 @@ def _plan(svc: Services, policy: LifecyclePolicy) -> None:
         current = rewound(current, now)
         found = due(current, now)
         for each in found:
-            for target in lifecycle_targets.of_run(tx, current, each.tick):
+            for target in targets.of_run(tx, current, each.tick):
                 runs.plan(
                     tx,
                     [
@@ -103,7 +105,7 @@ def _make_all(svc: Services) -> Troubles:
             _forget(svc, run)
             continue
         try:
-            lifecycle_making.make(svc, *wanted, run)
+            making.make(svc, *wanted, run)
             troubles.setdefault(run.policy_id, "")
         except Settled:
             continue
@@ -117,7 +119,7 @@ def _wait_a_little(svc: Services) -> None:
     """What ends soon is settled by this sweep, and not a minute later by the next."""
     with svc.catalog.read() as tx:
         made = runs.in_stage(tx, RunStage.MADE)
-        waited = [job_id for run in made for job_id in lifecycle_making.jobs_of(tx, run)]
+        waited = [job_id for run in made for job_id in making.jobs_of(tx, run)]
     deadline = time.monotonic() + svc.settings.settle_timeout_s
     for job_id in waited:
         svc.jobs.wait(job_id, max(0.0, deadline - time.monotonic()))

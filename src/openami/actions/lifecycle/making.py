@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from openami.actions import copy_image, copy_snapshot, create_image, lifecycle_targets
+from openami.actions import copy_image, copy_snapshot, create_image
 from openami.actions import snapshot_sets as set_actions
 from openami.actions import snapshots as snapshot_actions
-from openami.actions.lifecycle_objects import (
+from openami.actions.lifecycle import targets
+from openami.actions.lifecycle.objects import (
     copy_rule_of,
     description,
     fulfil,
@@ -106,7 +107,7 @@ def _make_set(
     plan = policy.plan
     assert isinstance(plan, CustomPlan)
     with svc.catalog.read() as tx:
-        excluded = lifecycle_targets.volumes_left_out(tx, policy, InstanceId(run.target))
+        excluded = targets.volumes_left_out(tx, policy, InstanceId(run.target))
     asked = set_actions.SnapshotSet(
         instance_id=InstanceId(run.target),
         description=description(run),
@@ -162,7 +163,7 @@ def _copy_snapshot(
 
 
 def _caller(svc: Services, policy: LifecyclePolicy, run: LifecycleRun) -> Caller:
-    return lifecycle_targets.caller_of(policy, svc.ids.request_id(), run.region)
+    return targets.caller_of(policy, svc.ids.request_id(), run.region)
 
 
 def _tags(

@@ -1,4 +1,4 @@
-"""What is done later to what lifecycle policies made: deprecated, and shared no longer."""
+"""What is done later to what lifecycle policies made: it is deprecated, or lent no longer."""
 
 import logging
 from collections.abc import Callable
@@ -6,7 +6,9 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from openami.actions import image_retirement, lifecycle_targets, snapshot_attributes
+from openami.actions import image_retirement, snapshot_attributes
+from openami.actions.lifecycle import targets
+from openami.actions.snapshot import fast_restores
 from openami.catalog import images
 from openami.catalog import lifecycle_policies as policies
 from openami.catalog import lifecycle_runs as runs
@@ -29,6 +31,7 @@ def sweep(svc: Services) -> None:
         known = {policy.id: policy for policy in policies.everyone(tx)}
         deprecated = runs.to_deprecate(tx, now)
         unshared = runs.to_unshare(tx, now)
+        slowed_down = runs.to_slow_down(tx, now)
     for run in deprecated:
         policy = known.get(run.policy_id)
         if policy is not None and policy.runs:
@@ -39,6 +42,11 @@ def sweep(svc: Services) -> None:
         if policy is not None:
             _try(svc, policy, run, _unshare)
             _note(svc, run, lambda current: replace(current, unshares_at=None, shared_with=()))
+    for run in slowed_down:
+        policy = known.get(run.policy_id)
+        if policy is not None:
+            _try(svc, policy, run, _slow_down)
+            _note(svc, run, lambda current: replace(current, fast_until=None, fast_zones=()))
 
 
 def _try(
@@ -48,7 +56,7 @@ def _try(
     duty: Callable[[Services, Caller, LifecycleRun], None],
 ) -> None:
     """Refused is what is gone, or was changed by its owner so that it is in no need of it."""
-    caller = lifecycle_targets.caller_of(policy, svc.ids.request_id(), run.region)
+    caller = targets.caller_of(policy, svc.ids.request_id(), run.region)
     try:
         duty(svc, caller, run)
     except EC2Error as refusal:
@@ -69,6 +77,10 @@ def _unshare(svc: Services, caller: Caller, run: LifecycleRun) -> None:
     taken = snapshot_attributes.VolumePermissions(accounts=frozenset(run.shared_with))
     for snapshot_id in run.snapshot_ids:
         snapshot_attributes.remove_volume_permission(svc, caller, snapshot_id, taken)
+
+
+def _slow_down(svc: Services, caller: Caller, run: LifecycleRun) -> None:
+    fast_restores.disable_fast_snapshot_restores(svc, caller, run.snapshot_ids, run.fast_zones)
 
 
 def _note(svc: Services, run: LifecycleRun, done: Callable[[LifecycleRun], LifecycleRun]) -> None:

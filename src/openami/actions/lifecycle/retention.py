@@ -10,9 +10,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from openami.actions import images as image_actions
-from openami.actions import lifecycle_targets
 from openami.actions import snapshots as snapshot_actions
-from openami.actions.lifecycle_objects import whole
+from openami.actions.lifecycle import targets
+from openami.actions.lifecycle.objects import schedule_of, whole
 from openami.catalog import lifecycle_policies as policies
 from openami.catalog import lifecycle_runs as runs
 from openami.catalog.catalog import Transaction
@@ -42,7 +42,17 @@ def doom(svc: Services) -> None:
             return
     with svc.catalog.begin() as tx:
         for run in _past(tx, now):
-            runs.save(tx, replace(run, stage=RunStage.DOOMED))
+            policy = policies.fetch_any(tx, run.policy_id)
+            if policy is not None and _is_archived_first(policy, run):
+                runs.save(tx, replace(run, stage=RunStage.ARCHIVING, expires_at=None))
+            else:
+                runs.save(tx, replace(run, stage=RunStage.DOOMED))
+
+
+def _is_archived_first(policy: LifecyclePolicy, run: LifecycleRun) -> bool:
+    schedule = schedule_of(policy, run)
+    archived = schedule is not None and schedule.archive is not None
+    return archived and run.stage is RunStage.KEPT and not is_of_copy(run)
 
 
 def _past(tx: Transaction, now: datetime) -> list[LifecycleRun]:
@@ -54,8 +64,8 @@ def _past(tx: Transaction, now: datetime) -> list[LifecycleRun]:
         policy = policies.fetch_any(tx, policy_id)
         if policy is None or not policy.deletes:
             continue
-        treated = set(lifecycle_targets.of(tx, policy))
-        untreated = set(lifecycle_targets.there(tx, policy)) - treated
+        treated = set(targets.of(tx, policy))
+        untreated = set(targets.there(tx, policy)) - treated
         extended = isinstance(policy.plan, DefaultPlan) and policy.plan.extend_deletion
         found += [
             run
@@ -87,7 +97,7 @@ def delete(svc: Services) -> None:
 
 def _delete(svc: Services, policy: LifecyclePolicy, run: LifecycleRun) -> None:
     """The image first, then what is left of its snapshots. Each may be gone already."""
-    caller = lifecycle_targets.caller_of(policy, svc.ids.request_id(), run.region)
+    caller = targets.caller_of(policy, svc.ids.request_id(), run.region)
     try:
         if run.image_id is not None and _is_registered(svc, run):
             image_actions.deregister_image(svc, caller, run.image_id, delete_snapshots=True)

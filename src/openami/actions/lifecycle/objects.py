@@ -18,6 +18,8 @@ SCHEDULE_TAG: Final = "aws:dlm:lifecycle-schedule-name"
 EXPIRATION_TAG: Final = "aws:dlm:expirationTime"
 MANAGED_TAG: Final = "dlm:managed"
 
+_HELD: Final = (RunStage.MADE, RunStage.KEPT, RunStage.ARCHIVING, RunStage.ARCHIVED)
+
 Troubles = dict[PolicyId, str]
 """Policy → why the last that it tried was refused; "" where nothing was."""
 
@@ -61,7 +63,7 @@ def whole(tx: Transaction, group: Sequence[LifecycleRun]) -> dict[LifecycleRun, 
     images = runs.image_states(tx, [each.image_id for each in group if each.image_id])
     snapshots = runs.snapshot_states(tx, [each for run in group for each in run.snapshot_ids])
     return {
-        run: run.stage in (RunStage.MADE, RunStage.KEPT)
+        run: run.stage in _HELD
         and (
             images.get(run.image_id) in (ImageState.AVAILABLE, ImageState.DISABLED)
             if run.image_id is not None
