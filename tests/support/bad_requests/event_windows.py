@@ -73,7 +73,7 @@ WINDOWS = (
         {"InstanceEventWindowIds": ["../../etc"]},
         "InvalidInstanceEventWindowID.Malformed",
     ),
-    _keys("none", "InvalidParameterCombination", InstanceTagKeys=[]),
+    _keys("none", "MissingParameter"),
     _keys(
         "all and some",
         "InvalidParameterCombination",
