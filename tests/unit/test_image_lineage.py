@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from openami.catalog import instances
+from openami.catalog import accounts, instances
+from openami.domain.account import Account
+from openami.domain.ids import AccountId
 from openami.domain.image import ImageState
 from openami.domain.instance_type_specification import InstanceTypeSpecification
 from openami.domain.watermark import Watermark
@@ -108,6 +110,62 @@ def test_who_sees_the_image_sees_its_private_ancestors_ids(tmp_path: Path) -> No
         ancestry(svc, IMAGE, BOB)
     with refused("InvalidAMIID.NotFound"):
         ancestry(svc, image_number(2), CAROL)
+
+
+PROVIDER = AccountId("000000000999")
+
+
+def provided(tmp_path: Path, alias: str, **but: Any) -> Services:
+    """Three generations, the middle one of an account with an alias."""
+    svc = family(tmp_path, 1)
+    with svc.catalog.begin() as tx:
+        made = svc.clock.now()
+        accounts.add(tx, Account(id=PROVIDER, name="provider", created_at=made, alias=alias))
+    generation(svc, 2, **{"owner": PROVIDER, "public": True, **but})
+    generation(svc, 3)
+    return svc
+
+
+@pytest.mark.parametrize("alias", ["amazon", "aws-marketplace"])
+def test_the_ancestry_ends_at_a_public_image_of_a_verified_provider(
+    tmp_path: Path, alias: str
+) -> None:
+    svc = provided(tmp_path, alias)
+    answer = ask(svc, "GetImageAncestry", ImageId=image_number(3))
+    first, root = answer["ImageAncestryEntries"]
+    assert (first["SourceImageId"], "ImageOwnerAlias" in first) == (image_number(2), False)
+    assert root == {"ImageId": image_number(2), "CreationDate": EPOCH, "ImageOwnerAlias": alias}
+
+
+def test_the_ancestry_goes_on_behind_a_providers_private_image(tmp_path: Path) -> None:
+    svc = provided(tmp_path, "amazon", public=False)
+    assert ancestry(svc, image_number(3)) == [image_number(n) for n in (3, 2, 1)]
+
+
+def test_the_ancestry_goes_on_behind_a_backup_vaults_image(tmp_path: Path) -> None:
+    svc = provided(tmp_path, "aws-backup-vault")
+    assert ancestry(svc, image_number(3)) == [image_number(n) for n in (3, 2, 1)]
+
+
+def test_the_ancestry_ends_at_a_providers_image_that_is_gone(tmp_path: Path) -> None:
+    svc = provided(tmp_path, "amazon")
+    ask(svc, "DeregisterImage", PROVIDER, ImageId=image_number(2))
+    advance(svc, timedelta(days=1))
+    assert ancestry(svc, image_number(3)) == [image_number(3), image_number(2)]
+
+
+def test_an_instance_tells_its_images_provider_and_deprecation(tmp_path: Path) -> None:
+    svc = provided(tmp_path, "amazon", deprecated_at=EPOCH)
+    with svc.catalog.begin() as tx:
+        instances.add(tx, an_instance(image_id=image_number(2)))
+    (used,) = ask(svc, "DescribeInstanceImageMetadata")["InstanceImageMetadata"]
+    told = used["ImageMetadata"]
+    assert (told["ImageOwnerAlias"], told["IsPublic"]) == ("amazon", True)
+    assert told["DeprecationTime"] == "2024-01-01T00:00:00.000Z"
+    for alias, found in (("amazon", True), ("aws-*", False)):
+        asked = filtered("owner-alias", alias)
+        answer = ask(svc, "DescribeInstanceImageMetadata", Filters=asked)
+        assert bool(answer["InstanceImageMetadata"]) is found
 
 
 def marks(svc: Services, image_id: str = IMAGE, account: Any = ALICE) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from openami.catalog import (
     image_usage_reports,
     image_use,
     images,
+    public_catalogue,
     tags,
 )
 from openami.domain.caller import Caller
@@ -36,12 +37,14 @@ REPORT_TYPE: Final = "image-usage-report"
 class InstanceImage:
     """An instance, its tags and its image; None if the image was gone before openami kept it.
 
-    `allowed` says whether the account's Allowed AMIs criteria allow the image, where it has some.
+    `allowed` says whether the account's Allowed AMIs criteria allow the image, where it has some;
+    `owner_alias` is that of the image's owner.
     """
 
     instance: Instance
     image: Image | None
     allowed: bool | None
+    owner_alias: str | None
     tags: Mapping[str, str]
 
     @property
@@ -65,12 +68,15 @@ def describe_instance_image_metadata(
         found = image_use.describe_instances(tx, caller, instance_ids, conditions, page, now)
         used = image_use.images_of(tx, found)
         allowed = allowed_images.allowed(tx, caller.account, caller.region, list(used), now)
+        public = public_catalogue.entries(tx, used)
         tagged = tags.of_many(tx, caller.account, [each.id for each in found])
+    aliases = {image_id: entry.alias for image_id, entry in public.items()}
     return [
         InstanceImage(
             instance=each,
             image=used.get(each.image_id),
             allowed=allowed.get(each.image_id),
+            owner_alias=aliases.get(each.image_id),
             tags=tagged.get(each.id, {}),
         )
         for each in found

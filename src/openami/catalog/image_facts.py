@@ -1,15 +1,16 @@
 """Watermarks, instance types and lineage of images, in SQL: what hangs on an image's row."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, delete, exists, insert, or_, select
+from sqlalchemy import ColumnElement, delete, exists, insert, or_, select, true
 
 from openami.catalog import by_ids
 from openami.catalog.catalog import Transaction
 from openami.catalog.schema import (
+    accounts,
     binned,
     image_instance_types,
     image_watermarks,
@@ -36,7 +37,10 @@ _INSTANCE_TYPES: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ancestor:
-    """An image as its descendants know it, whether it is still there or not."""
+    """An image as its descendants know it, whether it is still there or not.
+
+    `public` is so of one that is gone: whether it was nobody knows any more.
+    """
 
     id: ImageId
     region: Region
@@ -44,6 +48,16 @@ class Ancestor:
     created_at: datetime
     source_image_id: ImageId | None
     source_image_region: Region | None
+    public: bool
+    owner_alias: str | None
+
+    @property
+    def is_providers(self) -> bool:
+        """A public image of a verified provider: where it comes from is the provider's business.
+
+        https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ami-ancestry.html
+        """
+        return self.public and self.owner_alias in ("amazon", "aws-marketplace")
 
 
 def of_many(tx: Transaction, image_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -146,22 +160,30 @@ def purgeable(tx: Transaction, before: datetime) -> list[ImageId]:
 
 
 def ancestors(tx: Transaction, image_id: ImageId, most: int) -> list[Ancestor]:
-    """The image and those it descends from, youngest first, at most `most` of them."""
+    """The image and those it descends from, youngest first, at most `most` of them.
+
+    They end at an image of a verified provider.
+    """
     chain: list[Ancestor] = []
     following: ImageId | None = image_id
     while following is not None and len(chain) < most:
         ancestor = _ancestor(tx, following)
         if ancestor is None:  # gone before lineage was kept
             break
+        if ancestor.is_providers:
+            ancestor = replace(ancestor, source_image_id=None, source_image_region=None)
         chain.append(ancestor)
         following = ancestor.source_image_id
     return chain
 
 
 def _ancestor(tx: Transaction, image_id: ImageId) -> Ancestor | None:
-    for table in (images, past_images):
+    for table, public in ((images, images.c.public), (past_images, true())):
         columns = [table.c[column.name] for column in past_images.columns]
-        row = tx.execute(select(*columns).where(table.c.id == image_id)).mappings().first()
+        alias = accounts.c.alias.label("owner_alias")
+        query = select(*columns, public.label("public"), alias).where(table.c.id == image_id)
+        query = query.outerjoin_from(table, accounts, accounts.c.id == table.c.owner)
+        row = tx.execute(query).mappings().first()
         if row is not None:
             return Ancestor(**{str(name): value for name, value in row.items()})
     return None

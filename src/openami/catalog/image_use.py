@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import case, false
+from sqlalchemy import and_, case, false
 
 from openami.catalog import filters, image_access, images, instances
 from openami.catalog.allowed_images import settings_of
 from openami.catalog.catalog import Transaction
 from openami.catalog.filters import Condition
 from openami.catalog.instance_filters import FILTERS as INSTANCE_FILTERS
+from openami.catalog.schema import accounts
 from openami.catalog.schema import images as image_table
 from openami.catalog.schema import instances as instance_table
 from openami.domain.allowed_images import AllowedImagesState
@@ -22,6 +23,7 @@ from openami.domain.instance import Instance
 from openami.domain.zone import zones_by_id
 
 _OF_INSTANCE: Final = image_table.c.id == instance_table.c.image_id
+_OWNER: Final = and_(_OF_INSTANCE, accounts.c.id == image_table.c.owner)
 
 METADATA_FILTERS: Final[Mapping[str, Condition]] = {
     **{
@@ -32,7 +34,7 @@ METADATA_FILTERS: Final[Mapping[str, Condition]] = {
         )
     },
     "image-allowed": lambda _values: false(),
-    "owner-alias": lambda _values: false(),
+    "owner-alias": filters.child(_OWNER, accounts.c.alias),
     "owner-id": filters.child(_OF_INSTANCE, image_table.c.owner),
 }
 """The owner is the image's. `zone-id` becomes `availability-zone` before the table is asked.

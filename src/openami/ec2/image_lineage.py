@@ -23,6 +23,7 @@ def _entry(ancestor: actions.Ancestor) -> dict[str, Any]:
     answer = {
         "ImageId": ancestor.id,
         "CreationDate": ancestor.created_at,
+        "ImageOwnerAlias": ancestor.owner_alias,
         "SourceImageId": ancestor.source_image_id,
         "SourceImageRegion": ancestor.source_image_region,
     }

@@ -7,6 +7,7 @@ from openami.actions import image_use as actions
 from openami.domain.caller import Caller
 from openami.domain.ids import parse_instance_id
 from openami.domain.image import Image
+from openami.domain.image_retirement import iso
 from openami.domain.zone import zone_id
 from openami.ec2.image_lineage import watermarks_answer
 from openami.ec2.instance_shapes import state, tag_list
@@ -30,6 +31,8 @@ def _metadata_answer(used: actions.InstanceImage) -> dict[str, Any]:
     image: dict[str, Any] = {"ImageId": its.image_id}
     if used.image is not None:
         image = _image_answer(used.image)
+    if used.owner_alias is not None:
+        image["ImageOwnerAlias"] = used.owner_alias
     if used.allowed is not None:
         image["ImageAllowed"] = used.allowed
     return {
@@ -52,10 +55,11 @@ def _image_answer(image: Image) -> dict[str, Any]:
         "Name": image.name,
         "OwnerId": image.owner,
         "State": image.state,
-        "CreationDate": f"{image.created_at:%Y-%m-%dT%H:%M:%S}"
-        f".{image.created_at.microsecond // 1000:03d}Z",
+        "CreationDate": iso(image.created_at),
         "IsPublic": image.public,
     }
+    if image.deprecation_time is not None:
+        answer["DeprecationTime"] = iso(image.deprecation_time)
     if image.watermarks:
         answer["ImageWatermarks"] = watermarks_answer(image.watermarks)
     return answer
