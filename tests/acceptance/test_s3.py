@@ -339,3 +339,27 @@ def test_a_client_that_breaks_off_leaves_no_object(
     with socket.create_connection(("127.0.0.1", record_server.port)) as client:
         client.sendall(f"{head}Content-Length: 1000\r\n\r\n".encode() + b"x" * 999)
     assert refusal(mine.head_object, Bucket=bucket, Key="torn") == "404"
+
+
+def test_the_region_of_a_bucket_is_told_with_its_head(mine: Any, bucket: str) -> None:
+    assert mine.head_bucket(Bucket=bucket)["BucketRegion"] == "us-east-1"
+
+
+def test_an_upload_in_parts_can_be_gone_on_with_by_its_checksums(mine: Any, bucket: str) -> None:
+    """As awspub does: what is there already is not sent again."""
+    of = {"Bucket": bucket, "Key": "resumed"}
+    upload = of | {
+        "UploadId": mine.create_multipart_upload(**of, ChecksumAlgorithm="SHA256")["UploadId"]
+    }
+    assert mine.list_parts(**upload)["ChecksumAlgorithm"] == "SHA256"
+    assert mine.list_parts(**upload).get("Parts", []) == []
+    data = b"x" * (5 << 20)
+    first = mine.upload_part(**upload, PartNumber=1, Body=data, ChecksumAlgorithm="SHA256")
+    (part,) = mine.list_parts(**upload)["Parts"]
+    assert part["ChecksumSHA256"] == first["ChecksumSHA256"]
+    parts = [{name: part[name] for name in ("PartNumber", "ETag", "ChecksumSHA256")}]
+    mine.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+    assert mine.get_object(**of)["Body"].read() == data
+    plain = of | {"UploadId": mine.create_multipart_upload(**of)["UploadId"]}
+    mine.abort_multipart_upload(**plain)
+    assert refusal(mine.list_parts, **plain) == "NoSuchUpload"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from openami.catalog import buckets
+from openami.catalog import buckets, upload_checksums
 from openami.domain.bucket import Bucket, checked_bucket_name
 from openami.domain.caller import Caller
 from openami.domain.errors import EC2Error, InvalidParameterValue
@@ -53,6 +53,7 @@ def release_bucket(svc: Services, name: str) -> None:
     """The store has no such bucket any more, or never made it: the name is free."""
     with svc.catalog.begin() as tx:
         buckets.remove(tx, name)
+        upload_checksums.forget_bucket(tx, name)
 
 
 def check_bucket_of_task(svc: Services, caller: Caller, name: str) -> None:

@@ -67,6 +67,10 @@ class Admitted:
         return self.request.method == "DELETE" and self._is_bare_bucket
 
     @property
+    def heads_bucket(self) -> bool:
+        return self.request.method == "HEAD" and self._is_bare_bucket
+
+    @property
     def lists_buckets(self) -> bool:
         return self.request.method == "GET" and not self.bucket and not self.key
 

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from openami.actions import buckets
 from openami.domain.ids import Region
 from openami.objects.store import Endpoint, ObjectStoreError
-from openami.server import s3, upstream
+from openami.server import s3, s3_uploads, upstream
 from openami.server.s3 import Admitted
 from openami.server.upstream import UpstreamFailed
 from openami.services import Services
@@ -163,15 +163,35 @@ class S3Edge:
             if asked.deletes_bucket and reply.status in (204, 404):
                 await self._thread(lambda: buckets.release_bucket(svc, asked.bucket))
             kept = [each for each in reply.headers if each[0].lower() not in _OF_THE_CONNECTION]
+            if asked.heads_bucket:
+                bucket = await self._thread(
+                    lambda: buckets.head_bucket(svc, asked.caller, asked.bucket)
+                )
+                kept.append((b"x-amz-bucket-region", bucket.region.encode()))
+            parts = reply.body
+            if reply.status in (200, 204) and s3_uploads.is_of_upload(asked):
+                kept, parts = await self._overheard(asked, kept, parts)
             await send({"type": "http.response.start", "status": reply.status, "headers": kept})
             try:
-                async for part in reply.body:
+                async for part in parts:
                     await send({"type": "http.response.body", "body": part, "more_body": True})
             except UpstreamFailed as failure:
                 # The status is told already: the client sees a connection that ends too early.
                 log.warning("request %s broke off: %s", asked.caller.request_id, failure)
                 return
             await send({"type": "http.response.body", "body": b""})
+
+    async def _overheard(
+        self, asked: Admitted, headers: list[tuple[bytes, bytes]], parts: AsyncIterator[bytes]
+    ) -> tuple[list[tuple[bytes, bytes]], AsyncIterator[bytes]]:
+        """A good answer about an upload in parts, with what it lacks."""
+        told = {name.lower().decode(): value.decode("latin-1") for name, value in headers}
+        whole = await _whole(parts, s3_uploads.ANSWER_BYTES_MAX)
+        body = await self._thread(lambda: s3_uploads.heard(self._svc, asked, told, whole))
+        if len(body) != len(whole):
+            headers = [each for each in headers if each[0].lower() != b"content-length"]
+            headers.append((b"content-length", str(len(body)).encode()))
+        return headers, _once(body)
 
     async def _thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
@@ -208,6 +228,16 @@ async def _small(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         if length > _SMALL_BODY_BYTES_MAX:
             raise WireRefusal("MalformedXML", "The XML you provided was not well-formed.")
         yield part
+
+
+async def _whole(parts: AsyncIterator[bytes], bytes_max: int) -> bytes:
+    """A body that is to be read before it is sent on. Raises UpstreamFailed."""
+    whole = bytearray()
+    async for part in parts:
+        whole += part
+        if len(whole) > bytes_max:
+            raise UpstreamFailed(f"the store's answer has over {bytes_max} bytes")
+    return bytes(whole)
 
 
 async def _once(body: bytes) -> AsyncIterator[bytes]:

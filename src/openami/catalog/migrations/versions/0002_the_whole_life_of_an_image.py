@@ -511,6 +511,17 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_tiering_progress"), ["progress"], unique=False)
 
     op.create_table(
+        "upload_checksum",
+        sa.Column("bucket", sa.String(length=63), nullable=False),
+        sa.Column("upload_id", sa.String(length=1024), nullable=False),
+        sa.Column("part_number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("algorithm", sa.String(length=16), nullable=False),
+        sa.Column("value", sa.String(length=88), nullable=False),
+        sa.PrimaryKeyConstraint(
+            "bucket", "upload_id", "part_number", name=op.f("pk_upload_checksum")
+        ),
+    )
+    op.create_table(
         "volume_modification",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("volume_id", sa.String(length=32), nullable=False),
