@@ -21,7 +21,7 @@ from openami.settings import Settings
 from support.front_desk import ACCOUNT, FrontDesk, front_desk
 from support.signing import KEY_ID, SECRET
 
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 
 
 class RealClock:

@@ -15,6 +15,7 @@ from openami.compute.qemu.command_line import disk_serial, node_name
 from openami.compute.qemu.qmp import Expected, Monitor
 from openami.domain.ids import VolumeId
 from support.machines import a_disk
+from support.waiting import until
 
 VOLUME = VolumeId("vol-0123456789abcdef0")
 SERIAL = disk_serial(VOLUME)
@@ -150,10 +151,11 @@ def test_a_copy_ends_with_its_machine(tmp_path: Path) -> None:
     monitor = MadeUpMonitor(copying=["running"])
 
     def killed() -> None:
+        until(lambda: monitor.expected)
         monitor.expected[-1].broken_off("the monitor is gone")
 
-    timer = threading.Timer(0.1, killed)
-    timer.start()
+    killer = threading.Thread(target=killed)
+    killer.start()
     with pytest.raises(MachineFailed, match="monitor is gone"):
         copied(monitor, tmp_path / "copy.qcow2")
-    timer.join()
+    killer.join()
