@@ -12,17 +12,20 @@ import tempfile
 import time
 from collections.abc import Generator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from openami.app import RealClock
 from openami.catalog import lifecycle_runs
 from openami.catalog.catalog import Catalog
 from openami.domain.lifecycle_run import RunStage
 from support import api
 from support.lifecycle import ROLE, TAG, a_schedule, details
-from support.server import Server, serving, until
+from support.server import Server, serving
+from support.waiting import until
 
 KILLS = int(os.environ.get("CRASH_LIFECYCLE_KILLS", "5"))
 HOUR_S = 3600
@@ -61,7 +64,7 @@ def test_a_server_killed_in_its_lifecycle_runs_makes_each_object_once_and_leaves
     at_hour(server, KILLS + 1)
     for _ in range(4):  # each start is a sweep
         server.start()
-        until(lambda: not unsettled(server), 60, "what was begun ends")
+        until(lambda: not unsettled(server), what="what was begun ends")
         server.stop()
     server.start()
     check_end(server)
@@ -75,7 +78,9 @@ def make_policies(server: Server) -> None:
     ec2: Any = server.client()
     instance_id = api.launch(ec2, imported.stdout.strip())["InstanceId"]
     ec2.create_tags(Resources=[instance_id], Tags=[TAG])
-    hourly = {"Interval": 1, "IntervalUnit": "HOURS", "Times": ["00:00"]}
+    # Half an hour from now, so that no run comes while the test is busy with an hour.
+    at = (RealClock().now() + timedelta(minutes=30)).strftime("%H:%M")
+    hourly = {"Interval": 1, "IntervalUnit": "HOURS", "Times": [at]}
     copy = {"Encrypted": False, "CopyTags": False}
     age = {"RetainRule": {"Interval": 9, "IntervalUnit": "DAYS"}}
     schedule = a_schedule(CreateRule=hourly, RetainRule={"Count": 2})
