@@ -9,6 +9,7 @@ import pytest
 from openami.app import RealClock
 from support import api
 from support.server import ClientError, Server
+from support.waiting import until
 
 WEEK = {"RetentionPeriodValue": 7, "RetentionPeriodUnit": "DAYS"}
 ME = "retire-a"
@@ -159,3 +160,41 @@ def test_s63_a_locked_snapshot_is_not_deleted(record_server: Server, ec2: Any, i
     ec2.lock_snapshot(SnapshotId=snapshot_id, LockMode="compliance", LockDuration=1)
     assert api.refusal(ec2.unlock_snapshot, SnapshotId=snapshot_id) == "OperationNotPermitted"
     assert api.refusal(ec2.delete_snapshot, SnapshotId=snapshot_id) == "OperationNotPermitted"
+
+
+def test_s63_an_archived_snapshot_comes_back_and_is_kept_at_hand(
+    record_server: Server, ec2: Any
+) -> None:
+    def aws(operation: str, *arguments: str) -> dict[str, Any]:
+        return record_server.aws("ec2", operation, *arguments, account=ME)
+
+    volume_id = ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
+    api.await_state(ec2, "volume_available", VolumeIds=[volume_id])
+    snapshot_id = ec2.create_snapshot(VolumeId=volume_id)["SnapshotId"]
+    api.await_state(ec2, "snapshot_completed", SnapshotIds=[snapshot_id])
+    its, wanted = ("--snapshot-id", snapshot_id), f"Name=snapshot-id,Values={snapshot_id}"
+
+    def tier() -> dict[str, Any]:
+        (found,) = aws("describe-snapshot-tier-status", "--filters", wanted)["SnapshotTierStatuses"]
+        return found
+
+    aws("modify-snapshot-tier", *its, "--storage-tier", "archive")
+    until(lambda: tier()["LastTieringOperationStatus"] == "archival-completed", what="archived")
+    asked = {"SnapshotId": snapshot_id, "AvailabilityZone": "us-east-1a"}
+    assert api.refusal(ec2.create_volume, **asked) == "IncorrectState"
+    aws("restore-snapshot-tier", *its, "--permanent-restore")
+    until(lambda: tier()["StorageTier"] == "standard", what="restored")
+
+    named = ("--source-snapshot-ids", snapshot_id, "--availability-zones", "us-east-1a")
+    told = aws("enable-fast-snapshot-restores", *named)
+    assert (told["Successful"][0]["State"], told["Unsuccessful"]) == ("enabling", [])
+
+    def fast() -> str:
+        found = aws("describe-fast-snapshot-restores", "--filters", wanted)
+        return str(found["FastSnapshotRestores"][0]["State"])
+
+    until(lambda: fast() == "enabled", what="at hand")
+    made = ec2.create_volume(**asked)["VolumeId"]
+    assert api.volume(ec2, made)["FastRestored"] is True
+    aws("disable-fast-snapshot-restores", *named)
+    until(lambda: fast() == "disabled", what="at hand no longer")

@@ -138,6 +138,18 @@ def test_what_nobody_needs_is_evicted_and_what_a_crash_left_too(tmp_path: Path) 
     assert stranger.exists()
 
 
+def test_one_base_is_dropped_with_what_a_crash_left_of_it(tmp_path: Path) -> None:
+    store = MemoryChunkStore()
+    cache, root = BaseCache(tmp_path / "bases"), a_root(store, tmp_path)
+    other = Root.empty(4)
+    cache.ensure(store, root)
+    cache.ensure(store, other)
+    cache.path(root).with_name(f"{cache.path(root).name}.part").touch()
+    for _ in range(2):
+        cache.drop(root)
+        assert list((tmp_path / "bases").iterdir()) == [cache.path(other)]
+
+
 def test_an_evicted_base_is_made_again(tmp_path: Path) -> None:
     store = MemoryChunkStore()
     root = a_root(store, tmp_path)

@@ -4,16 +4,17 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
-from openami.catalog import volumes
+from openami.catalog import snapshot_tiers, volumes
 from openami.domain.ids import VolumeId
 from openami.services import Services
 from openami.workflows import registry
 from support.asking import a_bootable_image, a_running_instance, ask
-from support.bins import a_rule
-from support.builders import IMAGE, SNAPSHOT, ZONE
+from support.bins import a_rule, pass_days
+from support.builders import IMAGE, SNAPSHOT, ZONE, a_caller
 from support.crash import assert_survives
 from support.disk_contents import write_volume
 from support.fakes import StoppedClock
+from support.retiring import archive, snapshot_of
 
 
 def nothing_to_see(_: Services) -> None: ...
@@ -63,6 +64,35 @@ def test_emptying_the_bin_survives_a_power_cut_at_any_moment(tmp_path: Path) -> 
         tmp_path, begin, it_is_there_with_its_bytes_or_on_its_way_out, nothing_is_left
     )
     assert moments >= 4
+
+
+def test_what_is_archived_and_wanted_at_hand_leaves_the_bin_without_a_trace(
+    tmp_path: Path,
+) -> None:
+    def begin(svc: Services) -> Callable[[], object]:
+        cold, fast = (snapshot_of(svc, a_written_volume(svc)) for _ in range(2))
+        archive(svc, cold)
+        ask(
+            svc,
+            "EnableFastSnapshotRestores",
+            SourceSnapshotIds=[fast],
+            AvailabilityZones=[ZONE],
+        )
+        a_rule(svc, "EBS_SNAPSHOT", 1)
+        for snapshot_id in (cold, fast):
+            ask(svc, "DeleteSnapshot", SnapshotId=snapshot_id)
+        return lambda: pass_days(svc, 1)
+
+    def no_trace(svc: Services) -> None:
+        found = held(svc)
+        assert (found["Snapshot"], found["binned Snapshot"]) == ([], [])
+        with svc.catalog.read() as tx:
+            assert snapshot_tiers.of_caller(tx, a_caller()) == []
+        (told,) = ask(svc, "DescribeFastSnapshotRestores")["FastSnapshotRestores"]
+        assert told["State"] == "disabled"
+        assert list((svc.settings.state_dir / "cache").iterdir()) == []
+
+    assert assert_survives(tmp_path, begin, nothing_to_see, no_trace) >= 6
 
 
 def test_a_termination_that_is_cut_off_loses_no_volume_that_a_rule_keeps(tmp_path: Path) -> None:

@@ -65,11 +65,16 @@ class BaseCache:
         return freed_bytes
 
     def drop(self, root: Root) -> None:
-        """Remove one base, as `evict` does. One that is not there, or is being made, is fine."""
-        _removed_unless_locked(self.path(root))
+        """Remove one base, and what a crash left of it, as `evict` does.
+
+        One that is not there, or is being made, is fine.
+        """
+        path = self.path(root)
+        for file in (path, _part(path)):
+            _removed_unless_locked(file)
 
     def _make(self, store: ChunkStore, root: Root, path: Path, progress: Progress) -> None:
-        part = path.with_name(f"{path.name}.part")
+        part = _part(path)
         with full_disk_is_told(self._directory):
             descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
@@ -89,6 +94,10 @@ class BaseCache:
                 sync_directory(self._directory)
             finally:
                 os.close(descriptor)
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(f"{path.name}.part")
 
 
 def _is(path: Path, descriptor: int) -> bool:
