@@ -139,10 +139,12 @@ def test_an_object_that_is_not_there_fails_its_task(svc: Services) -> None:
 
 def test_only_a_bucket_of_ones_own_is_read(svc: Services, disk: Path) -> None:
     upload(svc, "disk.raw", disk.read_bytes(), owner=BOB)
-    with refused("InvalidParameter", "'disks'"):
+    with refused("InvalidParameter", "Bucket: disks"):
         bring(svc, "disk.raw")
-    with refused("InvalidParameter", "'nowhere'"):
+    with refused("InvalidParameter", "Bucket: nowhere"):
         ask(svc, "ImportSnapshot", DiskContainer={"Url": "s3://nowhere/disk.raw"})
+    with refused("InvalidParameterValue", "it must be in us-west-2"):
+        bring(svc, "disk.raw", account=BOB, region=THERE)
     assert ask(svc, "DescribeImportSnapshotTasks")["ImportSnapshotTasks"] == []
 
 

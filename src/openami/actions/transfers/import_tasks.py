@@ -6,7 +6,8 @@ https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ImportImage.html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from openami.catalog import buckets, idempotency, import_tasks, ingests, snapshots
+from openami.actions.buckets import check_bucket_of_task
+from openami.catalog import idempotency, import_tasks, ingests, snapshots
 from openami.catalog import tags as tag_rows
 from openami.catalog.catalog import Transaction
 from openami.domain.caller import Caller
@@ -54,6 +55,8 @@ def import_image(svc: Services, caller: Caller, asked: Importing) -> tuple[Impor
 
 
 def _begun(svc: Services, caller: Caller, asked: Importing, prefix: str) -> tuple[ImportTask, Tags]:
+    for bucket in dict.fromkeys(disk.bucket for disk in asked.disks if disk.bucket is not None):
+        check_bucket_of_task(svc, caller, bucket)
     with svc.catalog.begin() as tx:
         earlier = idempotency.earlier(tx, caller, asked.token)
         if earlier is not None:
@@ -91,15 +94,9 @@ def _check_room(svc: Services, tx: Transaction, caller: Caller) -> None:
 
 
 def _found(svc: Services, tx: Transaction, caller: Caller, disk: ImportedDisk) -> ImportedDisk:
-    """The disk, if the caller may read it. An object in the bucket is looked for by the task."""
+    """The disk, if the caller may read it. An object is looked for by the task, in a bucket that
+    is the caller's."""
     if disk.bucket is not None:
-        its_bucket = buckets.find(tx, disk.bucket)
-        if its_bucket is None or its_bucket.owner != caller.account:
-            raise EC2Error.of(
-                "InvalidParameter",
-                f"The given S3 bucket '{disk.bucket}' does not exist or is not of account"
-                f" {caller.account}: imports read the caller's own buckets",
-            )
         return disk
     if disk.snapshot_id is None:
         try:
