@@ -47,6 +47,7 @@ class Settings:
     restore_image_gib_max: int = 600  # likewise; CreateRestoreImageTask
     import_tasks_max: int = 20  # at once, of an account in a region
     import_directory: str = ""  # file:// URLs of imports name files in it; empty: none is read
+    export_tasks_max: int = 5  # at once, of an account in a region
     memory_overcommit: float = 1.0  # guests' memory may add up to this share of the host's
     clock_skew_s: float = 900.0
     clock_ahead_s: float = 0.0  # openami's time runs so far ahead: to rehearse what is scheduled

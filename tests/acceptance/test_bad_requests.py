@@ -13,6 +13,7 @@ from support import api, raw
 from support.bad_requests import (
     copies,
     event_windows,
+    export_tasks,
     ids,
     images,
     imports,
@@ -64,6 +65,7 @@ TABLES: Mapping[str, tuple[Bad, ...]] = {
     "retirement": retirement.RETIREMENT,
     "store": stored_images.STORED,
     "restore": stored_images.RESTORED,
+    "export": export_tasks.EXPORTED,
 }
 ROWS = [
     pytest.param(row, id=f"{table}: {row.why}") for table, rows in TABLES.items() for row in rows

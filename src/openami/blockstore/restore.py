@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -90,18 +90,37 @@ def export(
 
     What was written before an error stays written: only a return says that all of it was.
     """
+    for piece in pieces(store, root, size_bytes=size_bytes, progress=progress):
+        out.write(piece)
+    out.flush()
+
+
+def pieces(
+    store: ChunkStore,
+    root: Root,
+    *,
+    size_bytes: int | None = None,
+    progress: Progress = no_progress,
+) -> Iterator[bytes]:
+    """The disk from its first byte to its last, holes as zeros, a block or less at a time.
+
+    `progress` is told when a piece has been taken. Raises as `restore` does.
+    """
     size = root.size_bytes if size_bytes is None else size_bytes
     tally = Tally(progress, size)
     position = 0
     for index, digest in Manifests(store).iterate(root):
-        _write_zeros(out, index * BLOCK_BYTES - position)
         block = _clipped(store.get(digest), size - index * BLOCK_BYTES)
-        out.write(block)
-        tally.add(index * BLOCK_BYTES + len(block) - position)
+        yield from _counted(tally, _zeros(index * BLOCK_BYTES - position))
+        yield from _counted(tally, [block])
         position = index * BLOCK_BYTES + len(block)
-    _write_zeros(out, size - position)
-    tally.add(size - position)
-    out.flush()
+    yield from _counted(tally, _zeros(size - position))
+
+
+def _counted(tally: Tally, found: Iterable[bytes]) -> Iterator[bytes]:
+    for piece in found:
+        yield piece
+        tally.add(len(piece))
 
 
 def _clipped(block: bytes, room: int) -> bytes:
@@ -113,9 +132,9 @@ def _clipped(block: bytes, room: int) -> bytes:
     return block[:kept]
 
 
-def _write_zeros(out: BinaryIO, count: int) -> None:
+def _zeros(count: int) -> Iterator[bytes]:
     while count > 0:
-        out.write(_ZERO[:count])
+        yield _ZERO[:count]
         count -= BLOCK_BYTES
 
 

@@ -21,6 +21,7 @@ from openami.domain.errors import (
 )
 from openami.domain.ids import is_id
 from openami.domain.launch_template import template_id_not_found
+from openami.domain.transfers.export_task import export_task_not_found
 from openami.domain.transfers.import_task import import_task_not_found
 
 
@@ -128,6 +129,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     "lt": _of("launch-template", schema.launch_templates, template_id_not_found),
     "import-snap": _of("import-snapshot-task", schema.import_tasks, import_task_not_found),
     "import-ami": _of("import-image-task", schema.import_tasks, import_task_not_found),
+    "export-ami": _of("export-image-task", schema.export_tasks, export_task_not_found),
+    "export-i": _of("export-instance-task", schema.export_tasks, export_task_not_found),
     "key": _of("key-pair", schema.key_pairs, _no("InvalidKeyPair.NotFound", "key pair")),
 }
 """By the prefix of the id."""

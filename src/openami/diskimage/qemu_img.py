@@ -33,6 +33,11 @@ _DRIVERS: Final = {
     DiskFormat.VHD: "vpc",
     DiskFormat.VHDX: "vhdx",
 }
+_WRITTEN_AS: Final = {
+    DiskFormat.VMDK: "subformat=streamOptimized,adapter_type=lsilogic",
+    DiskFormat.VHD: "subformat=dynamic,force_size=on",
+}
+_FORMAT_BYTES: Final = 64 << 20  # more than the tables of a small disk, whatever its format
 _WITH_BACKING: Final = (DiskFormat.QCOW2, DiskFormat.VMDK)
 _CHECKABLE: Final = (DiskFormat.QCOW2, DiskFormat.VMDK, DiskFormat.VHDX)
 _CHECK_CORRUPT: Final = 2  # qemu-img check's exit status; 3 is leaked clusters, which lose nothing
@@ -97,14 +102,50 @@ def convert_to_raw(
     """
     with _readable(path, limits.uid) as file:
         info = _inspect(file, disk_format, limits, watch)
-        try:
-            with out.open("xb+") as target:
-                _fill(file, info, target, limits, watch)
-        except BaseException as failure:
-            if not isinstance(failure, FileExistsError):
-                out.unlink(missing_ok=True)
-            raise
+        with _new(out, limits.uid) as target:
+            _fill(file, info, target, limits, watch)
     return info
+
+
+def convert_from_raw(
+    path: Path,
+    disk_format: DiskFormat,
+    out: Path,
+    limits: Limits = DEFAULT_LIMITS,
+    watch: Watch = nobody_watches,
+) -> None:
+    """Write a raw disk of ours as the new file `out` (vmdk or vhd), which is whole or not there.
+
+    A vmdk is streamOptimized; a vhd is dynamic and has the disk's size, not one of cylinders.
+    Raises DiskRejected for a disk that the format cannot hold, DiskImageError for the host, and
+    what `watch` raises.
+    """
+    with _readable(path, limits.uid) as file:
+        size = os.fstat(file.fileno()).st_size
+        with _new(out, limits.uid) as target:
+            command = ["convert", "-S", "4k", "-O", _DRIVERS[disk_format]]
+            command += ["-o", _WRITTEN_AS[disk_format]]
+            command += [_source(file, DiskFormat.RAW), f"/proc/self/fd/{target.fileno()}"]
+            write_bytes = size + size // 64 + _FORMAT_BYTES
+            _qemu_img(command, (file, target), write_bytes, limits, disk_format, watch)
+
+
+@contextmanager
+def _new(out: Path, uid: int) -> Generator[BinaryIO]:
+    """A new file that `uid` may write for this long: durable after it, gone if it fails."""
+    try:
+        with out.open("xb+") as target:
+            descriptor = target.fileno()
+            if os.geteuid() == 0:
+                os.fchown(descriptor, uid, -1)
+            yield target
+            if os.geteuid() == 0:
+                os.fchown(descriptor, 0, -1)
+            os.fsync(descriptor)
+    except BaseException as failure:
+        if not isinstance(failure, FileExistsError):
+            out.unlink(missing_ok=True)
+        raise
 
 
 def _inspect(
@@ -132,15 +173,10 @@ def _inspect(
 def _fill(file: BinaryIO, info: DiskInfo, target: BinaryIO, limits: Limits, watch: Watch) -> None:
     descriptor = target.fileno()
     os.ftruncate(descriptor, info.virtual_size_bytes)
-    if os.geteuid() == 0:
-        os.fchown(descriptor, limits.uid, -1)
     # The target exists and is zero, so only data is written and the rest stays a hole.
     command = ["convert", "-n", "--target-is-zero", "-S", "4k", "-O", "raw"]
     command += [_source(file, info.format), f"/proc/self/fd/{descriptor}"]
     _qemu_img(command, (file, target), info.virtual_size_bytes, limits, info.format, watch)
-    if os.geteuid() == 0:
-        os.fchown(descriptor, 0, -1)
-    os.fsync(descriptor)
 
 
 def _source(file: BinaryIO, disk_format: DiskFormat) -> str:

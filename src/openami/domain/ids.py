@@ -28,6 +28,7 @@ OrganizationId = NewType("OrganizationId", str)
 OrganizationArn = NewType("OrganizationArn", str)  # of an organization or of a unit in one
 EventWindowId = NewType("EventWindowId", str)
 ReplaceRootVolumeTaskId = NewType("ReplaceRootVolumeTaskId", str)
+ExportTaskId = NewType("ExportTaskId", str)
 StoreImageTaskId = NewType("StoreImageTaskId", str)  # our own: EC2 tells none
 ImageUsageReportId = NewType("ImageUsageReportId", str)
 
@@ -46,6 +47,8 @@ _MALFORMED_CODE: Final = {
     "eni": "InvalidNetworkInterfaceId.Malformed",
     "key": "InvalidKeyPair.Format",
     "r": "InvalidReservationID.Malformed",
+    "export-ami": "InvalidExportTaskID.Malformed",
+    "export-i": "InvalidExportTaskID.Malformed",
     "replacevol": "InvalidReplaceRootVolumeTaskId.Malformed",
     "iew": "InvalidInstanceEventWindowID.Malformed",
     "lt": "InvalidLaunchTemplateId.Malformed",
@@ -110,6 +113,12 @@ def parse_replace_root_volume_task_id(text: str) -> ReplaceRootVolumeTaskId:
 
 def parse_event_window_id(text: str) -> EventWindowId:
     return EventWindowId(_parsed("iew", text))
+
+
+def parse_export_task_id(text: str) -> ExportTaskId:
+    """Of an image's export, or of an instance's."""
+    prefix = "export-i" if text.startswith("export-i-") else "export-ami"
+    return ExportTaskId(_parsed(prefix, text))
 
 
 def parse_launch_template_id(text: str) -> LaunchTemplateId:

@@ -11,7 +11,7 @@ from openami.blockstore import regional
 from openami.blockstore.local_dir import LocalDirChunkStore
 from openami.blockstore.store import ChunkLost
 from openami.blockstore.transfer import transfer
-from openami.catalog import snapshot_copies, snapshots, store_image_tasks, volumes
+from openami.catalog import export_tasks, snapshot_copies, snapshots, store_image_tasks, volumes
 from openami.catalog.catalog import Catalog
 from openami.domain.ids import Region
 from openami.domain.manifest import Root
@@ -67,6 +67,7 @@ def roots(catalog: Catalog, region: Region) -> set[Root]:
             *volumes.all_roots(tx, region),
             *snapshot_copies.all_roots(tx, region),
             *store_image_tasks.all_roots(tx, region),
+            *export_tasks.all_roots(tx, region),
         }
     return {Root.from_text(text) for text in texts}
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from support.access import (
     event_windows,
+    export_tasks,
     images,
     import_tasks,
     instances,
@@ -31,6 +32,7 @@ TABLES: Final[Mapping[str, tuple[Access, ...]]] = {
     "import": import_tasks.ROWS,
     "snapshot": snapshots.ROWS,
     "stored image": stored_images.ROWS,
+    "export": export_tasks.ROWS,
     "volume": volumes.ROWS,
     "instance": instances.ROWS,
     "event window": event_windows.ROWS,

@@ -114,13 +114,25 @@ def populated(server: Server, image_id: str) -> AccessWorld:
 
 
 def _buckets(ec2: Any, s3: Any, image_id: str) -> dict[str, str]:
-    """A bucket with the stored image in it, and one without."""
+    """A bucket with the stored image in it, one without, and exports that have ended."""
     names = {"bucket": "access-bucket", "stored_bucket": "access-stored"}
     for name in names.values():
         s3.create_bucket(Bucket=name)
     made = ec2.create_store_image_task(ImageId=image_id, Bucket=names["stored_bucket"])
     api.await_state(ec2, "store_image_task_complete", ImageIds=[image_id])
-    return names | {"stored_key": made["ObjectKey"]}
+    place = {"S3Bucket": names["bucket"]}
+    exported = ec2.export_image(ImageId=image_id, DiskImageFormat="VMDK", S3ExportLocation=place)
+    launched = api.launch(ec2, image_id)["InstanceId"]
+    task = ec2.create_instance_export_task(
+        InstanceId=launched, TargetEnvironment="vmware", ExportToS3Task=place
+    )["ExportTask"]
+    api.await_state(ec2, "export_task_completed", ExportTaskIds=[task["ExportTaskId"]])
+    api.terminate(ec2, launched)
+    return names | {
+        "stored_key": made["ObjectKey"],
+        "image_export": exported["ExportImageTaskId"],
+        "instance_export": task["ExportTaskId"],
+    }
 
 
 def _policies(dlm: Any) -> dict[str, str]:

@@ -13,6 +13,7 @@ from openami.blockstore.archive import NotAnArchive, Source
 from openami.catalog import image_restores, images, ingests, snapshots, tags
 from openami.catalog.catalog import Transaction
 from openami.domain.block_device import BlockDeviceMapping
+from openami.domain.bucket import checked_object_key
 from openami.domain.caller import Caller
 from openami.domain.errors import EC2Error, InvalidParameterValue
 from openami.domain.ids import ImageId, SnapshotId
@@ -38,6 +39,7 @@ class Restoring:
 
 def create_restore_image_task(svc: Services, caller: Caller, asked: Restoring) -> ImageId:
     """A pending image; its disks follow."""
+    checked_object_key(asked.key)
     check_bucket_of_task(svc, caller, asked.bucket)
     stored, etag = _looked_at(svc, asked)
     with svc.catalog.begin() as tx:

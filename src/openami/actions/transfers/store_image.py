@@ -112,7 +112,7 @@ def _stored(tx: Transaction, caller: Caller, image: Image) -> StoredImage:
 
 
 def _disk(snapshot: Snapshot, its_tags: Mapping[str, str]) -> StoredDisk:
-    assert snapshot.usable().root is not None
+    snapshot.usable()
     return StoredDisk(
         snapshot_id=snapshot.id,
         size_gib=snapshot.volume_size_gib,

@@ -9,6 +9,7 @@ from openami.catalog.schema.allowed_images import allowed_images_settings
 from openami.catalog.schema.base import metadata
 from openami.catalog.schema.buckets import buckets
 from openami.catalog.schema.event_windows import event_windows
+from openami.catalog.schema.export_tasks import export_tasks
 from openami.catalog.schema.fast_restores import fast_restores
 from openami.catalog.schema.idempotency import idempotency_tokens
 from openami.catalog.schema.image_facts import (
@@ -64,6 +65,7 @@ __all__ = [
     "binned",
     "buckets",
     "event_windows",
+    "export_tasks",
     "fast_restores",
     "idempotency_tokens",
     "image_devices",
