@@ -2,7 +2,6 @@
 
 import json
 import tarfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from openami.diskimage import qemu_img
 from openami.diskimage.formats import DiskFormat
 from support import api
-from support.server import Server
+from support.server import Server, until
 
 ACCOUNT, BUCKET = "transfers", "transfers-a"
 GIB = 1 << 30
@@ -60,11 +59,12 @@ def exported(server: Server, ec2: Any, image_id: str, disk_format: str) -> str:
         *("--s3-export-location", json.dumps(place)),
     )
     task_id = task["ExportImageTaskId"]
-    deadline = time.monotonic() + 120
-    while True:
+
+    def ended() -> Any:
         (told,) = ec2.describe_export_image_tasks(ExportImageTaskIds=[task_id])["ExportImageTasks"]
-        if told["Status"] != "active" or time.monotonic() > deadline:
-            break
+        return told if told["Status"] != "active" else None
+
+    told = until(ended, 120, "the export's end")
     assert told["Status"] == "completed", told
     return f"exports/{task_id}.{disk_format.lower()}"
 
@@ -112,11 +112,8 @@ def test_a_damaged_object_is_refused_or_makes_a_failed_image(
         "InvalidParameterValue"
     )
     made = ec2.create_restore_image_task(ObjectKey="cut", **asked)["ImageId"]
-    deadline = time.monotonic() + 60
-    while api.image(ec2, made)["State"] == "pending" and time.monotonic() < deadline:
-        pass
+    until(lambda: api.image(ec2, made)["State"] == "failed", 60, "the image's failure")
     failed = api.image(ec2, made)
-    assert failed["State"] == "failed"
     assert "ends too early" in failed["StateReason"]["Message"]
     ec2.deregister_image(ImageId=made)
 
