@@ -123,16 +123,24 @@ def _convert(svc: Services, args: Args) -> None:
     out.parent.mkdir(parents=True)
     root, store = _root(task), svc.stores[task.region]
     raw, draft = out.with_name("disk.raw"), out.with_name(".disk")
-    half = whole_percents(_tell(svc, task, "converting"))
-    _tell(svc, task, "converting")(0)
+    tell = _tell(svc, task, "converting")
+    tell(0)
+
+    def look() -> None:
+        _active(svc, args)
+
+    def half(percent: int) -> None:
+        look()
+        tell(percent * _CONVERTED_PERCENT // 100)
+
     try:
         _check_room(out.parent, len(list(Manifests(store).iterate(root))) * BLOCK_BYTES)
         restore(
             *(store, root, raw),
             size_bytes=task.size_bytes,
-            progress=lambda done, total: half(done, total * 100 // _CONVERTED_PERCENT),
+            progress=whole_percents(half),
         )
-        qemu_img.convert_from_raw(raw, _FORMATS[task.disk_format], draft)
+        qemu_img.convert_from_raw(raw, _FORMATS[task.disk_format], draft, watch=look)
     except (ChunkLost, StoreFull) as failure:
         _log.warning("%s cannot be converted: %s", task.id, failure)
         raise GiveUp("The disk cannot be read, or there is no room to convert it") from failure
