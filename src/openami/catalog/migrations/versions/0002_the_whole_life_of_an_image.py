@@ -60,6 +60,33 @@ def upgrade() -> None:
         batch_op.create_index("ix_event_window_owner", ["owner", "region"], unique=False)
 
     op.create_table(
+        "export_task",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("owner", sa.String(length=12), nullable=False),
+        sa.Column("image_id", sa.String(length=32), nullable=True),
+        sa.Column("instance_id", sa.String(length=32), nullable=True),
+        sa.Column("volume_id", sa.String(length=32), nullable=True),
+        sa.Column("disk_format", sa.String(length=32), nullable=False),
+        sa.Column("as_ova", sa.Boolean(), nullable=False),
+        sa.Column("target_environment", sa.String(length=16), nullable=True),
+        sa.Column("bucket", sa.String(length=63), nullable=False),
+        sa.Column("prefix", sa.String(length=1024), nullable=False),
+        sa.Column("role_name", sa.String(length=64), nullable=True),
+        sa.Column("description", sa.Text(), nullable=True),
+        sa.Column("size_gib", sa.Integer(), nullable=False),
+        sa.Column("root", sa.String(length=96), nullable=True),
+        sa.Column("state", sa.String(length=32), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("progress_percent", sa.Integer(), nullable=False),
+        sa.Column("status_message", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_export_task")),
+    )
+    with op.batch_alter_table("export_task", schema=None) as batch_op:
+        batch_op.create_index("ix_export_task_owner", ["owner", "region"], unique=False)
+        batch_op.create_index(batch_op.f("ix_export_task_state"), ["state"], unique=False)
+
+    op.create_table(
         "fast_restore",
         sa.Column("snapshot_id", sa.String(length=32), nullable=False),
         sa.Column("zone", sa.String(length=32), nullable=False),
