@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from openami.blockstore.verify import verify
-from openami.catalog import export_tasks, ingests
+from openami.catalog import ingests
+from openami.catalog.transfers import export_tasks
 from openami.domain.transfers.export_task import ExportEvent
 from openami.services import Services
 from openami.workflows import region_stores, scratch

@@ -8,7 +8,8 @@ from openami.blockstore.archive import Source
 from openami.blockstore.memory import MemoryChunkStore
 from openami.blockstore.store import Kind
 from openami.blockstore.verify import verify
-from openami.catalog import image_restores, ingests
+from openami.catalog import ingests
+from openami.catalog.transfers import image_restores
 from openami.domain.transfers.stored_image import parsed
 from openami.services import Services
 from openami.workflows import region_stores

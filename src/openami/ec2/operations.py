@@ -9,7 +9,6 @@ from openami.ec2 import (
     copies,
     event_notifications,
     event_windows,
-    export_tasks,
     fast_restores,
     id_formats,
     image_attributes,
@@ -42,12 +41,12 @@ from openami.ec2 import (
     snapshot_locks,
     snapshot_tiers,
     snapshots,
-    stored_images,
     tags,
     volume_changes,
     volumes,
 )
 from openami.ec2.operation import Operation
+from openami.ec2.transfers import export_tasks, stored_images
 
 OPERATIONS: Final[Mapping[str, Operation]] = {
     **images.OPERATIONS,

@@ -15,7 +15,8 @@ from typing import Final
 from openami.blockstore.manifest import Manifests
 from openami.blockstore.restore import pieces, restore
 from openami.blockstore.store import ChunkLost, StoreFull
-from openami.catalog import export_tasks, ingests, instances
+from openami.catalog import ingests, instances
+from openami.catalog.transfers import export_tasks
 from openami.diskimage import ovf, qemu_img
 from openami.diskimage.errors import DiskImageError, DiskRejected
 from openami.diskimage.formats import DiskFormat

@@ -7,7 +7,8 @@ from typing import Final
 
 from openami.blockstore.ingest import SourceChanged, ingest_file
 from openami.blockstore.store import StoreFull
-from openami.catalog import image_restores, images, snapshots
+from openami.catalog import images, snapshots
+from openami.catalog.transfers import image_restores
 from openami.diskimage import qemu_img
 from openami.diskimage.errors import DiskImageError, DiskRejected
 from openami.diskimage.formats import DiskFormat

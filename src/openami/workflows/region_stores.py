@@ -11,8 +11,9 @@ from openami.blockstore import regional
 from openami.blockstore.local_dir import LocalDirChunkStore
 from openami.blockstore.store import ChunkLost
 from openami.blockstore.transfer import transfer
-from openami.catalog import export_tasks, snapshot_copies, snapshots, store_image_tasks, volumes
+from openami.catalog import snapshot_copies, snapshots, volumes
 from openami.catalog.catalog import Catalog
+from openami.catalog.transfers import export_tasks, store_image_tasks
 from openami.domain.ids import Region
 from openami.domain.manifest import Root
 from openami.settings import Settings

@@ -11,7 +11,8 @@ from openami.blockstore import archive
 from openami.blockstore.archive import NotAnArchive, Source
 from openami.blockstore.parallel import Progress
 from openami.blockstore.store import StoreFull
-from openami.catalog import image_restores, images, snapshots
+from openami.catalog import images, snapshots
+from openami.catalog.transfers import image_restores
 from openami.domain.ids import ImageId, SnapshotId
 from openami.domain.image import Image, ImageEvent, ImageState
 from openami.domain.state_reason import StateReason

@@ -6,7 +6,7 @@ from typing import Final
 
 from openami.blockstore import archive
 from openami.blockstore.store import ChunkLost
-from openami.catalog import store_image_tasks as tasks
+from openami.catalog.transfers import store_image_tasks as tasks
 from openami.domain.block import GIB
 from openami.domain.ids import StoreImageTaskId
 from openami.domain.transfers.store_image_task import StoreImageTask, StoreTaskState

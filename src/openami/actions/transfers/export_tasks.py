@@ -8,17 +8,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from openami.actions.buckets import check_bucket_of_task
-from openami.catalog import (
-    export_tasks,
-    idempotency,
-    images,
-    ingests,
-    instances,
-    snapshots,
-    tags,
-    volumes,
-)
+from openami.catalog import idempotency, images, ingests, instances, snapshots, tags, volumes
 from openami.catalog.catalog import Transaction
+from openami.catalog.transfers import export_tasks
 from openami.domain.bucket import checked_object_key
 from openami.domain.caller import Caller
 from openami.domain.errors import EC2Error, IncorrectInstanceState, InvalidParameterValue

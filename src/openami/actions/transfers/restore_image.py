@@ -10,8 +10,9 @@ from openami.actions.buckets import check_bucket_of_task
 from openami.actions.images import check_name
 from openami.actions.transfers.store_image import s3_unavailable
 from openami.blockstore.archive import NotAnArchive, Source
-from openami.catalog import image_restores, images, ingests, snapshots, tags
+from openami.catalog import images, ingests, snapshots, tags
 from openami.catalog.catalog import Transaction
+from openami.catalog.transfers import image_restores
 from openami.domain.block_device import BlockDeviceMapping
 from openami.domain.bucket import checked_object_key
 from openami.domain.caller import Caller

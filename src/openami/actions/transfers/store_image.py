@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from openami.actions.buckets import check_bucket_of_task
 from openami.actions.copy_image import check_state, readable
 from openami.catalog import images, tags
-from openami.catalog import store_image_tasks as tasks
 from openami.catalog.catalog import Transaction
+from openami.catalog.transfers import store_image_tasks as tasks
 from openami.domain.caller import Caller
 from openami.domain.errors import (
     EC2Error,

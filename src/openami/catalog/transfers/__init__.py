@@ -1,0 +1,1 @@
+"""Images and disks on their way into buckets and out of them, in SQL."""

@@ -1,0 +1,1 @@
+"""Images and disks into buckets and out of them, as EC2 names it."""
