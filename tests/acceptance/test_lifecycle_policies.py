@@ -21,6 +21,7 @@ from support.server import Server, serving
 from support.waiting import until
 
 DAY_S = 24 * 3600
+WEST = "us-west-2"
 
 
 @pytest.fixture
@@ -58,9 +59,13 @@ def test_s54_a_policy_makes_images_each_day_and_deletes_all_but_the_newest_with_
     ec2.create_tags(Resources=[instance_id], Tags=[TAG])
     # Half a day from now, so that no run comes while the test is busy with a day.
     at = (RealClock().now() + timedelta(hours=12)).strftime("%H:%M")
+    month = {"Interval": 1, "IntervalUnit": "MONTHS"}
+    copy = {"TargetRegion": WEST, "Encrypted": False, "CopyTags": False, "RetainRule": month}
     schedule = a_schedule(
         CreateRule={"Interval": 24, "IntervalUnit": "HOURS", "Times": [at]},
         RetainRule={"Count": 2},
+        DeprecateRule={"Count": 1},
+        CrossRegionCopyRules=[copy],
         TagsToAdd=[{"Key": "kind", "Value": "backup"}],
         CopyTags=True,
     )
@@ -84,6 +89,15 @@ def test_s54_a_policy_makes_images_each_day_and_deletes_all_but_the_newest_with_
         "aws:dlm:lifecycle-schedule-name": "nightly",
     }
     assert api.launch(ec2, newest["ImageId"])["State"]["Name"] == "running"
+    for _ in range(9):  # each start is a sweep: it does what the one before it began
+        west: Any = server.client(region=WEST)
+        kept, copies = images(ec2), {each["Name"]: each for each in images(west)}
+        old = [each["Name"] for each in kept if "DeprecationTime" in each]
+        if old and newest["Name"] in copies:
+            break
+        restarted(server, 3 * DAY_S)
+    assert old == [kept[0]["Name"]]
+    assert {first["Name"], *(each["Name"] for each in kept)} == set(copies)
     told = server.aws("dlm", "get-lifecycle-policy", "--policy-id", policy_id)["Policy"]
     assert (told["State"], told["PolicyDetails"]["Schedules"]) == ("ENABLED", [schedule])
 

@@ -252,6 +252,19 @@ def test_a_copy_whose_source_is_gone_is_not_tried_again(svc: Services) -> None:
         assert run_rows.in_stage(tx, RunStage.DUE) == []
 
 
+def test_a_copy_of_an_image_that_was_deregistered_is_not_tried_again(svc: Services) -> None:
+    an_instance(svc)
+    copy = {"TargetRegion": THERE, "Encrypted": False, "CopyTags": False}
+    policy_id = a_policy(svc, details(a_schedule(CrossRegionCopyRules=[copy])))
+    later(svc, days=1)
+    ask(svc, "DeregisterImage", ImageId=images(svc)[0]["ImageId"])
+    later(svc, minutes=1)
+    assert there(svc, "DescribeImages") == []
+    with svc.catalog.read() as tx:
+        assert run_rows.in_stage(tx, RunStage.DUE) == []
+    assert the_policy(svc, policy_id)["State"] == "ENABLED"
+
+
 def test_copies_wait_for_one_another(svc: Services) -> None:
     """A quota refuses some; they are tried again, and none is lost or made twice."""
     for _ in range(3):

@@ -70,7 +70,8 @@ def all_has_ended(svc: Services) -> None:
     with svc.catalog.read() as tx:
         assert ingests.all_active(tx) == []
         assert snapshot_copies.every(tx) == []
-        for stage in (RunStage.DUE, RunStage.MADE, RunStage.FAILED, RunStage.DOOMED):
+        kept = (RunStage.KEPT, RunStage.ARCHIVED)
+        for stage in set(RunStage) - set(kept):
             assert run_rows.in_stage(tx, stage) == [], stage
 
 
@@ -119,6 +120,30 @@ def test_sets_of_snapshots_that_are_shared_survive_a_power_cut_at_any_moment(
         assert len({each["VolumeId"] for each in made}) == len(made) == 2
         assert len({each["StartTime"] for each in made}) == 1
         assert {tuple(shared_with(svc, each)) for each in made} == {(BOB,)}
+
+    moments = assert_survives(tmp_path, begin, what_is_there_is_whole, check_end)
+    assert moments > 15
+
+
+def test_snapshots_archived_and_at_hand_survive_a_power_cut_at_any_moment(tmp_path: Path) -> None:
+    def begin(svc: Services) -> Callable[[], object]:
+        volume_id = str(ask(svc, "CreateVolume", AvailabilityZone=ZONE, Size=1)["VolumeId"])
+        tag(svc, volume_id)
+        archive = {"RetainRule": {"RetentionArchiveTier": {"Count": 1}}}
+        fast = {"Count": 1, "AvailabilityZones": [ZONE]}
+        schedule = a_schedule(RetainRule={"Count": 1}, ArchiveRule=archive, FastRestoreRule=fast)
+        a_policy(svc, details(schedule, images=False))
+        later(svc, days=1)
+        later(svc, days=1)
+        return lambda: later(svc, days=1)
+
+    def check_end(svc: Services) -> None:
+        all_has_ended(svc)
+        made = snapshots(svc)
+        assert [each["StorageTier"] for each in made] == ["archive", "standard"]
+        found = ask(svc, "DescribeFastSnapshotRestores")["FastSnapshotRestores"]
+        on = {each["SnapshotId"] for each in found if not each["State"].startswith("disabl")}
+        assert on == {made[1]["SnapshotId"]}
 
     moments = assert_survives(tmp_path, begin, what_is_there_is_whole, check_end)
     assert moments > 15

@@ -18,7 +18,7 @@ from openami.catalog.catalog import Transaction
 from openami.domain.caller import Caller
 from openami.domain.errors import ImageNotFound
 from openami.domain.ids import ImageId, InstanceId, SnapshotId, VolumeId
-from openami.domain.image import Image
+from openami.domain.image import Image, ImageState
 from openami.domain.lifecycle_policy import (
     CustomPlan,
     LifecyclePolicy,
@@ -128,7 +128,7 @@ def _copy_image(
 ) -> None:
     with svc.catalog.read() as tx:
         source = images.fetch_any(tx, ImageId(run.target))
-    if source is None:
+    if source is None or source.state is ImageState.DEREGISTERED:
         raise ImageNotFound(run.target)
     given = _tags_of_copy(svc, policy, schedule, run)
     asked = copy_image.ImageCopying(

@@ -111,7 +111,8 @@ def _make_all(svc: Services) -> Troubles:
             continue
         except EC2Error as refusal:
             told = _refused(svc, run, refusal)
-            troubles[run.policy_id] = troubles.get(run.policy_id) or told
+            if told:
+                troubles[run.policy_id] = troubles.get(run.policy_id) or told
     return troubles
 
 
@@ -127,17 +128,20 @@ def _wait_a_little(svc: Services) -> None:
 
 def _forget(svc: Services, run: LifecycleRun) -> None:
     with svc.catalog.begin() as tx:
-        runs.remove(tx, run)
+        current = runs.fetch(tx, run)
+        if current is not None and current.stage is RunStage.DUE:
+            runs.remove(tx, run)
 
 
 def _refused(svc: Services, run: LifecycleRun, refusal: EC2Error) -> str:
-    """What to tell of it. It is tried again for a while, unless there is no target any more."""
+    """What to tell of it: it is tried again for a while. That its target is gone is no trouble."""
     told = f"{run.target} at {run.tick:%Y-%m-%dT%H:%MZ}: {refusal.code}: {refusal}"
     _log.warning("%s, schedule '%s', cannot do its work: %s", run.policy_id, run.schedule, told)
+    gone = refusal.code.endswith(".NotFound")
     tried_for = COPY_TRIED_FOR if is_of_copy(run) else TRIED_FOR
-    if refusal.code.endswith(".NotFound") or svc.clock.now() > run.planned_at + tried_for:
+    if gone or svc.clock.now() > run.planned_at + tried_for:
         _forget(svc, run)
-    return told
+    return "" if gone else told
 
 
 def _tell(svc: Services, troubles: Troubles) -> None:
