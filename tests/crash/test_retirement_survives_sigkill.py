@@ -14,7 +14,7 @@ import pytest
 from support.crash_retiring import Retirement
 from support.server import serving
 
-KILLS = int(os.environ.get("CRASH_KILLS", "8"))
+KILLS = int(os.environ.get("CRASH_KILLS", "6"))
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

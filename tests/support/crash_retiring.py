@@ -157,13 +157,15 @@ class Retirement:
         assert [each for each in cold.digests() if store.has(each)] == []
         for part in (store.directory, cold.directory):
             assert list((part / "stage").iterdir()) == []
-        cache = BaseCache(self.server.state_dir / "cache")
-        wanted = {
-            cache.path(root)
-            for each in self.ec2.describe_fast_snapshot_restores()["FastSnapshotRestores"]
-            if each["State"] == "enabled" and (root := self._root(each["SnapshotId"])) is not None
-        }
-        assert set((self.server.state_dir / "cache").iterdir()) == wanted
+        # The sweep may only now disable what went into the bin or the archive.
+        until(self._is_at_hand_what_is_told, what="what is enabled, and nothing else, is at hand")
+
+    def _is_at_hand_what_is_told(self) -> bool:
+        directory = self.server.state_dir / "cache"
+        told = self.ec2.describe_fast_snapshot_restores()["FastSnapshotRestores"]
+        roots = {self._root(each["SnapshotId"]) for each in told if each["State"] == "enabled"}
+        wanted = {BaseCache(directory).path(root) for root in roots if root is not None}
+        return set(directory.iterdir()) == wanted
 
     def _ids(self, noun: str, named: str) -> list[str]:
         """Of what is listed and of what is in the bin."""
@@ -191,9 +193,9 @@ class Retirement:
             self._out_of_the_bin(snapshot_id)
             with suppress(ClientError):
                 self.ec2.restore_snapshot_tier(SnapshotId=snapshot_id, PermanentRestore=True)
+        self.until_settled()
         for snapshot_id in self.image_of:
             self._out_of_the_bin(snapshot_id)  # whose snapshot was in the archive
-        self.until_settled()
         listed = self.ec2.describe_images(Owners=["self"])["Images"]
         assert sorted(each["ImageId"] for each in listed) == sorted(self.image_of.values())
 
