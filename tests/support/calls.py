@@ -1,4 +1,4 @@
-"""Call an EC2 operation as the front door does, without HTTP; every answer must serialise."""
+"""Call an EC2 operation as its door does, without HTTP; answers must be as the model says."""
 
 from typing import Any
 
@@ -9,13 +9,16 @@ from openami.domain.caller import Caller
 from openami.domain.errors import EC2Error
 from openami.ec2.operations import OPERATIONS
 from openami.services import Services
-from openami.wire import xml
+from openami.wire import models, xml
 from support.builders import IMAGE, a_caller, a_snapshot, an_image
+from support.model_check import faults
 
 
 def call(svc: Services, operation: str, caller: Caller | None = None, **request: Any) -> Any:
     answer = OPERATIONS[operation](svc, caller or a_caller(), request)
-    xml.serialize("ec2", operation, answer, "req-1")
+    written = xml.serialize("ec2", operation, answer, "req-1")
+    wrong = list(faults(written, models.operation("ec2", operation)))
+    assert not wrong, f"{operation} answers what its model does not know: {wrong}"
     return answer
 
 
