@@ -13,10 +13,19 @@ NO_SNAPSHOT = "InvalidSnapshot.NotFound"
 
 
 @dataclass(kw_only=True)
+class RuledLock:
+    mode: str
+    ends: datetime
+    cools_until: datetime | None = None
+
+
+@dataclass(kw_only=True)
 class RuledSnapshot:
     owner: str
     public: bool = False
     shared: set[str] = field(default_factory=set)
+    lock: RuledLock | None = None
+    bin_until: datetime | None = None
 
 
 @dataclass(kw_only=True)
@@ -32,22 +41,37 @@ class RuledImage:
     protection: str = "none"
     cooldown_until: datetime | None = None
     deregistered: datetime | None = None
+    bin_until: datetime | None = None
+    was: str = ""
 
 
 @dataclass(kw_only=True)
 class Rules:
-    """All that several accounts have in one region."""
+    """All that several accounts have in one region.
+
+    `places` is where an account is in the organization: "unit", or "org" outside of its unit.
+    `binned` are the snapshots in the Recycle Bin, where an image is only deregistered.
+    """
 
     now: datetime
     images: dict[str, RuledImage] = field(default_factory=dict)
     snapshots: dict[str, RuledSnapshot] = field(default_factory=dict)
     blocked: set[str] = field(default_factory=set)
     blocked_snapshots: dict[str, str] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
+    binned: dict[str, RuledSnapshot] = field(default_factory=dict)
+    kept_days: dict[tuple[str, str], list[int]] = field(default_factory=dict)
 
     def sees(self, account: str, image: RuledImage) -> bool:
         if account == image.owner:
             return True
-        return image.state != "disabled" and (image.public or account in image.shared)
+        if image.state == "disabled":
+            return False
+        return image.public or account in image.shared or self._shared_with_group(account, image)
+
+    def _shared_with_group(self, account: str, image: RuledImage) -> bool:
+        place = self.places.get(account)
+        return place in image.shared or (place == "unit" and "org" in image.shared)
 
     def sees_snapshot(self, account: str, snapshot: RuledSnapshot) -> bool:
         if account == snapshot.owner or account in snapshot.shared:
@@ -89,15 +113,20 @@ class Rules:
         return {key for key, each in self.snapshots.items() if self.sees_snapshot(account, each)}
 
     def register(self, account: str, name: str, snapshot_id: str, image_id: str) -> str:
-        for image in self.images.values():
-            if (image.owner, image.name) == (account, name) and image.state != "deregistered":
-                return "InvalidAMIName.Duplicate"
+        if self._is_taken(account, name):
+            return "InvalidAMIName.Duplicate"
         refusal = self.look_at_snapshot(account, snapshot_id)
         if not refusal:
             self.images[image_id] = RuledImage(
                 owner=account, name=name, snapshot=snapshot_id, created=self.now
             )
         return refusal
+
+    def _is_taken(self, account: str, name: str) -> bool:
+        return any(
+            (image.owner, image.name) == (account, name) and image.state != "deregistered"
+            for image in self.images.values()
+        )
 
     def launch(self, account: str, image_id: str) -> str:
         refusal = self.look(account, image_id)
@@ -116,12 +145,97 @@ class Rules:
         cooling = image.cooldown_until is not None and self.now < image.cooldown_until
         if image.protection != "none" or cooling:
             return "OperationNotPermitted"
-        image.state, image.deregistered = "deregistered", self.now
+        image.was, image.state, image.deregistered = image.state, "deregistered", self.now
+        image.bin_until = self._bin_until(account, "image")
         snapshot = self.snapshots.get(image.snapshot)
         mine = snapshot is not None and snapshot.owner == account
-        if delete and mine and not self._used(image.snapshot):
-            del self.snapshots[image.snapshot]
+        if delete and mine and not self._used(image.snapshot) and not self._locked(image.snapshot):
+            self._drop(image.snapshot)
         return ""
+
+    def _bin_until(self, account: str, kind: str) -> datetime | None:
+        """When what is deleted now leaves the bin: by the longest rule, if there is one."""
+        days = self.kept_days.get((account, kind))
+        return self.now + max(days) * DAY if days else None
+
+    def _drop(self, snapshot_id: str) -> None:
+        snapshot = self.snapshots.pop(snapshot_id)
+        snapshot.bin_until = self._bin_until(snapshot.owner, "snapshot")
+        if snapshot.bin_until is not None:
+            self.binned[snapshot_id] = snapshot
+
+    def _locked(self, snapshot_id: str) -> bool:
+        lock = self.snapshots[snapshot_id].lock
+        return lock is not None and self.now < lock.ends
+
+    def keep(self, account: str, kind: str, days: int | None) -> None:
+        """Another retention rule; None takes all of them away. What is in the bin stays."""
+        if days is None:
+            self.kept_days.pop((account, kind), None)
+        else:
+            self.kept_days.setdefault((account, kind), []).append(days)
+
+    def in_bin(self, account: str) -> set[str]:
+        kept = {**self.images, **self.binned}
+        return {
+            key
+            for key, each in kept.items()
+            if each.owner == account and each.bin_until is not None
+        }
+
+    def restore_image(self, account: str, image_id: str) -> str:
+        if image_id not in self.in_bin(account) or image_id not in self.images:
+            return NO_IMAGE
+        image = self.images[image_id]
+        if self._is_taken(account, image.name):
+            return "InvalidAMIName.Duplicate"
+        if self.look_at_snapshot(account, image.snapshot):
+            return "IncorrectState"
+        image.state, image.deregistered, image.bin_until = image.was, None, None
+        return ""
+
+    def restore_snapshot(self, account: str, snapshot_id: str) -> str:
+        snapshot = self.binned.get(snapshot_id)
+        if snapshot is None or snapshot.owner != account:
+            return NO_SNAPSHOT
+        snapshot.bin_until = None
+        self.snapshots[snapshot_id] = self.binned.pop(snapshot_id)
+        return ""
+
+    def lock(self, account: str, snapshot_id: str, asked: tuple[str, int, int]) -> str:
+        """`asked`: the mode, the days, and the hours in which all can still be changed."""
+        refusal = self.look_at_snapshot(account, snapshot_id, as_owner=True)
+        if refusal:
+            return refusal
+        mode, days, hours = asked
+        snapshot, ends = self.snapshots[snapshot_id], self.now + days * DAY
+        if self._bound(snapshot):
+            if hours:
+                return "InvalidParameterCombination"
+            if mode != "compliance" or (snapshot.lock and ends < snapshot.lock.ends):
+                return "OperationNotPermitted"
+        cools_until = self.now + hours * HOUR if hours else None
+        snapshot.lock = RuledLock(mode=mode, ends=ends, cools_until=cools_until)
+        return ""
+
+    def unlock(self, account: str, snapshot_id: str) -> str:
+        refusal = self.look_at_snapshot(account, snapshot_id, as_owner=True)
+        if refusal:
+            return refusal
+        snapshot = self.snapshots[snapshot_id]
+        if snapshot.lock is None:
+            return "IncorrectState"
+        if self._bound(snapshot):
+            return "OperationNotPermitted"
+        snapshot.lock = None
+        return ""
+
+    def _bound(self, snapshot: RuledSnapshot) -> bool:
+        """By a lock that nobody takes away or makes shorter before it ends."""
+        lock = snapshot.lock
+        if lock is None or lock.mode != "compliance" or self.now >= lock.ends:
+            return False
+        return lock.cools_until is None or self.now >= lock.cools_until
 
     def _used(self, snapshot_id: str) -> bool:
         """By an image of its owner: those that others made of it do not keep it."""
@@ -137,7 +251,9 @@ class Rules:
             return refusal
         if self._used(snapshot_id):
             return "InvalidSnapshot.InUse"
-        del self.snapshots[snapshot_id]
+        if self._locked(snapshot_id):
+            return "OperationNotPermitted"
+        self._drop(snapshot_id)
         return ""
 
     def share(self, account: str, image_id: str, whom: str, *, add: bool) -> str:
@@ -222,8 +338,15 @@ class Rules:
         return ""
 
     def pass_time(self, by: timedelta) -> None:
-        """Images that were deregistered more than an hour ago are forgotten."""
+        """The bin is emptied, and of what is not in it what was deregistered an hour ago is
+        forgotten."""
         self.now += by
+        for snapshot_id, snapshot in list(self.binned.items()):
+            if snapshot.bin_until is not None and snapshot.bin_until <= self.now:
+                del self.binned[snapshot_id]
         for image_id, image in list(self.images.items()):
-            if image.deregistered is not None and image.deregistered < self.now - HOUR:
+            if image.bin_until is not None and image.bin_until <= self.now:
+                image.bin_until = None
+            long_gone = image.deregistered is not None and image.deregistered < self.now - HOUR
+            if long_gone and image.bin_until is None:
                 del self.images[image_id]
