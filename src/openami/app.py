@@ -15,6 +15,7 @@ from openami.actions import instances, metadata
 from openami.actions.lifecycle import runs as lifecycle_runs
 from openami.blockstore import tiered
 from openami.blockstore.cache import BaseCache
+from openami.blockstore.guarded import GuardedStore
 from openami.blockstore.tiered import TieredStore
 from openami.blockstore.volumes import VolumeHost
 from openami.catalog import migrate
@@ -35,6 +36,7 @@ from openami.server import asgi
 from openami.services import Services
 from openami.settings import Settings
 from openami.workflows import region_stores, registry
+from openami.workflows.collect import Ledger
 
 SWEEP_EVERY_S: Final = 60.0
 _log = logging.getLogger(__name__)
@@ -84,7 +86,10 @@ class App:
         archives = {region: tiered.beside(store) for region, store in own.items()}
         for archive in archives.values():
             archive.recover()
-        stores = {region: TieredStore(own[region], archives[region]) for region in own}
+        stores = {
+            region: GuardedStore(TieredStore(store, archives[region]), Ledger(catalog, region))
+            for region, store in own.items()
+        }
         cache = BaseCache(settings.state_dir / "cache")
         self.services = Services(
             settings=settings,

@@ -183,6 +183,19 @@ class ChunkStoreContract:
             store.framed(DIGEST)
         assert not store.has(DIGEST)
 
+    def test_a_writer_knows_what_it_staged_and_what_others_published(
+        self, store: ChunkStore
+    ) -> None:
+        put(store)
+        with store.writer() as writer:
+            assert writer.missing([DIGEST, PAGE_DIGEST], Kind.PAGE) == {DIGEST, PAGE_DIGEST}
+            writer.put(PAGE_DIGEST, codec.encode(PAGE, Kind.PAGE), Kind.PAGE)
+            assert writer.missing([DIGEST, PAGE_DIGEST]) == {PAGE_DIGEST}
+            assert writer.missing([DIGEST, PAGE_DIGEST], Kind.PAGE) == {DIGEST}
+            assert not store.has(PAGE_DIGEST, Kind.PAGE)
+            writer.commit()
+            assert writer.missing([DIGEST, PAGE_DIGEST], Kind.PAGE) == {DIGEST}
+
     def test_of_many_it_says_which_are_missing(self, store: ChunkStore) -> None:
         put(store)
         with store.writer() as writer:

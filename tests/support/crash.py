@@ -62,6 +62,7 @@ class FusedCatalog(Catalog):
 class FusedWriter:
     def __init__(self, real: Writer, fuse: Fuse) -> None:
         self._real, self._fuse = real, fuse
+        self.missing = real.missing
 
     def put(self, digest: Digest, framed: bytes, kind: Kind = Kind.CHUNK) -> None:
         self._fuse.moment()
@@ -91,15 +92,16 @@ class FusedChunkStore:
     def __init__(self, real: ChunkStore, fuse: Fuse) -> None:
         self._real, self._fuse = real, fuse
         self.get, self.has, self.digests = real.get, real.has, real.digests
-        self.stored_bytes = real.stored_bytes
-        self.quarantine, self.framed, self.missing = real.quarantine, real.framed, real.missing
-
-    def writer(self) -> FusedWriter:
-        return FusedWriter(self._real.writer(), self._fuse)
+        self.stored_bytes, self.framed = real.stored_bytes, real.framed
+        self.quarantine, self.missing = real.quarantine, real.missing
 
     def delete(self, digest: Digest, kind: Kind = Kind.CHUNK) -> None:
         self._fuse.moment()
         self._real.delete(digest, kind)
+        self._fuse.moment()
+
+    def writer(self) -> FusedWriter:
+        return FusedWriter(self._real.writer(), self._fuse)
 
 
 class FusedDriver(RecordDriver):

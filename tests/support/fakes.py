@@ -6,6 +6,7 @@ from itertools import count
 from pathlib import Path
 
 from openami.blockstore.cache import BaseCache
+from openami.blockstore.guarded import GuardedStore
 from openami.blockstore.memory import MemoryChunkStore
 from openami.blockstore.tiered import TieredStore
 from openami.blockstore.volumes import VolumeHost
@@ -19,6 +20,7 @@ from openami.jobs.locks import KeyedLocks
 from openami.services import Services
 from openami.settings import Settings
 from openami.workflows import registry
+from openami.workflows.collect import Ledger
 from support.builders import EPOCH
 from support.objects import MemoryObjects
 
@@ -68,12 +70,16 @@ def services(
     `disturbed` may put something worse in the place of a service, before any job knows it.
     """
     settings = settings or Settings(state_dir=tmp_path, compute_driver="record")
+    catalog = Catalog.in_memory()
     archives = {Region(name): MemoryChunkStore() for name in settings.regions}
-    stores = {each: TieredStore(MemoryChunkStore(), cold) for each, cold in archives.items()}
+    stores = {
+        region: GuardedStore(TieredStore(MemoryChunkStore(), cold), Ledger(catalog, region))
+        for region, cold in archives.items()
+    }
     clock = StoppedClock()
     svc = Services(
         settings=settings,
-        catalog=Catalog.in_memory(),
+        catalog=catalog,
         stores=stores,
         archives=archives,
         volumes=VolumeHost(tmp_path / "volumes", BaseCache(tmp_path / "cache"), stores),

@@ -27,10 +27,6 @@ class CalledStore(MemoryChunkStore):
         self.calls: list[str] = []
         self.commits = commits
 
-    def missing(self, digests: Iterable[Digest], kind: Kind = Kind.CHUNK) -> set[Digest]:
-        self.calls.append("missing")
-        return super().missing(digests, kind)
-
     def has(self, digest: Digest, kind: Kind = Kind.CHUNK) -> bool:
         return (kind, digest) in self._objects
 
@@ -38,6 +34,10 @@ class CalledStore(MemoryChunkStore):
         store = self
 
         class Writer(MemoryWriter):
+            def missing(self, digests: Iterable[Digest], kind: Kind = Kind.CHUNK) -> set[Digest]:
+                store.calls.append("missing")
+                return super().missing(digests, kind)
+
             def put(self, digest: Digest, framed: bytes, kind: Kind = Kind.CHUNK) -> None:
                 store.calls.append(f"put {kind}")
                 super().put(digest, framed, kind)

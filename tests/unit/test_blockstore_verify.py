@@ -8,8 +8,8 @@ from openami.blockstore import codec
 from openami.blockstore.ingest import ingest_blocks, ingest_file
 from openami.blockstore.manifest import Manifests
 from openami.blockstore.memory import MemoryChunkStore
-from openami.blockstore.store import ChunkLost, Kind
-from openami.blockstore.verify import unique_bytes, verify
+from openami.blockstore.store import Kind
+from openami.blockstore.verify import verify
 from openami.domain.block import BLOCK_BYTES
 from openami.domain.manifest import Root
 from support.blocks import a_block, a_disk
@@ -25,10 +25,6 @@ def store() -> MemoryChunkStore:
 @pytest.fixture
 def root(store: MemoryChunkStore, tmp_path: Path) -> Root:
     return ingest_file(store, a_disk(tmp_path / "disk", BLOCKS, 600 * BLOCK_BYTES))
-
-
-def stored(store: MemoryChunkStore) -> int:
-    return sum(store.stored_bytes(digest, kind) for kind in Kind for digest in store.digests(kind))
 
 
 def test_a_whole_store_is_intact(store: MemoryChunkStore, root: Root) -> None:
@@ -60,17 +56,3 @@ def test_a_lost_page_does_not_end_the_check(store: MemoryChunkStore, root: Root)
     assert report.missing == ((Kind.PAGE, root.digest),)
     assert report.chunks == 1
     assert len(report.orphans) == 6 + 2
-
-
-def test_a_disk_costs_what_goes_with_it(store: MemoryChunkStore, root: Root) -> None:
-    before = stored(store)
-    second = ingest_blocks(store, root, [(100, a_block("new")), (300, a_block("newer"))])
-    assert unique_bytes(store, [second], [root]) == stored(store) - before
-    assert unique_bytes(store, [root, second], []) == stored(store)
-    assert unique_bytes(store, [root], [root]) == 0
-
-
-def test_a_disk_that_is_not_whole_has_no_cost(store: MemoryChunkStore, root: Root) -> None:
-    store.delete(root.digest, Kind.PAGE)
-    with pytest.raises(ChunkLost):
-        unique_bytes(store, [root], [])

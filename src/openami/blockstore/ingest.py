@@ -29,8 +29,8 @@ class SourceChanged(Exception):
 class _Intake:
     """Turns blocks into digests, staging the chunks that the store does not have."""
 
-    def __init__(self, store: ChunkStore, writer: Writer) -> None:
-        self._store, self._writer = store, writer
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
         self._staged: set[Digest] = set()
         self.found: dict[int, Digest] = {}
 
@@ -42,7 +42,7 @@ class _Intake:
         digest = codec.digest_of(block)
         self.found[index] = digest
         # Two threads may both find a chunk missing: the writer stages it once.
-        if digest not in self._staged and not self._store.has(digest):
+        if digest not in self._staged and self._writer.missing((digest,)):
             self._staged.add(digest)
             self._writer.put(digest, codec.encode(block))
 
@@ -84,7 +84,7 @@ def ingest_blocks(
     this disk, StoreFull, and whatever the generator raises.
     """
     with store.writer() as writer:
-        intake = _Intake(store, writer)
+        intake = _Intake(writer)
 
         def take(item: tuple[int, bytes]) -> None:
             if len(item[1]) != BLOCK_BYTES:
@@ -107,7 +107,7 @@ def _ingest_open(
     tally = Tally(progress, sum(len(span) for span in ranges) * BLOCK_BYTES)
     buffers = threading.local()
     with store.writer() as writer:
-        intake = _Intake(store, writer)
+        intake = _Intake(writer)
 
         def take(batch: range) -> None:
             if not hasattr(buffers, "block"):

@@ -40,6 +40,10 @@ class LocalDirWriter:
         self._adding = threading.Lock()
         self._broken = False
 
+    def missing(self, digests: Iterable[Digest], kind: Kind = Kind.CHUNK) -> set[Digest]:
+        staged = self._staged[kind]
+        return self._store.missing((each for each in digests if each not in staged), kind)
+
     def put(self, digest: Digest, framed: bytes, kind: Kind = Kind.CHUNK) -> None:
         draft = f"{self._stage}/{kind}{digest.hex()}"
         with self._adding:

@@ -195,7 +195,7 @@ class Manifests:
             return HOLE
         text = np.packbits(full).tobytes() + page[full].tobytes()
         digest = codec.digest_of(text)
-        if digest != replaces and not self._store.has(digest, Kind.PAGE):
+        if digest != replaces and writer.missing((digest,), Kind.PAGE):
             writer.put(digest, codec.encode(text, Kind.PAGE), Kind.PAGE)
         return digest
 

@@ -17,6 +17,14 @@ class MemoryWriter:
         self._published, self._lock = published, lock
         self._staged: dict[Key, bytes] = {}
 
+    def missing(self, digests: Iterable[Digest], kind: Kind = Kind.CHUNK) -> set[Digest]:
+        with self._lock:
+            return {
+                digest
+                for digest in digests
+                if (kind, digest) not in self._staged and (kind, digest) not in self._published
+            }
+
     def put(self, digest: Digest, framed: bytes, kind: Kind = Kind.CHUNK) -> None:
         with self._lock:
             self._staged[kind, digest] = framed

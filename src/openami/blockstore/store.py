@@ -23,9 +23,14 @@ class Kind(StrEnum):
 class Writer(Protocol):
     """One ingest's objects on their way in. Its methods may be called from many threads.
 
-    Leaving the `with` block commits; leaving it by an exception drops all that was not
-    committed before.
+    It is opened under the ingest's lease: what it says to be there may be relied on until the
+    lease ends. Leaving the `with` block commits; leaving it by an exception drops all that was
+    not committed before.
     """
+
+    def missing(self, digests: Iterable[Digest], kind: Kind = Kind.CHUNK) -> set[Digest]:
+        """Those that have to be put: neither published nor staged here."""
+        ...
 
     def put(self, digest: Digest, framed: bytes, kind: Kind = Kind.CHUNK) -> None:
         """Stage an object as `codec.encode` framed it. Raises StoreFull."""
@@ -66,11 +71,11 @@ class ChunkStore(Protocol):
         ...
 
     def has(self, digest: Digest, kind: Kind = Kind.CHUNK) -> bool:
-        """Whether it is published. Rely on the answer only under an ingest's lease."""
+        """Whether it is published now. Who is to rely on it asks a writer."""
         ...
 
     def missing(self, digests: Iterable[Digest], kind: Kind = Kind.CHUNK) -> set[Digest]:
-        """Those that are not published, asked for at once: `has` of many."""
+        """Those that are not published now, asked for at once: `has` of many."""
         ...
 
     def stored_bytes(self, digest: Digest, kind: Kind = Kind.CHUNK) -> int:

@@ -6,6 +6,7 @@ ingest that needs it writes it again and does not depend on the archive.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Final, TypeVar
 
 from openami.blockstore.local_dir import LocalDirChunkStore
@@ -36,7 +37,11 @@ class TieredStore:
         return self._either(lambda store: store.framed(digest, kind))
 
     def stored_bytes(self, digest: Digest, kind: Kind = Kind.CHUNK) -> int:
-        return self._either(lambda store: store.stored_bytes(digest, kind))
+        """In both places, where a move is under way."""
+        held = [store for store in (self._hot, self._cold) if store.has(digest, kind)]
+        if not held:
+            raise ChunkLost(digest, kind)
+        return sum(store.stored_bytes(digest, kind) for store in held)
 
     def quarantine(self, digest: Digest, kind: Kind = Kind.CHUNK) -> None:
         holder = self._hot if self._hot.has(digest, kind) else self._cold
@@ -65,6 +70,12 @@ class TieredStore:
 def beside(store: LocalDirChunkStore) -> LocalDirChunkStore:
     """The archive of a store, made if it is not there."""
     return LocalDirChunkStore(store.directory / ARCHIVE)
+
+
+def opened(directory: Path) -> TieredStore:
+    """A store with its archive, as a server reads it."""
+    store = LocalDirChunkStore(directory)
+    return TieredStore(store, beside(store))
 
 
 def move(source: ChunkStore, target: ChunkStore, digests: Iterable[Digest]) -> int:

@@ -45,11 +45,11 @@ def transfer(
     if source is target:
         return Moved()
     pages, chunks = Manifests(source).named(root)
-    absent_chunks, absent_pages = target.missing(chunks), target.missing(pages, Kind.PAGE)
     tally = Tally(progress, len(chunks) * BLOCK_BYTES)
-    tally.add((len(chunks) - len(absent_chunks)) * BLOCK_BYTES)
-    wanted = [digest for digest in chunks if digest in absent_chunks]
     with target.writer() as writer:
+        absent_chunks, absent_pages = writer.missing(chunks), writer.missing(pages, Kind.PAGE)
+        tally.add((len(chunks) - len(absent_chunks)) * BLOCK_BYTES)
+        wanted = [digest for digest in chunks if digest in absent_chunks]
         move = _Mover(source, writer, tally)
         for part in _parts(wanted, commit_every):
             for_each(part, move.chunk, _THREADS)

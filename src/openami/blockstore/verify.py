@@ -64,22 +64,6 @@ def verify(store: ChunkStore, roots: Iterable[Root], progress: Progress = no_pro
     )
 
 
-def unique_bytes(store: ChunkStore, roots: Iterable[Root], others: Iterable[Root]) -> int:
-    """What the store would get back if `roots` went and `others` stayed: exact, pages and all.
-
-    Raises ChunkLost if any of them is not whole.
-    """
-
-    def refuse(lost: ChunkLost) -> None:
-        raise lost
-
-    kept = _live(store, others, refuse)
-    going = _live(store, roots, refuse)
-    return sum(
-        store.stored_bytes(digest, kind) for kind in Kind for digest in going[kind] - kept[kind]
-    )
-
-
 def chunks_only_of(store: ChunkStore, root: Root, others: Iterable[Root]) -> set[Digest]:
     """The chunks that the disk needs and none of `others` does.
 

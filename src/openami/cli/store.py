@@ -4,12 +4,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from openami.actions import collection
 from openami.blockstore import restore, tiered, verify
-from openami.blockstore.local_dir import LocalDirChunkStore
 from openami.blockstore.store import ChunkLost
-from openami.blockstore.tiered import TieredStore
 from openami.catalog import snapshots
+from openami.cli import store_du
 from openami.cli.command import CommandFailed, open_catalog, progress_to_stderr
+from openami.cli.operator_call import call
 from openami.domain.errors import EC2Error
 from openami.domain.ids import parse_snapshot_id
 from openami.domain.manifest import Root
@@ -18,12 +19,31 @@ from openami.workflows import region_stores
 
 
 def add_to(verbs: Any) -> None:
-    parser = verbs.add_parser("store", help="verify the stored bytes, export a snapshot")
+    parser = verbs.add_parser(
+        "store",
+        help="verify the stored bytes, tell whose they are, free those that nobody needs, export",
+    )
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     check = actions.add_parser(
         "verify", help="read every chunk that a snapshot or volume relies on; 1 if one is lost"
     )
     check.set_defaults(run=run_verify)
+    collect = actions.add_parser(
+        "gc", help="delete what no snapshot and no volume relies on, now and beside all else"
+    )
+    collect.add_argument(
+        "--wait",
+        type=float,
+        default=collection.WAIT_S,
+        metavar="SECONDS",
+        help="how long to wait for snapshots that are being made (default: %(default)s)",
+    )
+    collect.set_defaults(run=run_gc)
+    usage = actions.add_parser(
+        "du", help="whose bytes they are, and what deleting images and snapshots would free"
+    )
+    usage.add_argument("ids", nargs="*", metavar="ID", help="images and snapshots that would go")
+    usage.set_defaults(run=store_du.run)
     export = actions.add_parser("export", help="write a snapshot to a sparse raw disk file")
     export.add_argument("snapshot_id")
     export.add_argument("file", type=Path)
@@ -43,7 +63,7 @@ def run_verify(settings: Settings, arguments: argparse.Namespace) -> int:  # noq
 
 
 def _verified(region: str, directory: Path, roots: set[Root]) -> bool:
-    store = _opened(directory)
+    store = tiered.opened(directory)
     report = verify.verify(store, roots, progress_to_stderr(f"verifying {region}"))
     for verdict, found in (("missing", report.missing), ("corrupt", report.corrupt)):
         for kind, digest in found:
@@ -57,10 +77,17 @@ def _verified(region: str, directory: Path, roots: set[Root]) -> bool:
     return report.intact
 
 
-def _opened(directory: Path) -> TieredStore:
-    """The store with its archive, as a server reads it."""
-    store = LocalDirChunkStore(directory)
-    return TieredStore(store, tiered.beside(store))
+def run_gc(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Say what became free; 1 if the round has to wait for something still."""
+    with call(settings, {"verb": "collect", "wait_s": arguments.wait}) as answer:
+        for each in answer["regions"]:
+            print(
+                f"{each['region']}: {each['freed_objects']} objects ({each['freed_bytes']} bytes)"
+                " are gone"
+            )
+            for resource_id in each["waits_for"]:
+                print(f"{each['region']}: the rest waits until {resource_id} is there")
+        return 1 if any(each["waits_for"] for each in answer["regions"]) else 0
 
 
 def run_export(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -79,7 +106,7 @@ def run_export(settings: Settings, arguments: argparse.Namespace) -> int:
         raise CommandFailed(f"{arguments.file} exists; name a file that does not")
     try:
         restore.restore(
-            _opened(region_stores.homes(settings, catalog)[snapshot.region]),
+            tiered.opened(region_stores.homes(settings, catalog)[snapshot.region]),
             Root.from_text(snapshot.root),
             arguments.file,
             progress=progress_to_stderr("writing"),

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from openami.actions import public_catalogue
+from openami.actions import collection, public_catalogue
 from openami.actions.transfers import import_image
 from openami.domain.errors import EC2Error
 from openami.services import Services
@@ -22,6 +22,7 @@ LINE_BYTES_MAX: Final = 64 * 1024
 Verb = Callable[[Services, Mapping[str, Any]], Mapping[str, Any]]
 
 VERBS: Final[Mapping[str, Verb]] = {
+    "collect": collection.from_operator,
     "import-image": import_image.from_operator,
     "publish-image": public_catalogue.from_operator,
 }

@@ -7,6 +7,7 @@ from openami.jobs.engine import Job
 from openami.services import Services
 from openami.workflows import (
     attach_volume,
+    collect,
     copy_image,
     copy_snapshot,
     copy_volume,
@@ -65,6 +66,7 @@ _JOBS: Final[Sequence[Callable[[Services], Job]]] = (
     image_usage_report.job,
     snapshot_tiers.job,
     fast_restores.job,
+    collect.job,
 )
 
 _RESUMES: Final[Sequence[Callable[[Services], None]]] = (
@@ -97,6 +99,7 @@ _RESUMES: Final[Sequence[Callable[[Services], None]]] = (
     image_usage_report.resume,
     machines.refresh_stale,
     scratch.sweep,
+    collect.resume,
 )
 
 

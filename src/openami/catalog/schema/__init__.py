@@ -8,6 +8,11 @@ from openami.catalog.schema.accounts import access_keys, accounts
 from openami.catalog.schema.allowed_images import allowed_images_settings
 from openami.catalog.schema.base import metadata
 from openami.catalog.schema.buckets import buckets
+from openami.catalog.schema.collection import (
+    collection_awaited,
+    collection_rounds,
+    condemned,
+)
 from openami.catalog.schema.event_windows import event_windows
 from openami.catalog.schema.export_tasks import export_tasks
 from openami.catalog.schema.fast_restores import fast_restores
@@ -64,6 +69,9 @@ __all__ = [
     "attachments",
     "binned",
     "buckets",
+    "collection_awaited",
+    "collection_rounds",
+    "condemned",
     "event_windows",
     "export_tasks",
     "fast_restores",

@@ -1,0 +1,223 @@
+"""Collection: what no disk of a region relies on goes from its store, beside everything else.
+
+Condemn, drain, mark, delete; the order is what makes it safe (docs/storage.md). A round is in the
+catalog, so it goes on after a crash where it was, and a phase that is done twice does no harm.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import timedelta
+from itertools import islice
+from typing import Final
+
+from openami.blockstore.guarded import Named, StillDoomed
+from openami.blockstore.marking import needed
+from openami.blockstore.store import ChunkLost, ChunkStore, Kind
+from openami.catalog import collection
+from openami.catalog.catalog import Catalog
+from openami.domain.block import Digest
+from openami.domain.collection import Phase, Round
+from openami.domain.ids import Region
+from openami.jobs.engine import Args, GiveUp, Job
+from openami.services import Services
+from openami.workflows import region_stores
+
+NAME: Final = "collect"
+_AT_ONCE: Final = 1000
+"""Objects between two transactions: nobody who writes waits long for one."""
+_LISTED_AT_ONCE: Final = 10_000
+_WAIT_S: Final = 300.0
+_LOOK_EVERY_S: Final = 0.05
+_log = logging.getLogger(__name__)
+
+
+class Ledger:
+    """What is condemned in a region, for the writers of its store."""
+
+    def __init__(self, catalog: Catalog, region: Region, wait_s: float = _WAIT_S) -> None:
+        self._catalog, self._region, self._wait_s = catalog, region, wait_s
+
+    def listed(self) -> Collection[Named]:
+        with self._catalog.read() as tx:
+            return _as_stored(collection.every(tx, self._region))
+
+    def spare(self, named: Collection[Named]) -> None:
+        deadline = time.monotonic() + self._wait_s
+        while True:
+            with self._catalog.begin() as tx:
+                collection.spare(tx, self._region, named)
+                doomed = collection.doomed_among(tx, self._region, named)
+            if not doomed:
+                return
+            if time.monotonic() > deadline:
+                raise StillDoomed(f"{len(doomed)} objects of {self._region} are being deleted")
+            threading.Event().wait(_LOOK_EVERY_S)
+
+
+def _as_stored(named: Collection[collection.Named]) -> list[Named]:
+    return [(Kind(kind), digest) for kind, digest in named]
+
+
+def resume(svc: Services) -> None:
+    """Go on with the rounds that are open, and open those that are due."""
+    for region in svc.stores:
+        if _is_open_or_due(svc, region):
+            start(svc, region)
+
+
+def _is_open_or_due(svc: Services, region: Region) -> bool:
+    with svc.catalog.read() as tx:
+        last = collection.find(tx, region)
+    if last is not None and last.phase is not Phase.ENDED:
+        return True
+    every_s = svc.settings.collect_every_s
+    age = None if last is None else svc.clock.now() - last.began_at
+    return every_s > 0 and (age is None or age >= timedelta(seconds=every_s))
+
+
+def start(svc: Services, region: Region) -> None:
+    """Let the region's round go on, unless it does."""
+    prefix = f"{NAME}:{region}:"
+    if not any(job_id.startswith(prefix) for job_id in svc.jobs.active()):
+        job_id = f"{prefix}{svc.clock.now().isoformat()}"
+        svc.jobs.start(NAME, job_id, {"region": region})
+
+
+def job(svc: Services) -> Job:
+    return Job(
+        name=NAME,
+        steps=(("collect", lambda args: _collect(svc, args)),),
+        give_up=lambda args, reason: _log.error("collection in %s: %s", args["region"], reason),
+    )
+
+
+def _collect(svc: Services, args: Args) -> None:
+    try:
+        advance(svc, Region(str(args["region"])))
+    except ChunkLost as lost:
+        raise GiveUp(f"nothing is deleted while a disk is not whole: {lost}") from lost
+
+
+def advance(svc: Services, region: Region) -> Round:
+    """Take the region's round, or a new one, as far as it goes without waiting for anybody.
+
+    Raises ChunkLost if a disk of the region is not whole: then nothing more is deleted.
+    """
+    with svc.locks(f"collection of {region}"):
+        one = _opened(svc, region)
+        while one.phase is not Phase.ENDED:
+            if one.phase is Phase.DRAINING and waits_for(svc, region):
+                break
+            one = _PHASES[one.phase](svc, one)
+    return one
+
+
+def waits_for(svc: Services, region: Region) -> Sequence[str]:
+    """The resources whose ingests have to end before the round goes on."""
+    with svc.catalog.read() as tx:
+        return collection.awaited(tx, region)
+
+
+def _opened(svc: Services, region: Region) -> Round:
+    with svc.catalog.begin() as tx:
+        last = collection.find(tx, region)
+        if last is not None and last.phase is not Phase.ENDED:
+            return last
+        fresh = Round(region=region, began_at=svc.clock.now())
+        collection.save(tx, fresh)
+    return fresh
+
+
+def _condemn(svc: Services, one: Round) -> Round:
+    """A guess, because disks come to need things meanwhile: it is made once more when there is
+    nobody left who may not know it."""
+    store = svc.stores[one.region]
+    mark = needed(store, region_stores.roots(svc.catalog, one.region))
+    for kind in Kind:
+        for part in _portions(store.digests(kind)):
+            idle = [(str(kind), digest) for digest in mark.spare(kind, part)]
+            with svc.catalog.begin() as tx:
+                collection.condemn(tx, one.region, idle)
+    with svc.catalog.begin() as tx:
+        collection.await_ingests(tx, one.region)
+        drained = one.next()
+        collection.save(tx, drained)
+    return drained
+
+
+def _doom(svc: Services, one: Round) -> Round:
+    """All that is condemned still and that no disk needs now, when every ingest knows of it."""
+    mark = needed(svc.stores[one.region], region_stores.roots(svc.catalog, one.region))
+    for part in _listed(svc, one.region, doomed=False):
+        going = {
+            (str(kind), digest)
+            for kind, digests in _by_kind(part).items()
+            for digest in mark.spare(kind, digests)
+        }
+        with svc.catalog.begin() as tx:
+            collection.spare(tx, one.region, [each for each in part if each not in going])
+            collection.doom(tx, one.region, going)
+    with svc.catalog.begin() as tx:
+        doomed = one.next()
+        collection.save(tx, doomed)
+    return doomed
+
+
+def _delete(svc: Services, one: Round) -> Round:
+    """The objects first: while its row is there, nobody writes one again."""
+    places = (svc.stores[one.region], svc.archives[one.region])
+    for part in _listed(svc, one.region, doomed=True):
+        freed_bytes = sum(
+            _deleted(place, Kind(kind), digest) for place in places for kind, digest in part
+        )
+        one = one.freeing(len(part), freed_bytes)
+        with svc.catalog.begin() as tx:
+            collection.deleted(tx, one.region, part)
+            collection.save(tx, one)
+    with svc.catalog.begin() as tx:
+        ended = one.next()
+        collection.save(tx, ended)
+    if ended.freed_objects:
+        _log.info(
+            "%s: %s objects that no disk needs are gone, %s bytes",
+            *(ended.region, ended.freed_objects, ended.freed_bytes),
+        )
+    return ended
+
+
+_PHASES: Final[Mapping[Phase, Callable[[Services, Round], Round]]] = {
+    Phase.CONDEMNING: _condemn,
+    Phase.DRAINING: _doom,
+    Phase.DELETING: _delete,
+}
+
+
+def _deleted(store: ChunkStore, kind: Kind, digest: Digest) -> int:
+    """Delete an object where it is; what it took."""
+    if not store.has(digest, kind):
+        return 0  # it is in the other place, or a crash came before its row went
+    size_bytes = store.stored_bytes(digest, kind)
+    store.delete(digest, kind)
+    return size_bytes
+
+
+def _listed(svc: Services, region: Region, *, doomed: bool) -> Iterator[list[collection.Named]]:
+    after: collection.Named | None = None
+    while True:
+        with svc.catalog.read() as tx:
+            part = collection.listed(tx, region, after, _AT_ONCE, doomed=doomed)
+        if not part:
+            return
+        yield part
+        after = part[-1]
+
+
+def _by_kind(part: Collection[collection.Named]) -> Mapping[Kind, list[Digest]]:
+    return {kind: [digest for each, digest in part if each == kind] for kind in Kind}
+
+
+def _portions(digests: Iterator[Digest]) -> Iterator[list[Digest]]:
+    while part := list(islice(digests, _LISTED_AT_ONCE)):
+        yield part

@@ -1,0 +1,41 @@
+"""Collection beside ingests: nothing is lost in any order of events, and each safeguard counts."""
+
+from pathlib import Path
+
+import pytest
+
+from openami.blockstore.verify import verify
+from openami.workflows import region_stores
+from support.builders import HERE
+from support.collecting import Bugs, play
+
+ORDERS = 90
+ORDERS_TO_FIND_A_BUG = 3000
+
+
+def test_no_order_of_events_loses_anything_or_keeps_garbage(tmp_path: Path) -> None:
+    for seed in range(ORDERS):
+        on = play(tmp_path / str(seed), seed)
+        report = verify(on.store, region_stores.roots(on.svc.catalog, HERE))
+        assert (report.intact, report.orphans) == (True, ()), seed
+
+
+@pytest.mark.parametrize(
+    ("bugs", "first"),  # of the orders that are tried: it makes the search short
+    [
+        pytest.param(Bugs(no_drain=True), 375, id="waiting for ingests that began before"),
+        pytest.param(Bugs(ignores_condemned=True), 15, id="knowing what is condemned"),
+        pytest.param(Bugs(waits_for_no_doomed=True), 15, id="waiting for what is being deleted"),
+        pytest.param(Bugs(late_lease=True), 130, id="the lease before the first look"),
+        pytest.param(Bugs(row_before_bytes=True), 0, id="the bytes before the row"),
+    ],
+)
+def test_without_one_of_its_safeguards_something_is_lost(
+    tmp_path: Path, bugs: Bugs, first: int
+) -> None:
+    for seed in range(first, first + ORDERS_TO_FIND_A_BUG):
+        try:
+            play(tmp_path / str(seed), seed, bugs)
+        except AssertionError:
+            return
+    pytest.fail("nothing was lost, so this safeguard is not needed, or not tested")

@@ -1,0 +1,228 @@
+"""Ingests, deletions and a collector that take turns at random, in one thread.
+
+A turn ends before and after every transaction of the collector and every look at the store or
+deletion that it makes; within an ingest, between any two things that it does. So a seed is an
+order of events, and an order that loses something can be run again.
+"""
+
+import random  # noqa: TID251 (seeded: a failure repeats)
+from collections.abc import Callable, Collection, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from openami.blockstore import codec
+from openami.blockstore.guarded import GuardedStore, Named, StillDoomed
+from openami.blockstore.manifest import Manifests, digests_array
+from openami.blockstore.memory import MemoryChunkStore
+from openami.blockstore.store import Kind
+from openami.blockstore.verify import verify
+from openami.catalog import ingests, snapshots
+from openami.catalog.catalog import Catalog, Transaction
+from openami.domain.block import Digest
+from openami.domain.ids import SnapshotId
+from openami.domain.manifest import Root
+from openami.domain.snapshot import SnapshotState
+from openami.services import Services
+from openami.workflows import collect, region_stores, scratch
+from openami.workflows.collect import Ledger
+from support.builders import HERE, a_snapshot
+from support.fakes import services
+
+BLOCKS = {sign: sign.encode() * 100 for sign in "abc"}
+CONTENTS = ("a", "b", "ab", "bc")
+_AT_WORK = 3
+Turn = Callable[[], None]
+Script = Generator[None]
+
+
+@dataclass
+class Bugs:
+    """What may be left out of the protocol, to see that it is missed."""
+
+    no_drain: bool = False
+    ignores_condemned: bool = False
+    waits_for_no_doomed: bool = False
+    late_lease: bool = False
+    row_before_bytes: bool = False
+
+
+class _Interrupted(Catalog):
+    def __init__(self, real: Catalog, turn: Turn) -> None:
+        super().__init__(real.engine)
+        self._turn = turn
+
+    @contextmanager
+    def begin(self) -> Generator[Transaction]:
+        self._turn()
+        with super().begin() as tx:
+            yield tx
+        self._turn()
+
+
+class _InterruptedStore(MemoryChunkStore):
+    def __init__(self) -> None:
+        super().__init__()
+        self.turn: Turn = lambda: None
+        self.deleted: Turn = lambda: None
+
+    def digests(self, kind: Kind = Kind.CHUNK) -> Iterator[Digest]:
+        found = list(super().digests(kind))
+        self.turn()
+        yield from found
+
+    def delete(self, digest: Digest, kind: Kind = Kind.CHUNK) -> None:
+        self.turn()
+        super().delete(digest, kind)
+        self.deleted()
+
+
+class _HeedlessLedger(Ledger):
+    """Does not wait for what is being deleted."""
+
+    def spare(self, named: Collection[Named]) -> None:
+        try:
+            super().spare(named)
+        except StillDoomed:
+            return
+
+
+class _BlindLedger(Ledger):
+    def listed(self) -> Collection[Named]:
+        return ()
+
+
+@dataclass
+class Stage:
+    """One region, its store, and those who are at work in it."""
+
+    svc: Services
+    store: _InterruptedStore
+    guarded: GuardedStore
+    chance: random.Random
+    bugs: Bugs
+    scripts: list[Script] = field(default_factory=list[Script])
+    made: int = 0
+
+    def turn(self) -> None:
+        """Let some of the others take some steps. Those that have to wait try again later."""
+        for _ in range(self.chance.randrange(4)):
+            if not self.scripts:
+                return
+            script = self.chance.choice(self.scripts[:_AT_WORK])
+            try:
+                next(script)
+            except StopIteration:
+                self.scripts.remove(script)
+                self.check()
+
+    def check(self) -> None:
+        report = verify(self.store, region_stores.roots(self.svc.catalog, HERE))
+        assert report.intact, (report.missing, report.corrupt)
+
+    def ingest(self, content: str, *, dies: bool = False) -> Script:
+        """A snapshot from its intent to its end, or to its crash and what heals it."""
+        svc = self.svc
+        self.made += 1
+        snapshot_id = SnapshotId(f"snap-{self.made:017x}")
+        pending = a_snapshot(id=snapshot_id, state=SnapshotState.PENDING, root=None)
+        with svc.catalog.begin() as tx:
+            snapshots.add(tx, pending)
+            if not self.bugs.late_lease:
+                ingests.begin(tx, snapshot_id, svc.clock.now())
+        yield
+        writer = self.guarded.writer()
+        yield
+        digests = [codec.digest_of(BLOCKS[sign]) for sign in content]
+        for sign, digest in zip(content, digests, strict=True):
+            missing = yield from self._asked(writer, digest)
+            if missing:
+                writer.put(digest, codec.encode(BLOCKS[sign]))
+            yield
+        root = yield from self._root(writer, digests)
+        if self.bugs.late_lease:
+            with svc.catalog.begin() as tx:
+                ingests.begin(tx, snapshot_id, svc.clock.now())
+        if dies:
+            scratch.fail(svc, snapshot_id, "died")
+            return
+        if self.bugs.row_before_bytes:
+            scratch.complete(svc, snapshot_id, root)
+            yield
+        writer.commit()
+        yield
+        scratch.complete(svc, snapshot_id, root)
+
+    def _asked(self, writer: Any, digest: Digest) -> Generator[None, None, bool]:
+        while True:
+            try:
+                return bool(writer.missing([digest]))
+            except StillDoomed:
+                yield
+
+    def _root(self, writer: Any, digests: list[Digest]) -> Generator[None, None, Root]:
+        while True:
+            try:
+                return Manifests(self.store).build(writer, digests_array(digests))
+            except StillDoomed:
+                yield
+
+    def forget(self) -> Script:
+        """Somebody deletes a snapshot, whichever is there by then."""
+        yield
+        with self.svc.catalog.begin() as tx:
+            there = [each for each in self._snapshots(tx) if each.root is not None]
+            if there:
+                snapshots.remove(tx, self.chance.choice(there).id)
+
+    def _snapshots(self, tx: Transaction) -> list[Any]:
+        ids = [SnapshotId(f"snap-{number:017x}") for number in range(1, self.made + 1)]
+        return [found for each in ids if (found := snapshots.fetch_any(tx, each)) is not None]
+
+
+def stage(directory: Path, seed: int, bugs: Bugs) -> Stage:
+    store = _InterruptedStore()
+    ledgers = {True: _HeedlessLedger, False: Ledger}
+
+    def disturbed(svc: Services) -> Services:
+        return replace(svc, stores={HERE: store})
+
+    svc = services(directory, disturbed=disturbed)
+    ledger_class = _BlindLedger if bugs.ignores_condemned else ledgers[bugs.waits_for_no_doomed]
+    ledger = ledger_class(svc.catalog, HERE, wait_s=-1.0)
+    chance = random.Random(seed)
+    return Stage(svc, store, GuardedStore(store, ledger), chance, bugs)
+
+
+def play(directory: Path, seed: int, bugs: Bugs | None = None) -> Stage:
+    """Some rounds beside some ingests and deletions. Raises AssertionError if anything is lost."""
+    on = stage(directory, seed, bugs or Bugs())
+    for content in on.chance.choices(CONTENTS, k=2):
+        for _ in on.ingest(content):
+            pass
+    on.scripts += [on.forget() for _ in range(4)]
+    on.scripts += [
+        on.ingest(content, dies=on.chance.random() < 0.2)
+        for content in on.chance.choices(CONTENTS, k=5)
+    ]
+    on.chance.shuffle(on.scripts)
+    on.store.turn, on.store.deleted = on.turn, on.check
+    interrupted = replace(on.svc, catalog=_Interrupted(on.svc.catalog, on.turn))
+    for _ in range(3):
+        _round(interrupted, on)
+    while on.scripts:
+        on.turn()
+        _round(interrupted, on)
+    on.store.turn = lambda: None
+    _round(on.svc, on)
+    on.check()
+    return on
+
+
+def _round(svc: Services, on: Stage) -> None:
+    """As far as it goes; with the planted bug it waits for nobody."""
+    if on.bugs.no_drain:
+        with on.svc.catalog.begin() as tx:
+            tx.exec_driver_sql("DELETE FROM collection_awaited")
+    collect.advance(svc, HERE)

@@ -1,0 +1,170 @@
+"""Collection by the service's own verbs, and what a power cut at every moment leaves of it."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+from openami.actions import collection as verb
+from openami.blockstore.accounting import freed_bytes
+from openami.blockstore.ingest import ingest_file
+from openami.blockstore.store import Kind
+from openami.blockstore.verify import verify
+from openami.catalog import collection, ingests, snapshots
+from openami.domain.collection import Phase
+from openami.domain.ids import SnapshotId
+from openami.domain.manifest import Root
+from openami.services import Services
+from openami.workflows import collect, region_stores
+from support.asking import ask, put, put_accounts
+from support.blocks import a_disk
+from support.builders import ALICE, HERE, SNAPSHOT, a_snapshot
+from support.crash import assert_survives
+from support.fakes import StoppedClock, services
+
+SECOND = SnapshotId("snap-00000000000000002")
+BLOCK = 512 * 1024
+
+
+def stored(svc: Services, content: dict[int, str]) -> str:
+    blocks = {index: sign.encode() * BLOCK for index, sign in content.items()}
+    disk = a_disk(svc.settings.state_dir / "disk", blocks, 1 << 30)
+    return ingest_file(svc.stores[HERE], disk).to_text()
+
+
+def two_snapshots(svc: Services) -> None:
+    put_accounts(svc, ALICE)
+    put(
+        svc,
+        a_snapshot(root=stored(svc, {0: "a", 5: "b", 300: "c"})),
+        a_snapshot(id=SECOND, root=stored(svc, {0: "a", 7: "d"})),
+    )
+
+
+def taken_bytes(svc: Services) -> int:
+    store = svc.stores[HERE]
+    return sum(store.stored_bytes(each, kind) for kind in Kind for each in store.digests(kind))
+
+
+def orphans(svc: Services) -> int:
+    report = verify(svc.stores[HERE], region_stores.roots(svc.catalog, HERE))
+    assert report.intact
+    return len(report.orphans)
+
+
+def test_what_deleting_frees_is_foretold_to_the_byte(tmp_path: Path) -> None:
+    svc = services(tmp_path)
+    two_snapshots(svc)
+    with svc.catalog.read() as tx:
+        roots = {
+            each.id: Root.from_text(str(each.root))
+            for each in (snapshots.fetch_any(tx, SNAPSHOT), snapshots.fetch_any(tx, SECOND))
+            if each is not None
+        }
+    foretold = freed_bytes(svc.stores[HERE], [roots[SNAPSHOT]], [roots[SECOND]])
+    before = taken_bytes(svc)
+    ask(svc, "DeleteSnapshot", SnapshotId=SNAPSHOT)
+    assert taken_bytes(svc) == before
+    told = verb.from_operator(svc, {})["regions"][0]
+    assert told == {
+        "region": HERE,
+        "freed_objects": 2 + 3,  # two chunks; the pages of a tree of 300 blocks
+        "freed_bytes": foretold,
+        "waits_for": [],
+    }
+    assert before - taken_bytes(svc) == foretold
+    assert orphans(svc) == 0
+
+
+def test_a_round_waits_for_who_writes_and_then_goes_on(tmp_path: Path) -> None:
+    svc = services(tmp_path)
+    two_snapshots(svc)
+    with svc.catalog.begin() as tx:
+        ingests.begin(tx, "snap-00000000000000009", svc.clock.now())
+    ask(svc, "DeleteSnapshot", SnapshotId=SNAPSHOT)
+    told = verb.from_operator(svc, {"wait_s": 0})["regions"][0]
+    assert (told["freed_objects"], told["waits_for"]) == (0, ["snap-00000000000000009"])
+    with svc.catalog.begin() as tx:
+        ingests.end(tx, "snap-00000000000000009")
+    collect.resume(svc)
+    assert orphans(svc) == 0
+
+
+def test_who_began_to_write_later_is_not_waited_for(tmp_path: Path) -> None:
+    svc = services(tmp_path)
+    two_snapshots(svc)
+    with svc.catalog.begin() as tx:
+        ingests.begin(tx, "snap-00000000000000008", svc.clock.now())
+    ask(svc, "DeleteSnapshot", SnapshotId=SNAPSHOT)
+    collect.advance(svc, HERE)
+    with svc.catalog.begin() as tx:
+        ingests.begin(tx, "snap-00000000000000009", svc.clock.now())
+        ingests.end(tx, "snap-00000000000000008")
+    assert collect.advance(svc, HERE).phase is Phase.ENDED
+    assert orphans(svc) == 0
+
+
+def test_a_disk_that_is_needed_again_is_spared(tmp_path: Path) -> None:
+    svc = services(tmp_path)
+    two_snapshots(svc)
+    with svc.catalog.begin() as tx:
+        ingests.begin(tx, "snap-00000000000000009", svc.clock.now())
+        snapshots.remove(tx, SNAPSHOT)
+    collect.advance(svc, HERE)  # condemned, and waits
+    root = stored(svc, {0: "a", 5: "b", 300: "c"})
+    put(svc, a_snapshot(root=root))
+    with svc.catalog.begin() as tx:
+        ingests.end(tx, "snap-00000000000000009")
+    assert collect.advance(svc, HERE).freed_objects == 0
+    assert orphans(svc) == 0
+
+
+def test_nothing_goes_while_a_disk_is_not_whole(tmp_path: Path) -> None:
+    svc = services(tmp_path)
+    two_snapshots(svc)
+    with svc.catalog.read() as tx:
+        second = snapshots.fetch_any(tx, SECOND)
+    assert second is not None
+    svc.stores[HERE].delete(Root.from_text(str(second.root)).digest, Kind.PAGE)
+    ask(svc, "DeleteSnapshot", SnapshotId=SNAPSHOT)
+    before = taken_bytes(svc)
+    collect.resume(svc)
+    assert taken_bytes(svc) == before
+
+
+def test_rounds_come_as_often_as_the_setting_says(tmp_path: Path) -> None:
+    svc = services(tmp_path)
+    put_accounts(svc, ALICE)
+    collect.resume(svc)
+    began_at = svc.clock.now()
+    assert isinstance(svc.clock, StoppedClock)
+    for seconds, expected in ((3599, began_at), (1, began_at + timedelta(hours=1))):
+        svc.clock.advance(timedelta(seconds=seconds))
+        collect.resume(svc)
+        with svc.catalog.read() as tx:
+            last = collection.find(tx, HERE)
+        assert last is not None
+        assert (last.phase, last.began_at) == (Phase.ENDED, expected)
+
+
+def a_round_after_a_deletion(svc: Services) -> Callable[[], object]:
+    two_snapshots(svc)
+    ask(svc, "DeleteSnapshot", SnapshotId=SNAPSHOT)
+    return lambda: collect.start(svc, HERE)
+
+
+def what_is_needed_is_there(svc: Services) -> None:
+    assert verify(svc.stores[HERE], region_stores.roots(svc.catalog, HERE)).intact
+
+
+def nothing_else_is_there(svc: Services) -> None:
+    collect.resume(svc)
+    assert orphans(svc) == 0
+    with svc.catalog.read() as tx:
+        assert collection.every(tx, HERE) == frozenset()
+
+
+def test_a_round_survives_a_power_cut_at_any_moment(tmp_path: Path) -> None:
+    moments = assert_survives(
+        tmp_path, a_round_after_a_deletion, what_is_needed_is_there, nothing_else_is_there
+    )
+    assert moments > 20
