@@ -45,6 +45,29 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_bucket")),
     )
     op.create_table(
+        "collection_awaited",
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("resource_id", sa.String(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("region", "resource_id", name=op.f("pk_collection_awaited")),
+    )
+    op.create_table(
+        "collection_round",
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("began_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("phase", sa.String(length=32), nullable=False),
+        sa.Column("freed_objects", sa.BigInteger(), nullable=False),
+        sa.Column("freed_bytes", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("region", name=op.f("pk_collection_round")),
+    )
+    op.create_table(
+        "condemned",
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("kind", sa.String(length=1), nullable=False),
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("doomed", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("region", "kind", "digest", name=op.f("pk_condemned")),
+    )
+    op.create_table(
         "event_window",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("region", sa.String(length=32), nullable=False),
