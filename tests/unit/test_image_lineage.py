@@ -10,7 +10,7 @@ from openami.catalog import accounts, instances
 from openami.domain.account import Account
 from openami.domain.ids import AccountId
 from openami.domain.image import ImageState
-from openami.domain.instance_type_specification import InstanceTypeSpecification
+from openami.domain.instance_types.specification import InstanceTypeSpecification
 from openami.domain.watermark import Watermark
 from openami.services import Services
 from openami.workflows import registry

@@ -8,7 +8,7 @@ from openami.catalog.image_facts import Ancestor as Ancestor
 from openami.domain.caller import Caller
 from openami.domain.errors import EC2Error, OperationNotPermitted
 from openami.domain.ids import ImageId
-from openami.domain.instance_type_specification import InstanceTypeSpecification
+from openami.domain.instance_types.specification import InstanceTypeSpecification
 from openami.domain.watermark import WATERMARKS_MAX, Watermark, watermark_key
 from openami.services import Services
 

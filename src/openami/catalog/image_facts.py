@@ -20,7 +20,7 @@ from openami.catalog.schema import (
 )
 from openami.domain.ids import AccountId, ImageId, Region
 from openami.domain.image import ImageState
-from openami.domain.instance_type_specification import InstanceTypeSpecification
+from openami.domain.instance_types.specification import InstanceTypeSpecification
 from openami.domain.watermark import Watermark
 
 _WATERMARKS: Final = (

@@ -17,7 +17,7 @@ from openami.domain.image_retirement import (
     check_unprotected,
     checked_deprecation,
 )
-from openami.domain.instance_type_specification import ANY_TYPE, InstanceTypeSpecification
+from openami.domain.instance_types.specification import ANY_TYPE, InstanceTypeSpecification
 from openami.domain.lifecycle import advance
 from openami.domain.state_reason import StateReason
 from openami.domain.watermark import Watermark

@@ -7,7 +7,7 @@ from openami.actions import image_lineage as actions
 from openami.domain.caller import Caller
 from openami.domain.ids import parse_image_id
 from openami.domain.image import Image
-from openami.domain.instance_type_specification import checked_specification
+from openami.domain.instance_types.specification import checked_specification
 from openami.domain.watermark import Watermark, checked_watermark_key
 from openami.ec2.operation import Operation, Request, Result, only, operation
 from openami.services import Services
