@@ -10,6 +10,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final, cast
 
+from openami.domain.quota import Quota, limits
+
 
 class SettingsError(Exception):
     """A setting is unknown or has no meaning; the message names it."""
@@ -41,6 +43,7 @@ class Settings:
     first_machine_uid: int = 2_000_000  # machine n runs as the user first_machine_uid + n
     stop_timeout_s: float = 120.0  # how long a guest may take to shut down before it is killed
     settle_timeout_s: float = 5.0  # how long a call waits for its own work, see D19
+    quotas: tuple[str, ...] = ()  # "name=limit", see docs/settings.md
     volume_modifications_per_day: int = 4  # of one volume, in any 24 hours; 0 is no limit
     collect_every_s: float = 3600.0  # what no disk needs goes from the stores; 0: only when asked
     snapshot_copies_max: int = 20  # at once, of an account into a region
@@ -68,11 +71,22 @@ class Settings:
             raise SettingsError(f"s3_endpoint is {self.s3_endpoint!r}: embedded, none or a URL")
         if self.import_directory and not self.import_directory.startswith("/"):
             raise SettingsError(f"import_directory is {self.import_directory!r}: not absolute")
+        self._limits()
         if not self.regions:
             raise SettingsError("regions is empty: name at least one")
         for each in self.region_stores:
             if not each.partition("=")[2].startswith("/"):
                 raise SettingsError(f"region_stores has {each!r}: not <region>=</a/directory>")
+
+    def quota(self, quota: Quota) -> int:
+        """The limit of an account in a region; 0 is none."""
+        return self._limits()[quota]
+
+    def _limits(self) -> Mapping[Quota, int]:
+        try:
+            return limits(self.quotas)
+        except ValueError as bad:
+            raise SettingsError(f"quotas is {','.join(self.quotas)!r}: {bad}") from bad
 
     @property
     def store_of(self) -> Mapping[str, Path]:

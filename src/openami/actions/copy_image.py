@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from openami.actions import copy_snapshot
 from openami.actions.create_image import Noting
-from openami.actions.images import check_name
+from openami.actions.images import check_new
 from openami.catalog import idempotency, images, snapshots, tags
 from openami.catalog.catalog import Transaction
 from openami.domain.block_device import BlockDeviceMapping
@@ -45,7 +45,7 @@ def copy_image(
         now = svc.clock.now()
         source = images.fetch_usable(tx, asked.source_image_id, caller.account, region, now)
         check_state(source)
-        check_name(tx, caller, asked.name)
+        check_new(svc, tx, caller, asked.name)
         copy_snapshot.check_room(svc, tx, caller)
         image_id = ImageId(svc.ids.new("ami"))
         copied = _begun(svc, tx, caller, source, image_id)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from openami.actions import quotas
 from openami.actions.snapshots import Noting
 from openami.catalog import ingests, snapshot_copies, snapshots, tags
 from openami.catalog.catalog import Transaction
@@ -91,6 +92,7 @@ def begin(
         description=description,
         transfer_type="standard",
     )
+    quotas.check_room(svc, tx, quotas.Quota.SNAPSHOTS, caller.account, caller.region)
     snapshots.add(tx, copied)
     ingests.begin(tx, copied.id, copied.started_at)
     snapshot_copies.add(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from openami.actions.quotas import Quota, check_room
 from openami.catalog import idempotency, ingests, tags, volumes
 from openami.domain.block_device import EbsDevice, check_volume
 from openami.domain.caller import Caller
@@ -39,6 +40,7 @@ def copy_volumes(
         if source.state not in _READABLE:
             raise EC2Error.of("IncorrectState", f"Volume '{source.id}' is '{source.state}'.")
         volume = _copy_of(svc, source, asked.ebs)
+        check_room(svc, tx, Quota.STORAGE_GIB, volume.owner, volume.region, more=volume.size_gib)
         volumes.add(tx, volume)
         ingests.begin(tx, volume.id, volume.created_at)
         tags.put(tx, caller.account, caller.region, ("volume", volume.id), asked.tags)

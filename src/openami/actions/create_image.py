@@ -57,7 +57,7 @@ def create_image(
     with svc.catalog.begin() as tx:
         instance = instances.fetch_owned(tx, asked.instance_id, caller.account, caller.region)
         _check_state(instance, asked)
-        image_actions.check_name(tx, caller, asked.name)
+        image_actions.check_new(svc, tx, caller, asked.name)
         plan = _planned(svc, tx, caller, instance, asked, image_id)
         image = _image(svc, tx, instance, asked, image_id, plan.mappings)
         images.add(tx, image)

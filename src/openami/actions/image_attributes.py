@@ -5,6 +5,7 @@ Its content, its name and its devices never do.
 
 from dataclasses import dataclass, replace
 
+from openami.actions.quotas import Quota, check_count, check_room
 from openami.catalog import accounts, images, organizations, public_access
 from openami.catalog.catalog import Transaction
 from openami.domain.caller import Caller
@@ -69,7 +70,13 @@ def modify_launch_permission(
         _check_known(tx, change.add)
         if change.add.everybody:
             _check_may_be_public(tx, image)
-        images.save(tx, _changed(image, change))
+        changed = _changed(image, change)
+        if change.add.everybody and not image.public:
+            check_room(svc, tx, Quota.PUBLIC_IMAGES, image.owner, image.region)
+        shares = len(changed.shared_with) + len(changed.shared_with_organizations)
+        if change.add != Permissions():
+            check_count(svc, Quota.IMAGE_SHARES, shares)
+        images.save(tx, changed)
 
 
 def _check_may_be_public(tx: Transaction, image: Image) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from openami.actions import snapshots as snapshot_actions
+from openami.actions.quotas import Quota, check_room
 from openami.actions.snapshot.locks import check_deletable
 from openami.catalog import allowed_images, images, public_catalogue, snapshots, tags
 from openami.catalog.catalog import Transaction
@@ -61,7 +62,7 @@ class Registration:
 def register_image(svc: Services, caller: Caller, asked: Registration) -> ImageId:
     """An image over snapshots that are there: available at once."""
     with svc.catalog.begin() as tx:
-        check_name(tx, caller, asked.name)
+        check_new(svc, tx, caller, asked.name)
         mappings = tuple(
             resolved(tx, caller, mapping, asked.root_device_name)
             for mapping in asked.mappings
@@ -89,6 +90,12 @@ def register_image(svc: Services, caller: Caller, asked: Registration) -> ImageI
         images.add(tx, image)
         tags.put(tx, caller.account, caller.region, ("image", image.id), asked.tags or {})
     return image.id
+
+
+def check_new(svc: Services, tx: Transaction, caller: Caller, name: str) -> None:
+    """Raises as `check_name`, and ResourceLimitExceeded for one image too many."""
+    check_name(tx, caller, name)
+    check_room(svc, tx, Quota.IMAGES, caller.account, caller.region)
 
 
 def check_name(tx: Transaction, caller: Caller, name: str) -> None:

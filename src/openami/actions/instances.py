@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
+from openami.actions.quotas import Quota, check_room
 from openami.actions.run_instances import free_memory_mib, new_public_ip
 from openami.catalog import instances, root_replacements, security_groups, tags, volumes
 from openami.catalog.catalog import Transaction
@@ -130,7 +131,10 @@ def start_instances(
                 changes.append(_change(instance, instance))
                 continue
             _require(instance, E.START, S.STOPPED)
-            check_capacity(known_type(instance.instance_type), 1, free_memory_mib(svc, tx))
+            kind = known_type(instance.instance_type)
+            check_capacity(kind, 1, free_memory_mib(svc, tx))
+            check_room(svc, tx, Quota.INSTANCES, caller.account, caller.region)
+            check_room(svc, tx, Quota.VCPUS, caller.account, caller.region, kind.vcpus)
             pending = replace(
                 instance.after(E.START),
                 launched_at=svc.clock.now(),

@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_public_key,
 )
 
+from openami.actions.quotas import Quota, check_room
 from openami.catalog import key_pairs, tags
 from openami.catalog.catalog import Transaction
 from openami.domain.caller import Caller
@@ -120,6 +121,7 @@ def _kept(
     with svc.catalog.begin() as tx:
         if key_pairs.find(tx, caller.account, caller.region, name) is not None:
             raise EC2Error.of("InvalidKeyPair.Duplicate", f"The keypair '{name}' already exists.")
+        check_room(svc, tx, Quota.KEY_PAIRS, caller.account, caller.region)
         pair = KeyPair(
             id=KeyPairId(svc.ids.new("key")),
             region=caller.region,

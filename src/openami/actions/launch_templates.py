@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from openami.actions.quotas import Quota, check_count, check_room
 from openami.catalog import idempotency, images, key_pairs, launch_templates, tags
 from openami.catalog.catalog import Transaction
 from openami.domain.caller import Caller
@@ -13,8 +14,6 @@ from openami.domain.idempotency import ClientToken
 from openami.domain.ids import LaunchTemplateId, parse_image_id
 from openami.domain.launch_template import (
     DEFAULT,
-    TEMPLATES_MAX,
-    VERSIONS_MAX,
     Document,
     LaunchTemplate,
     TemplateVersion,
@@ -74,10 +73,7 @@ def create_launch_template(
                 "InvalidLaunchTemplateName.AlreadyExistsException",
                 "Launch template name already in use.",
             )
-        if launch_templates.count(tx, caller) >= TEMPLATES_MAX:
-            raise EC2Error.of(
-                "LaunchTemplateLimitExceeded", f"At most {TEMPLATES_MAX} launch templates."
-            )
+        check_room(svc, tx, Quota.LAUNCH_TEMPLATES, caller.account, caller.region)
         template = LaunchTemplate(
             id=LaunchTemplateId(svc.ids.new("lt")),
             region=caller.region,
@@ -104,11 +100,8 @@ def create_launch_template_version(
         data = asked.data
         if source is not None:
             data = based_on(_fetched(tx, caller, which, source).version.data, data)
-        if len(launch_templates.numbers(tx, template.id)) >= VERSIONS_MAX:
-            raise EC2Error.of(
-                "LaunchTemplateVersionLimitExceeded",
-                f"A launch template has at most {VERSIONS_MAX} versions.",
-            )
+        held = len(launch_templates.numbers(tx, template.id))
+        check_count(svc, Quota.LAUNCH_TEMPLATE_VERSIONS, held + 1)
         template = template.with_another_version()
         version = _version(svc, template, asked, data)
         launch_templates.save(tx, template)

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from openami.actions.quotas import Quota, check_count
 from openami.catalog import retention_rules as rules
 from openami.catalog.catalog import Transaction
 from openami.domain.caller import Caller
 from openami.domain.recycle_bin import (
-    RULES_MAX,
     RULES_OF_A_TAG_MAX,
     LockState,
     ResourceType,
@@ -71,15 +71,14 @@ def create_rule(svc: Services, caller: Caller, asked: RuleRequest) -> RetentionR
             tags=asked.tags,
             unlock_delay_days=asked.unlock_delay_days,
         )
-        _check_quotas(tx, rule)
+        _check_quotas(svc, tx, rule)
         rules.add(tx, rule)
     return rule
 
 
-def _check_quotas(tx: Transaction, rule: RetentionRule) -> None:
+def _check_quotas(svc: Services, tx: Transaction, rule: RetentionRule) -> None:
     others = [each for each in rules.of_place(tx, rule.owner, rule.region) if each.id != rule.id]
-    if len(others) >= RULES_MAX:
-        raise TooManyRules(f"There are {RULES_MAX} retention rules in the region already.")
+    check_count(svc, Quota.RETENTION_RULES, len(others) + 1)
     for tag in rule.resource_tags:
         if sum(tag in each.resource_tags for each in others) >= RULES_OF_A_TAG_MAX:
             raise TooManyRules(f"The tag {tag.key} is in {RULES_OF_A_TAG_MAX} rules already.")
@@ -176,6 +175,6 @@ def _change(
 ) -> RetentionRule:
     with svc.catalog.begin() as tx:
         changed = change(rules.fetch_owned(tx, rule_id, caller.account, caller.region))
-        _check_quotas(tx, changed)
+        _check_quotas(svc, tx, changed)
         rules.save(tx, changed)
     return changed

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from openami.actions.network import ensure_default
+from openami.actions.quotas import Quota, check_room
 from openami.actions.snapshot.fast_restores import fast_if_wanted
 from openami.catalog import (
     idempotency,
@@ -107,12 +108,23 @@ def run_instances(svc: Services, caller: Caller, launch: Launch) -> list[Instanc
         if earlier is not None:
             return _launched_before(tx, ReservationId(earlier))
         plan = _plan(svc, tx, caller, launch)
+        _check_quotas(svc, tx, caller, plan)
         made = [_make(svc, tx, caller, plan, index) for index in range(plan.count)]
         images.launched(tx, plan.image.id, plan.now)
         idempotency.remember(tx, caller, launch.token, plan.reservation_id, plan.now)
     job_id = launch_workflow.start(svc, plan.reservation_id)
     svc.jobs.wait(job_id, svc.settings.settle_timeout_s)
     return made
+
+
+def _check_quotas(svc: Services, tx: Transaction, caller: Caller, plan: Plan) -> None:
+    gib = sum(each.ebs.volume_size_gib or 0 for each in plan.volumes)
+    for quota, more in (
+        (Quota.INSTANCES, plan.count),
+        (Quota.VCPUS, plan.count * plan.kind.vcpus),
+        (Quota.STORAGE_GIB, plan.count * gib),
+    ):
+        check_room(svc, tx, quota, caller.account, caller.region, more)
 
 
 def _launched_before(tx: Transaction, reservation_id: ReservationId) -> list[InstanceId]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+from openami.actions.quotas import Quota, check_room
 from openami.actions.snapshot.locks import check_deletable
 from openami.catalog import images, ingests, snapshots, tags, volumes
 from openami.catalog.catalog import Transaction
@@ -61,6 +62,7 @@ def begin(
         description=description,
         set_id=set_id,
     )
+    check_room(svc, tx, Quota.SNAPSHOTS, volume.owner, volume.region)
     snapshots.add(tx, snapshot)
     ingests.begin(tx, snapshot.id, snapshot.started_at)
     tags.put(tx, volume.owner, volume.region, ("snapshot", snapshot.id), given_tags)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
+from openami.actions.quotas import Quota, check_room
 from openami.catalog import volume_modifications, volumes
 from openami.catalog.catalog import Transaction
 from openami.compute.driver import MachineState
@@ -35,6 +36,9 @@ def modify_volume(
         volume = volumes.fetch_owned(tx, volume_id, caller.account, caller.region)
         _check_modifiable(svc, tx, volume)
         original, target = Shape.of(volume), target_of(volume, change)
+        more_gib = target.size_gib - original.size_gib
+        if more_gib:
+            check_room(svc, tx, Quota.STORAGE_GIB, caller.account, caller.region, more=more_gib)
         modification = VolumeModification(
             id=svc.ids.new("volmod"),
             volume_id=volume.id,

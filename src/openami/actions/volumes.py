@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from openami.actions.quotas import Quota, check_room
 from openami.actions.snapshot.fast_restores import fast_if_wanted
 from openami.catalog import idempotency, snapshots, tags, volumes
 from openami.catalog.catalog import Transaction
@@ -49,6 +50,7 @@ def create_volume(
             volume = volumes.fetch_owned(tx, VolumeId(earlier), caller.account, caller.region)
             return volume, tags.of_one(tx, caller.account, volume.id)
         volume = fast_if_wanted(tx, _new_volume(svc, tx, caller, asked))
+        check_room(svc, tx, Quota.STORAGE_GIB, volume.owner, volume.region, more=volume.size_gib)
         volumes.add(tx, volume)
         tags.put(tx, caller.account, caller.region, ("volume", volume.id), asked.tags)
         idempotency.remember(tx, caller, asked.token, volume.id, volume.created_at)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Select, delete, func, insert, select
+from sqlalchemy import Select, delete, insert, select
 from sqlalchemy import update as sql_update
 
 from openami.catalog import filters
@@ -49,10 +49,6 @@ def remove_version(tx: Transaction, template_id: LaunchTemplateId, number: int) 
     """False if there is no such version."""
     which = (versions.c.template_id == template_id) & (versions.c.number == number)
     return tx.execute(delete(versions).where(which)).rowcount > 0
-
-
-def count(tx: Transaction, caller: Caller) -> int:
-    return tx.scalar(select(func.count()).select_from(_owned(caller).subquery())) or 0
 
 
 def find_owned(tx: Transaction, caller: Caller, which: Which) -> LaunchTemplate | None:

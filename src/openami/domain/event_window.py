@@ -11,7 +11,6 @@ from typing import Final
 from openami.domain.errors import EC2Error, InvalidParameterCombination, InvalidParameterValue
 from openami.domain.ids import AccountId, EventWindowId, InstanceId, Region
 
-WINDOWS_MAX: Final = 200
 INSTANCES_MAX: Final = 100
 TAGS_MAX: Final = 50
 NAME_CHARACTERS_MAX: Final = 255

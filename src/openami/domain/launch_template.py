@@ -19,7 +19,6 @@ from openami.domain.ids import AccountId, LaunchTemplateId, Region
 
 LATEST: Final = "$Latest"
 DEFAULT: Final = "$Default"
-TEMPLATES_MAX: Final = 5_000
 VERSIONS_MAX: Final = 10_000
 DESCRIPTION_CHARACTERS_MAX: Final = 255
 

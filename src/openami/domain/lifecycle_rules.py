@@ -32,7 +32,6 @@ DEPRECATED_MAX_DAYS: Final = 3650
 TAGS_TO_ADD_MAX: Final = 45
 COPIES_MAX: Final = 3
 ZONES_MAX: Final = 10
-POLICIES_MAX: Final = 100
 POLICY_TAGS_MAX: Final = 50
 TARGET_TAGS_MAX: Final = 50
 VARIABLES: Final = ("$(instance-id)", "$(timestamp)")

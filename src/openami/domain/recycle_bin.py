@@ -16,7 +16,6 @@ from openami.domain.ids import AccountId, Region
 IN_BIN: Final[Mapping[str, str]] = {"aws:recycle-bin:resource-in-bin": "true"}
 """The tag that a resource has as long as it is in the bin."""
 
-RULES_MAX: Final = 250  # per region
 RULES_OF_A_TAG_MAX: Final = 5
 TAGS_MAX: Final = 50
 

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from openami.actions.quotas import Quota, check_room
 from openami.catalog import event_windows, instances, tags
 from openami.catalog.catalog import Transaction
 from openami.domain.caller import Caller
 from openami.domain.errors import EC2Error, IncorrectInstanceState
 from openami.domain.event_window import (
-    WINDOWS_MAX,
     EventWindow,
     Schedule,
     Targets,
@@ -37,10 +37,7 @@ def create_window(
 ) -> DescribedWindow:
     """Raises ResourceLimitExceeded for one window too many in the region."""
     with svc.catalog.begin() as tx:
-        if len(event_windows.all_owned(tx, caller.account, caller.region)) >= WINDOWS_MAX:
-            raise EC2Error.of(
-                "ResourceLimitExceeded", f"At most {WINDOWS_MAX} event windows in a Region."
-            )
+        check_room(svc, tx, Quota.EVENT_WINDOWS, caller.account, caller.region)
         window = EventWindow(
             id=EventWindowId(svc.ids.new("iew")),
             region=caller.region,

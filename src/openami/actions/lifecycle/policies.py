@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from openami.actions.quotas import Quota, check_count
 from openami.catalog import lifecycle_policies as policies
 from openami.catalog import lifecycle_runs as runs
 from openami.catalog.catalog import Transaction
@@ -22,7 +23,6 @@ from openami.domain.lifecycle_policy import (
     with_names_of,
 )
 from openami.domain.lifecycle_rules import (
-    POLICIES_MAX,
     POLICY_TAGS_MAX,
     PolicyLimitExceeded,
     PolicyNotFound,
@@ -76,12 +76,12 @@ def create_lifecycle_policy(svc: Services, caller: Caller, wanted: Wanted) -> Po
     check_policy(policy)
     check_plan(policy, svc.settings.regions, now)
     with svc.catalog.begin() as tx:
-        _check_room(policies.owned(tx, caller), policy)
+        _check_room(svc, policies.owned(tx, caller), policy)
         policies.add(tx, policy)
     return policy.id
 
 
-def _check_room(held: Sequence[LifecyclePolicy], policy: LifecyclePolicy) -> None:
+def _check_room(svc: Services, held: Sequence[LifecyclePolicy], policy: LifecyclePolicy) -> None:
     plan = policy.plan
     if isinstance(plan, DefaultPlan):
         targets = [each.plan.target for each in held if isinstance(each.plan, DefaultPlan)]
@@ -89,8 +89,9 @@ def _check_room(held: Sequence[LifecyclePolicy], policy: LifecyclePolicy) -> Non
             raise PolicyLimitExceeded(
                 f"There is a default policy for {plan.target} in this Region already"
             )
-    elif sum(isinstance(each.plan, CustomPlan) for each in held) >= POLICIES_MAX:
-        raise PolicyLimitExceeded(f"A Region has at most {POLICIES_MAX} custom policies")
+    else:
+        custom = sum(isinstance(each.plan, CustomPlan) for each in held)
+        check_count(svc, Quota.LIFECYCLE_POLICIES, custom + 1)
 
 
 def get_lifecycle_policy(svc: Services, caller: Caller, policy_id: str) -> LifecyclePolicy:

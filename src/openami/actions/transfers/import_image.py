@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from openami.actions.images import check_name
+from openami.actions.images import check_new
 from openami.actions.public_catalogue import account_of_alias, check_parameter_name
+from openami.actions.quotas import Quota, check_room
 from openami.catalog import accounts, images, ingests, snapshots
 from openami.diskimage import qemu_img
 from openami.diskimage.errors import DiskImageError, DiskRejected
@@ -57,7 +58,7 @@ def _commit(
     svc: Services, caller: Caller, asked: Import, image_id: ImageId, size_bytes: int
 ) -> SnapshotId:
     with svc.catalog.begin() as tx:
-        check_name(tx, caller, asked.name)
+        check_new(svc, tx, caller, asked.name)
         snapshot = Snapshot(
             id=SnapshotId(svc.ids.new("snap")),
             region=caller.region,
@@ -68,6 +69,7 @@ def _commit(
             started_at=svc.clock.now(),
             description=f"Created by openami image import for {image_id}",
         )
+        check_room(svc, tx, Quota.SNAPSHOTS, caller.account, caller.region)
         snapshots.add(tx, snapshot)
         ingests.begin(tx, snapshot.id, snapshot.started_at)
         images.add(tx, _image(caller, asked, image_id, snapshot))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from openami.actions.buckets import check_bucket_of_task
+from openami.actions.quotas import Quota, check_room
 from openami.catalog import idempotency, import_tasks, ingests, snapshots
 from openami.catalog import tags as tag_rows
 from openami.catalog.catalog import Transaction
@@ -91,6 +92,7 @@ def _check_room(svc: Services, tx: Transaction, caller: Caller) -> None:
         raise EC2Error.of(
             "ResourceLimitExceeded", f"You have reached the limit of {limit} active import tasks"
         )
+    check_room(svc, tx, Quota.SNAPSHOTS, caller.account, caller.region)
 
 
 def _found(svc: Services, tx: Transaction, caller: Caller, disk: ImportedDisk) -> ImportedDisk:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from openami.actions.buckets import check_bucket_of_task
-from openami.actions.images import check_name
+from openami.actions.images import check_new
+from openami.actions.quotas import Quota, check_room
 from openami.actions.transfers.store_image import s3_unavailable
 from openami.blockstore.archive import NotAnArchive, Source
 from openami.catalog import images, ingests, snapshots, tags
@@ -45,7 +46,7 @@ def create_restore_image_task(svc: Services, caller: Caller, asked: Restoring) -
     stored, etag = _looked_at(svc, asked)
     with svc.catalog.begin() as tx:
         name = stored.image.name if asked.name is None else asked.name
-        check_name(tx, caller, name)
+        check_new(svc, tx, caller, name)
         _check_room(svc, tx, caller)
         image_id = ImageId(svc.ids.new("ami"))
         made = {
@@ -113,6 +114,7 @@ def _snapshot(
         started_at=svc.clock.now(),
         description=f"Restored for {image_id} from {disk.snapshot_id} of {source.id}",
     )
+    check_room(svc, tx, Quota.SNAPSHOTS, caller.account, caller.region)
     snapshots.add(tx, snapshot)
     ingests.begin(tx, snapshot.id, snapshot.started_at)
     _tag(tx, caller, ("snapshot", snapshot.id), {**disk.tags, **asked.snapshot_tags})
