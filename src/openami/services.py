@@ -9,7 +9,7 @@ from openami.blockstore.volumes import VolumeHost
 from openami.catalog.catalog import Catalog
 from openami.compute.driver import ComputeDriver
 from openami.domain.ids import Clock, Ids, InstanceId, Region
-from openami.domain.throttle import Throttle
+from openami.domain.limits.throttle import Throttle
 from openami.jobs.engine import Engine
 from openami.jobs.locks import KeyedLocks
 from openami.objects.store import ObjectStore

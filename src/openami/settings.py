@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final, cast
 
-from openami.domain.quota import Quota, limits
+from openami.domain.limits.quota import Quota, limits
 
 
 class SettingsError(Exception):

@@ -10,7 +10,7 @@ from openami.catalog import accounts
 from openami.catalog.catalog import Catalog
 from openami.domain.account import AccessKey, Account
 from openami.domain.ids import AccountId
-from openami.domain.throttle import Throttle
+from openami.domain.limits.throttle import Throttle
 from openami.settings import Settings
 from support.signing import KEY_ID, SECRET
 

@@ -14,7 +14,7 @@ from openami.catalog.schema import metadata
 from openami.domain.errors import EC2Error
 from openami.domain.ids import KeyPairId
 from openami.domain.key_pair import KeyPair
-from openami.domain.quota import RULES
+from openami.domain.limits.quota import RULES
 from openami.services import Services
 from openami.settings import Settings, SettingsError
 from support.builders import ALICE, BOB, HERE, IMAGE, a_caller, a_snapshot

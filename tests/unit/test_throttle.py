@@ -8,7 +8,7 @@ import pytest
 from openami.domain.caller import Caller
 from openami.domain.errors import EC2Error
 from openami.domain.ids import AccountId, Region
-from openami.domain.throttle import KEPT_MAX, Throttle
+from openami.domain.limits.throttle import KEPT_MAX, Throttle
 from openami.server import pipeline
 from openami.settings import Settings
 from support.front_desk import front_desk

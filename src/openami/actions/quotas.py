@@ -2,9 +2,9 @@
 
 from openami.catalog import quotas
 from openami.catalog.catalog import Transaction
-from openami.domain import quota as rules
 from openami.domain.ids import AccountId, Region
-from openami.domain.quota import Quota as Quota
+from openami.domain.limits import quota as rules
+from openami.domain.limits.quota import Quota as Quota
 from openami.services import Services
 
 

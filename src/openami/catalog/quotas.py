@@ -22,7 +22,7 @@ from openami.catalog.schema import volume_modifications as modifications
 from openami.domain.ids import AccountId, Region
 from openami.domain.image import ImageState
 from openami.domain.instance_type import known_type
-from openami.domain.quota import Quota
+from openami.domain.limits.quota import Quota
 from openami.domain.volume_modification import ModificationState
 
 _IN_BIN: Final = select(binned.c.resource_id)
