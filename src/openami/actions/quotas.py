@@ -1,7 +1,7 @@
 """Quotas, checked in the transaction that adds: two callers at once cannot exceed one."""
 
-from openami.catalog import quotas
 from openami.catalog.catalog import Transaction
+from openami.catalog.limits import quotas
 from openami.domain.ids import AccountId, Region
 from openami.domain.limits import quota as rules
 from openami.domain.limits.quota import Quota as Quota

@@ -1,0 +1,1 @@
+"""How much accounts have of what is limited."""
