@@ -1,4 +1,4 @@
-"""What the operator sees and frees: `openami store du` and `openami store gc` beside a server."""
+"""What cleaning up really saves on disk: `openami store du` and `openami store gc` beside a server."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def stored_bytes(server: Server) -> int:
     )
 
 
-def test_what_deleting_an_image_frees_is_foretold_and_freed(
+def test_s54_what_deleting_an_image_frees_is_foretold_and_really_freed(
     record_server: Server, tmp_path: Path
 ) -> None:
     server = record_server
