@@ -82,7 +82,7 @@ def test_a_disk_becomes_an_image_that_is_named_after_its_task(
     svc: Services, tmp_path: Path
 ) -> None:
     upload(svc, "disk.raw", with_partitions(tmp_path, ESP, LINUX).read_bytes())
-    task_id = bring_image(svc, "disk.raw", Description="brought along", Architecture="x86_64")
+    task_id = bring_image(svc, "disk.raw", Description="brought along")
     done = task(svc, task_id)
     assert (done["Status"], done["Progress"], done["Platform"]) == ("completed", "100", "Linux")
     assert (done["BootMode"], done["Architecture"]) == ("uefi", "x86_64")

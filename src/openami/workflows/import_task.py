@@ -169,8 +169,12 @@ def _with_boot_mode(svc: Services, task: ImportTask) -> ImportTask:
                 disk, "it has no EFI system partition. Import it with BootMode=legacy-bios."
             )
         )
-    boot_mode = task.boot_mode or found.boot_mode
-    return replace(task, boot_mode=boot_mode, platform=task.platform or "Linux")
+    return replace(
+        task,
+        boot_mode=task.boot_mode or found.boot_mode,
+        platform=task.platform or "Linux",
+        architecture=task.architecture or "x86_64",
+    )
 
 
 def _end(svc: Services, task_id: ImportTaskId, reason: str) -> None:
