@@ -1,4 +1,4 @@
-"""What cleaning up really saves on disk: `openami store du` and `openami store gc` beside a server."""
+"""What cleaning up saves on disk: `openami store du` and `openami store gc` beside a server."""
 
 from pathlib import Path
 
