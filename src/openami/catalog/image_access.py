@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from sqlalchemy import BindParameter, ColumnElement, and_, exists, false, not_, or_, select, true
 
@@ -24,6 +25,7 @@ from openami.domain.image_retirement import PUBLIC_DEPRECATION_MAX
 C = images.c
 
 
+@lru_cache(maxsize=1000)  # every listing asks for it, and to build it costs more than to run it
 def visible_to(account: AccountId | BindParameter[str]) -> ColumnElement[bool]:
     """The rule of `Image.visible_to`, in SQL. A property test keeps the two equal."""
     return or_(
