@@ -12,6 +12,7 @@ from openami.blockstore.ingest import ingest_file
 from openami.blockstore.manifest import Manifests
 from openami.blockstore.store import StoreFull
 from openami.catalog import ingests, snapshot_copies, snapshots
+from openami.catalog import tags as catalog_tags
 from openami.domain.ids import AccountId, Region, SnapshotId
 from openami.domain.image import ImageState
 from openami.domain.manifest import Root
@@ -222,6 +223,13 @@ def test_of_anothers_image_come_the_tags_that_its_owner_shares_and_ones_own(svc:
         ask(svc, "CreateTags", account, Resources=[IMAGE], Tags=its_tags)
     image = copied_image(svc, account=BOB, CopyImageTags=True)
     assert tags(image) == {"ec2:SharedTag/Version": "7", "Mine": "yes"}
+
+
+def test_what_only_openami_may_write_is_not_copied_with_the_tags(svc: Services) -> None:
+    given = {"aws:dlm:lifecycle-policy-id": "policy-0123456789abcdef0", "Team": "os"}
+    with svc.catalog.begin() as tx:
+        catalog_tags.put(tx, ALICE, HERE, ("image", IMAGE), given)
+    assert tags(copied_image(svc, CopyImageTags=True)) == {"Team": "os"}
 
 
 def test_a_shared_snapshot_may_be_copied(svc: Services) -> None:

@@ -11,13 +11,13 @@ import pytest
 from openami.blockstore import codec
 from openami.diskimage import qemu_img
 from openami.diskimage.formats import DiskFormat
-from openami.domain.ids import ExportTaskId
+from openami.domain.ids import ExportTaskId, SnapshotId
 from openami.jobs.engine import GiveUp
 from openami.services import Services
 from openami.settings import Settings
 from openami.workflows import export_disk, scratch
-from support.asking import a_bootable_image, a_running_instance, ask, filtered, refused
-from support.builders import BOB, HERE, IMAGE, a_device
+from support.asking import a_bootable_image, a_running_instance, ask, filtered, put, refused
+from support.builders import BOB, EMPTY_GIB, HERE, IMAGE, a_device, a_snapshot, an_image
 from support.disk_contents import write_volume
 from support.fakes import services
 from support.stored import (
@@ -215,6 +215,19 @@ def test_an_image_that_is_only_shared_is_not_exported(svc: Services) -> None:
     ask(svc, "ModifyImageAttribute", ImageId=IMAGE, LaunchPermission=permission)
     with refused("AuthFailure"):
         exported(svc, account=BOB)
+
+
+def test_over_a_snapshot_that_is_shared_no_longer_nothing_is_exported(svc: Services) -> None:
+    """An image that its owner registered while the snapshot was shared gives no bytes away."""
+    foreign = SnapshotId("snap-0000000f")
+    disk = a_device(snapshot_id=foreign)
+    put(
+        svc,
+        a_snapshot(id=foreign, owner=BOB, root=EMPTY_GIB),
+        an_image(id="ami-0000000f", name="over it", block_device_mappings=(disk,)),
+    )
+    with refused("InvalidRequest", "permission"):
+        exported(svc, ImageId="ami-0000000f")
 
 
 def test_a_token_makes_one_task(svc: Services) -> None:

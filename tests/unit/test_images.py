@@ -359,18 +359,20 @@ def test_only_its_owner_deregisters_an_image(tmp_path: Path) -> None:
 
 def test_deregistering_tells_what_became_of_each_snapshot(tmp_path: Path) -> None:
     svc = services(tmp_path)
-    shared, foreign, lost = (SnapshotId(f"snap-0000000{n}") for n in "abc")
+    shared, foreign, lost, hidden = (SnapshotId(f"snap-0000000{n}") for n in "abcd")
     put(
         svc,
         a_snapshot(),
         a_snapshot(id=shared),
-        a_snapshot(id=foreign, owner=BOB),
+        a_snapshot(id=foreign, owner=BOB, shared_with=frozenset({ALICE})),
+        a_snapshot(id=hidden, owner=BOB),
         an_image(
             block_device_mappings=(
                 a_device(),
                 a_device("/dev/sdb", snapshot_id=shared),
                 a_device("/dev/sdc", snapshot_id=foreign),
                 a_device("/dev/sdd", snapshot_id=lost),
+                a_device("/dev/sde", snapshot_id=hidden),
             )
         ),
         an_image(id=OTHER, name="other", block_device_mappings=(a_device(snapshot_id=shared),)),
@@ -381,8 +383,9 @@ def test_deregistering_tells_what_became_of_each_snapshot(tmp_path: Path) -> Non
         {"SnapshotId": shared, "ReturnCode": "skipped"},
         {"SnapshotId": foreign, "ReturnCode": "missing-permissions"},
         {"SnapshotId": lost, "ReturnCode": "client-error"},
+        {"SnapshotId": hidden, "ReturnCode": "client-error"},
     ]
-    left = ask(svc, "DescribeSnapshots")["Snapshots"]
+    left = ask(svc, "DescribeSnapshots", OwnerIds=["self"])["Snapshots"]
     assert [each["SnapshotId"] for each in left] == [shared]
 
 

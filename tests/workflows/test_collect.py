@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from openami.actions import collection as verb
+from openami.blockstore import archive
 from openami.blockstore.accounting import freed_bytes
 from openami.blockstore.ingest import ingest_file
 from openami.blockstore.store import Kind
@@ -14,10 +15,11 @@ from openami.domain.collection import Phase
 from openami.domain.ids import SnapshotId
 from openami.domain.manifest import Root
 from openami.services import Services
+from openami.settings import Settings
 from openami.workflows import collect, region_stores
 from support.asking import ask, put, put_accounts
 from support.blocks import a_disk
-from support.builders import ALICE, HERE, SNAPSHOT, a_snapshot
+from support.builders import ALICE, HERE, SNAPSHOT, a_snapshot, a_volume
 from support.crash import assert_survives
 from support.fakes import StoppedClock, services
 
@@ -43,6 +45,10 @@ def two_snapshots(svc: Services) -> None:
 def taken_bytes(svc: Services) -> int:
     store = svc.stores[HERE]
     return sum(store.stored_bytes(each, kind) for kind in Kind for each in store.digests(kind))
+
+
+def hourly(state_dir: Path) -> Settings:
+    return Settings(state_dir=state_dir, compute_driver="record", collect_every_s=3600)
 
 
 def orphans(svc: Services) -> int:
@@ -85,7 +91,7 @@ def test_a_round_waits_for_who_writes_and_then_goes_on(tmp_path: Path) -> None:
     assert (told["freed_objects"], told["waits_for"]) == (0, ["snap-00000000000000009"])
     with svc.catalog.begin() as tx:
         ingests.end(tx, "snap-00000000000000009")
-    collect.resume(svc)
+    collect.advance(svc, HERE)
     assert orphans(svc) == 0
 
 
@@ -127,12 +133,21 @@ def test_nothing_goes_while_a_disk_is_not_whole(tmp_path: Path) -> None:
     svc.stores[HERE].delete(Root.from_text(str(second.root)).digest, Kind.PAGE)
     ask(svc, "DeleteSnapshot", SnapshotId=SNAPSHOT)
     before = taken_bytes(svc)
-    collect.resume(svc)
+    told = verb.from_operator(svc, {})["regions"]
+    assert ["not_whole" in each for each in told] == [True, False]
     assert taken_bytes(svc) == before
 
 
-def test_rounds_come_as_often_as_the_setting_says(tmp_path: Path) -> None:
+def test_nothing_is_collected_unasked(tmp_path: Path) -> None:
     svc = services(tmp_path)
+    put_accounts(svc, ALICE)
+    collect.resume(svc)
+    with svc.catalog.read() as tx:
+        assert collection.find(tx, HERE) is None
+
+
+def test_rounds_come_as_often_as_the_setting_says(tmp_path: Path) -> None:
+    svc = services(tmp_path, settings=hourly(tmp_path))
     put_accounts(svc, ALICE)
     collect.resume(svc)
     began_at = svc.clock.now()
@@ -157,7 +172,7 @@ def what_is_needed_is_there(svc: Services) -> None:
 
 
 def nothing_else_is_there(svc: Services) -> None:
-    collect.resume(svc)
+    collect.advance(svc, HERE)
     assert orphans(svc) == 0
     with svc.catalog.read() as tx:
         assert collection.every(tx, HERE) == frozenset()
@@ -168,3 +183,40 @@ def test_a_round_survives_a_power_cut_at_any_moment(tmp_path: Path) -> None:
         tmp_path, a_round_after_a_deletion, what_is_needed_is_there, nothing_else_is_there
     )
     assert moments > 20
+
+
+def test_what_a_pending_snapshot_s_volume_lay_on_is_kept_though_the_volume_goes(
+    tmp_path: Path,
+) -> None:
+    svc = services(tmp_path)
+    two_snapshots(svc)
+    with svc.catalog.read() as tx:
+        first = snapshots.fetch_any(tx, SNAPSHOT)
+    assert first is not None
+    volume = a_volume(root=first.root, snapshot_id=SNAPSHOT)
+    with svc.catalog.begin() as tx:
+        ingests.begin(tx, "snap-00000000000000009", svc.clock.now(), volume)
+        snapshots.remove(tx, SNAPSHOT)
+    collect.advance(svc, HERE)
+    assert orphans(svc) == 0
+    with svc.catalog.begin() as tx:
+        ingests.end(tx, "snap-00000000000000009")
+    assert orphans(svc) == 5
+
+
+def test_a_restored_image_s_chunks_are_spared_and_not_taken_for_there(tmp_path: Path) -> None:
+    svc = services(tmp_path)
+    two_snapshots(svc)
+    with svc.catalog.read() as tx:
+        root = Root.from_text(str(getattr(snapshots.fetch_any(tx, SNAPSHOT), "root", "")))
+    store = svc.stores[HERE]
+    body = b"".join(archive.records(store, [root]))
+    with svc.catalog.begin() as tx:
+        ingests.begin(tx, "snap-00000000000000009", svc.clock.now())  # keeps the round waiting
+        snapshots.remove(tx, SNAPSHOT)
+    collect.advance(svc, HERE)
+    with svc.catalog.read() as tx:
+        assert len(collection.every(tx, HERE)) == 5
+    archive.restore(archive.Source(iter([body])), store, [root])
+    with svc.catalog.read() as tx:
+        assert collection.every(tx, HERE) == frozenset()

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from openami.blockstore.store import ChunkLost
 from openami.domain.collection import Phase, Round
-from openami.domain.errors import EC2Error
 from openami.domain.ids import Region
 from openami.services import Services
 from openami.workflows import collect
@@ -19,8 +18,8 @@ _LOOK_EVERY_S: Final = 0.1
 def from_operator(svc: Services, request: Mapping[str, Any]) -> Mapping[str, Any]:
     """A whole round in every region, as `openami store gc` asks for it: what became free.
 
-    What the round waits for still, after `wait_s` seconds, is told by name; it then goes on by
-    itself. Raises EC2Error when a disk is not whole: nothing is deleted then.
+    What a round waits for still, after `wait_s` seconds, is told by name. Where a disk is not
+    whole nothing is deleted.
     """
     deadline = time.monotonic() + float(request.get("wait_s", WAIT_S))
     return {"regions": [_collected(svc, region, deadline) for region in svc.stores]}
@@ -28,13 +27,9 @@ def from_operator(svc: Services, request: Mapping[str, Any]) -> Mapping[str, Any
 
 def _collected(svc: Services, region: Region, deadline: float) -> Mapping[str, Any]:
     try:
-        one = _round_after_now(svc, region, deadline)
+        one = _whole_round(svc, region, deadline)
     except ChunkLost as lost:
-        raise EC2Error.of(
-            "IncorrectState",
-            f"Nothing is deleted in {region} while a disk there is not whole: {lost}. See"
-            " 'openami store verify'.",
-        ) from lost
+        return {"region": region, "not_whole": str(lost)}
     return {
         "region": region,
         "freed_objects": one.freed_objects,
@@ -43,13 +38,14 @@ def _collected(svc: Services, region: Region, deadline: float) -> Mapping[str, A
     }
 
 
-def _round_after_now(svc: Services, region: Region, deadline: float) -> Round:
-    """One that is under way may have passed by what was deleted since: then another."""
-    asked_at = svc.clock.now()
+def _whole_round(svc: Services, region: Region, deadline: float) -> Round:
+    """The rest of one that is under way may pass by what was deleted since: then another."""
+    is_ours = not collect.is_open(svc, region)
     while True:
         one = collect.advance(svc, region)
-        is_whole = one.phase is Phase.ENDED and one.began_at >= asked_at
-        if is_whole or time.monotonic() > deadline:
+        has_ended = one.phase is Phase.ENDED
+        if (has_ended and is_ours) or time.monotonic() > deadline:
             return one
-        if one.phase is not Phase.ENDED:
+        is_ours = is_ours or has_ended
+        if not has_ended:
             threading.Event().wait(_LOOK_EVERY_S)

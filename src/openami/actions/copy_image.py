@@ -15,6 +15,7 @@ from openami.domain.idempotency import ClientToken
 from openami.domain.ids import ImageId, SnapshotId
 from openami.domain.image import Image, ImageState
 from openami.domain.snapshot import Snapshot
+from openami.domain.tag import is_reserved
 from openami.services import Services
 from openami.workflows import copy_image as workflow
 
@@ -156,7 +157,8 @@ def _tag(
     its_tags = dict(asked.image_tags)
     if asked.copy_tags:
         seen = tags.of_images(tx, caller.account, {source.id: source.owner})
-        its_tags = seen.get(source.id, {}) | its_tags
+        its_own = {k: v for k, v in seen.get(source.id, {}).items() if not is_reserved(k)}
+        its_tags = its_own | its_tags
     tags.put(tx, caller.account, caller.region, ("image", image_id), its_tags)
     for snapshot_id in snapshot_ids:
         tags.put(tx, caller.account, caller.region, ("snapshot", snapshot_id), asked.snapshot_tags)

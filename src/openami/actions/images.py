@@ -18,6 +18,7 @@ from openami.domain.errors import (
     InvalidBlockDeviceMapping,
     MissingParameter,
     OperationNotPermitted,
+    SnapshotNotFound,
     UnsupportedOperation,
 )
 from openami.domain.filter import Filter, Page
@@ -206,8 +207,9 @@ def deregister_image(
 
 def _deleted(svc: Services, tx: Transaction, caller: Caller, snapshot_id: SnapshotId) -> str:
     """https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DeleteSnapshotReturnCode.html"""
-    snapshot = snapshots.fetch_any(tx, snapshot_id)
-    if snapshot is None:
+    try:
+        snapshot = snapshots.fetch_visible(tx, snapshot_id, caller.account, caller.region)
+    except SnapshotNotFound:
         return "client-error"
     if snapshot.owner != caller.account:
         return "missing-permissions"

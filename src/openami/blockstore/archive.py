@@ -132,23 +132,23 @@ def restore(
         tally = Tally(progress, len(wanted) * BLOCK_BYTES)
         with store.writer() as writer:
             for number, digest in enumerate(wanted, 1):
-                _take_chunk(source, store, writer, digest)
+                _take_chunk(source, writer, digest)
                 tally.add(BLOCK_BYTES)
                 if number % commit_every == 0:
                     writer.commit()
             source.require_end()
             for digest in reversed(pages):  # a page that is there names only what is there
-                if not store.has(digest, Kind.PAGE):
+                if writer.missing((digest,), Kind.PAGE):
                     writer.put(digest, pages[digest], Kind.PAGE)
     except ChunkCorrupt as corrupt:
         raise NotAnArchive(str(corrupt)) from corrupt
 
 
-def _take_chunk(source: Source, store: ChunkStore, writer: Writer, digest: Digest) -> None:
+def _take_chunk(source: Source, writer: Writer, digest: Digest) -> None:
     body = _record(source, Kind.CHUNK)
     if len(codec.decode(digest, body)) != BLOCK_BYTES:
         raise NotAnArchive("it has a block of another size than all blocks have")
-    if not store.has(digest):
+    if writer.missing((digest,)):
         writer.put(digest, body)
 
 

@@ -33,6 +33,7 @@ def directories(
 
 def opened(places: Mapping[Region, Path]) -> dict[Region, LocalDirChunkStore]:
     """The stores, made where they are not there. Raises StoreOfAnotherRegion."""
+    _refuse_shared(places)
     for region, directory in places.items():
         if owner(directory) not in (None, region):
             raise StoreOfAnotherRegion(
@@ -41,6 +42,17 @@ def opened(places: Mapping[Region, Path]) -> dict[Region, LocalDirChunkStore]:
                 " region_stores"
             )
     return {region: LocalDirChunkStore(directory) for region, directory in places.items()}
+
+
+def _refuse_shared(places: Mapping[Region, Path]) -> None:
+    """Each region would take what is the other's for garbage."""
+    seen: dict[Path, Region] = {}
+    for region, directory in places.items():
+        first = seen.setdefault(directory.resolve(), region)
+        if first != region:
+            raise StoreOfAnotherRegion(
+                f"{directory} is named for {first} and for {region}: each region needs its own"
+            )
 
 
 def owner(directory: Path) -> Region | None:

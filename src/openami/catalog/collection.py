@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from itertools import groupby, islice
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, delete, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Select, delete, insert, literal, select, update
 
 from openami.catalog.catalog import Transaction
 from openami.catalog.schema import (
@@ -70,25 +70,26 @@ def awaited(tx: Transaction, region: Region) -> list[str]:
     return list(tx.scalars(query))
 
 
-def listed(
-    tx: Transaction, region: Region, after: Named | None, limit: int, *, doomed: bool
+def condemned_after(
+    tx: Transaction, region: Region, after: Named | None, limit: int
 ) -> list[Named]:
-    """At most `limit` of what is condemned, or doomed, in order, after `after`."""
-    query = select(C.kind, C.digest).where(C.region == region, C.doomed == doomed)
+    """At most `limit` of what is condemned and not doomed, in order, after `after`."""
+    query = select(C.kind, C.digest).where(C.region == region, C.doomed.is_(False))
     if after is not None:
         kind, digest = after
         query = query.where((C.kind > kind) | ((C.kind == kind) & (C.digest > digest)))
     return _named(tx, query.order_by(C.kind, C.digest).limit(limit))
 
 
+def doomed(tx: Transaction, region: Region, limit: int) -> list[Named]:
+    """At most `limit` of what is being deleted."""
+    query = select(C.kind, C.digest).where(C.region == region, C.doomed.is_(True))
+    return _named(tx, query.order_by(C.kind, C.digest).limit(limit))
+
+
 def every(tx: Transaction, region: Region) -> frozenset[Named]:
     """All that is condemned or doomed."""
     return frozenset(_named(tx, select(C.kind, C.digest).where(C.region == region)))
-
-
-def count(tx: Transaction, region: Region) -> int:
-    query = select(func.count()).select_from(condemned).where(C.region == region)
-    return tx.scalar(query) or 0
 
 
 def doom(tx: Transaction, region: Region, named: Collection[Named]) -> None:

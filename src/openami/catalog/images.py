@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import (
+    BindParameter,
     Row,
     Select,
     and_,
@@ -36,10 +37,11 @@ from openami.domain.image import Image, ImageState
 
 S = ImageState
 
+_ACCOUNT: Final[BindParameter[str]] = bindparam("account")
 _SEEN: Final = select(images).where(
     images.c.id.in_(by_ids.IDS),
     images.c.region == bindparam("region"),
-    visible_to(bindparam("account")),
+    visible_to(_ACCOUNT),
 )
 _PERMISSIONS: Final = select(permissions).where(permissions.c.image_id.in_(by_ids.IDS))
 _ORGANIZATION_PERMISSIONS: Final = select(organization_permissions).where(

@@ -9,12 +9,19 @@ from sqlalchemy import delete, exists, insert, select
 
 from openami.catalog.catalog import Transaction
 from openami.catalog.schema import ingest_leases as leases
+from openami.domain.ids import Region
+from openami.domain.volume import Volume
 
 
-def begin(tx: Transaction, resource_id: str, at: datetime) -> None:
-    """Take the lease before the first look at the store. Taking it again is harmless."""
+def begin(tx: Transaction, resource_id: str, at: datetime, base: Volume | None = None) -> None:
+    """Take the lease before the first look at the store. Taking it again is harmless.
+
+    Of the volume `base` the ingest copies what has changed; it relies on the rest being there,
+    although the volume may go meanwhile.
+    """
     if not tx.scalar(select(exists().where(leases.c.resource_id == resource_id))):
-        tx.execute(insert(leases).values(resource_id=resource_id, started_at=at))
+        lies_on = {} if base is None else {"region": base.region, "root": base.root}
+        tx.execute(insert(leases).values(resource_id=resource_id, started_at=at, **lies_on))
 
 
 def end(tx: Transaction, resource_id: str) -> None:
@@ -24,6 +31,12 @@ def end(tx: Transaction, resource_id: str) -> None:
 
 def is_active(tx: Transaction, resource_id: str) -> bool:
     return bool(tx.scalar(select(exists().where(leases.c.resource_id == resource_id))))
+
+
+def all_roots(tx: Transaction, region: Region) -> set[str]:
+    """What ingests of the region rely on without asking for it."""
+    query = select(leases.c.root).where(leases.c.root.is_not(None), leases.c.region == region)
+    return set(tx.scalars(query))
 
 
 def all_active(tx: Transaction) -> list[str]:

@@ -6,11 +6,12 @@ from typing import Any
 
 from openami.actions import collection
 from openami.blockstore import restore, tiered, verify
-from openami.blockstore.store import ChunkLost
+from openami.blockstore.store import ChunkLost, ChunkStore, Kind
 from openami.catalog import snapshots
 from openami.cli import store_du
 from openami.cli.command import CommandFailed, open_catalog, progress_to_stderr
 from openami.cli.operator_call import call
+from openami.domain.block import Digest
 from openami.domain.errors import EC2Error
 from openami.domain.ids import parse_snapshot_id
 from openami.domain.manifest import Root
@@ -68,7 +69,7 @@ def _verified(region: str, directory: Path, roots: set[Root]) -> bool:
     for verdict, found in (("missing", report.missing), ("corrupt", report.corrupt)):
         for kind, digest in found:
             print(f"{region}: {verdict} {kind} {digest.hex()}")
-    spare = sum(store.stored_bytes(digest, kind) for kind, digest in report.orphans)
+    spare = sum(_stored_bytes(store, digest, kind) for kind, digest in report.orphans)
     print(
         f"{region}: {report.chunks} chunks and {report.pages} manifest pages verified,"
         f" {len(report.missing)} missing, {len(report.corrupt)} corrupt;"
@@ -77,17 +78,30 @@ def _verified(region: str, directory: Path, roots: set[Root]) -> bool:
     return report.intact
 
 
+def _stored_bytes(store: ChunkStore, digest: Digest, kind: Kind) -> int:
+    try:
+        return store.stored_bytes(digest, kind)
+    except ChunkLost:
+        return 0  # a server has collected it meanwhile
+
+
 def run_gc(settings: Settings, arguments: argparse.Namespace) -> int:
     """Say what became free; 1 if the round has to wait for something still."""
     with call(settings, {"verb": "collect", "wait_s": arguments.wait}) as answer:
         for each in answer["regions"]:
+            if "not_whole" in each:
+                print(
+                    f"{each['region']}: nothing goes while a disk is not whole:"
+                    f" {each['not_whole']}; see 'openami store verify'"
+                )
+                continue
             print(
                 f"{each['region']}: {each['freed_objects']} objects ({each['freed_bytes']} bytes)"
                 " are gone"
             )
             for resource_id in each["waits_for"]:
                 print(f"{each['region']}: the rest waits until {resource_id} is there")
-        return 1 if any(each["waits_for"] for each in answer["regions"]) else 0
+        return 1 if any(each.get("waits_for", ["?"]) for each in answer["regions"]) else 0
 
 
 def run_export(settings: Settings, arguments: argparse.Namespace) -> int:

@@ -18,16 +18,14 @@ class Phase(StrEnum):
     CONDEMNING = "condemning"
     """Objects that no disk seems to need are written down."""
     DRAINING = "draining"
-    """Ingests that began before the last of them was written down have to end."""
-    DELETING = "deleting"
-    """What still no disk needs goes."""
+    """Ingests that began before the last of them was written down have to end; then what still
+    no disk needs goes."""
     ENDED = "ended"
 
 
 _NEXT: Final[Mapping[Phase, Phase]] = {
     Phase.CONDEMNING: Phase.DRAINING,
-    Phase.DRAINING: Phase.DELETING,
-    Phase.DELETING: Phase.ENDED,
+    Phase.DRAINING: Phase.ENDED,
 }
 
 

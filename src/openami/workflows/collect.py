@@ -1,7 +1,7 @@
 """Collection: what no disk of a region relies on goes from its store, beside everything else.
 
-Condemn, drain, mark, delete; the order is what makes it safe (docs/storage.md). A round is in the
-catalog, so it goes on after a crash where it was, and a phase that is done twice does no harm.
+Condemn, drain, mark and delete: the order is what makes it safe (docs/storage.md). A round is in
+the catalog, so it goes on after a crash where it was; a phase that is done twice does no harm.
 """
 
 import logging
@@ -14,7 +14,7 @@ from typing import Final
 
 from openami.blockstore.guarded import Named, StillDoomed
 from openami.blockstore.marking import needed
-from openami.blockstore.store import ChunkLost, ChunkStore, Kind
+from openami.blockstore.store import ChunkLost, Kind
 from openami.catalog import collection
 from openami.catalog.catalog import Catalog
 from openami.domain.block import Digest
@@ -68,13 +68,17 @@ def resume(svc: Services) -> None:
 
 
 def _is_open_or_due(svc: Services, region: Region) -> bool:
+    """With the setting 0 nothing is collected unasked; but what is doomed has to go."""
     with svc.catalog.read() as tx:
         last = collection.find(tx, region)
-    if last is not None and last.phase is not Phase.ENDED:
-        return True
+        is_waited_for = bool(collection.doomed(tx, region, 1))
     every_s = svc.settings.collect_every_s
-    age = None if last is None else svc.clock.now() - last.began_at
-    return every_s > 0 and (age is None or age >= timedelta(seconds=every_s))
+    if every_s == 0:
+        return is_waited_for
+    if last is None or last.phase is not Phase.ENDED:
+        return True
+    age = svc.clock.now() - last.began_at
+    return is_waited_for or not timedelta(0) <= age < timedelta(seconds=every_s)
 
 
 def start(svc: Services, region: Region) -> None:
@@ -107,11 +111,19 @@ def advance(svc: Services, region: Region) -> Round:
     """
     with svc.locks(f"collection of {region}"):
         one = _opened(svc, region)
+        with svc.locks(f"tiers of {region}"):
+            one = _delete_doomed(svc, one)  # what a crash left: somebody may wait for it
         while one.phase is not Phase.ENDED:
             if one.phase is Phase.DRAINING and waits_for(svc, region):
                 break
             one = _PHASES[one.phase](svc, one)
     return one
+
+
+def is_open(svc: Services, region: Region) -> bool:
+    with svc.catalog.read() as tx:
+        last = collection.find(tx, region)
+    return last is not None and last.phase is not Phase.ENDED
 
 
 def waits_for(svc: Services, region: Region) -> Sequence[str]:
@@ -147,35 +159,24 @@ def _condemn(svc: Services, one: Round) -> Round:
     return drained
 
 
-def _doom(svc: Services, one: Round) -> Round:
-    """All that is condemned still and that no disk needs now, when every ingest knows of it."""
+def _sweep(svc: Services, one: Round) -> Round:
+    """Every ingest knows of what is condemned still: what no disk needs of it now goes.
+
+    A thousand at a time are doomed and deleted, so that who needs one of them again does not
+    wait long. No chunk moves between a store and its archive meanwhile.
+    """
     mark = needed(svc.stores[one.region], region_stores.roots(svc.catalog, one.region))
-    for part in _listed(svc, one.region, doomed=False):
-        going = {
+    for part in _condemned(svc, one.region):
+        idle = [
             (str(kind), digest)
             for kind, digests in _by_kind(part).items()
             for digest in mark.spare(kind, digests)
-        }
-        with svc.catalog.begin() as tx:
-            collection.spare(tx, one.region, [each for each in part if each not in going])
-            collection.doom(tx, one.region, going)
-    with svc.catalog.begin() as tx:
-        doomed = one.next()
-        collection.save(tx, doomed)
-    return doomed
-
-
-def _delete(svc: Services, one: Round) -> Round:
-    """The objects first: while its row is there, nobody writes one again."""
-    places = (svc.stores[one.region], svc.archives[one.region])
-    for part in _listed(svc, one.region, doomed=True):
-        freed_bytes = sum(
-            _deleted(place, Kind(kind), digest) for place in places for kind, digest in part
-        )
-        one = one.freeing(len(part), freed_bytes)
-        with svc.catalog.begin() as tx:
-            collection.deleted(tx, one.region, part)
-            collection.save(tx, one)
+        ]
+        with svc.locks(f"tiers of {one.region}"):
+            with svc.catalog.begin() as tx:
+                collection.spare(tx, one.region, set(part).difference(idle))
+                collection.doom(tx, one.region, idle)
+            one = _delete_doomed(svc, one)
     with svc.catalog.begin() as tx:
         ended = one.next()
         collection.save(tx, ended)
@@ -187,27 +188,43 @@ def _delete(svc: Services, one: Round) -> Round:
     return ended
 
 
+def _delete_doomed(svc: Services, one: Round) -> Round:
+    """The objects first: while its row is there, nobody writes one again."""
+    while True:
+        with svc.catalog.read() as tx:
+            part = collection.doomed(tx, one.region, _AT_ONCE)
+        if not part:
+            return one
+        freed_bytes = sum(_deleted(svc, one.region, Kind(kind), digest) for kind, digest in part)
+        one = one.freeing(len(part), freed_bytes)
+        with svc.catalog.begin() as tx:
+            collection.deleted(tx, one.region, part)
+            collection.save(tx, one)
+
+
 _PHASES: Final[Mapping[Phase, Callable[[Services, Round], Round]]] = {
     Phase.CONDEMNING: _condemn,
-    Phase.DRAINING: _doom,
-    Phase.DELETING: _delete,
+    Phase.DRAINING: _sweep,
 }
 
 
-def _deleted(store: ChunkStore, kind: Kind, digest: Digest) -> int:
-    """Delete an object where it is; what it took."""
-    if not store.has(digest, kind):
-        return 0  # it is in the other place, or a crash came before its row went
-    size_bytes = store.stored_bytes(digest, kind)
+def _deleted(svc: Services, region: Region, kind: Kind, digest: Digest) -> int:
+    """Delete an object from the store and its archive; what it took."""
+    store, archive = svc.stores[region], svc.archives[region]
+    try:
+        size_bytes = store.stored_bytes(digest, kind)
+    except ChunkLost:
+        return 0  # a crash came between its deletion and that of its row
     store.delete(digest, kind)
+    archive.delete(digest, kind)
     return size_bytes
 
 
-def _listed(svc: Services, region: Region, *, doomed: bool) -> Iterator[list[collection.Named]]:
+def _condemned(svc: Services, region: Region) -> Iterator[list[collection.Named]]:
     after: collection.Named | None = None
     while True:
         with svc.catalog.read() as tx:
-            part = collection.listed(tx, region, after, _AT_ONCE, doomed=doomed)
+            part = collection.condemned_after(tx, region, after, _AT_ONCE)
         if not part:
             return
         yield part

@@ -11,7 +11,7 @@ from openami.blockstore import regional
 from openami.blockstore.local_dir import LocalDirChunkStore
 from openami.blockstore.store import ChunkLost
 from openami.blockstore.transfer import transfer
-from openami.catalog import snapshot_copies, snapshots, volumes
+from openami.catalog import ingests, snapshot_copies, snapshots, volumes
 from openami.catalog.catalog import Catalog
 from openami.catalog.transfers import export_tasks, store_image_tasks
 from openami.domain.ids import Region
@@ -67,6 +67,7 @@ def roots(catalog: Catalog, region: Region) -> set[Root]:
             *snapshots.all_roots(tx, region),
             *volumes.all_roots(tx, region),
             *snapshot_copies.all_roots(tx, region),
+            *ingests.all_roots(tx, region),
             *store_image_tasks.all_roots(tx, region),
             *export_tasks.all_roots(tx, region),
         }

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from openami.actions.buckets import check_bucket_of_task
-from openami.catalog import idempotency, images, ingests, instances, snapshots, tags, volumes
+from openami.actions.copy_image import readable
+from openami.catalog import idempotency, images, ingests, instances, tags, volumes
 from openami.catalog.catalog import Transaction
 from openami.catalog.transfers import export_tasks
 from openami.domain.bucket import checked_object_key
@@ -79,7 +80,7 @@ def export_image(svc: Services, caller: Caller, asked: ImageExport) -> tuple[Exp
             task = export_tasks.fetch_owned(tx, ExportTaskId(earlier), caller)
             return task, tags.of_one(tx, caller.account, task.id)
         image = images.fetch_owned(tx, asked.image_id, caller.account, caller.region)
-        snapshot = _only_disk(tx, image)
+        snapshot = _only_disk(tx, caller, image)
         task = ExportTask(
             id=ExportTaskId(svc.ids.new("export-ami")),
             region=caller.region,
@@ -102,8 +103,8 @@ def export_image(svc: Services, caller: Caller, asked: ImageExport) -> tuple[Exp
     return task, target.tags
 
 
-def _only_disk(tx: Transaction, image: Image) -> Snapshot:
-    """Raises InvalidAMIID.Unavailable, NotExportable, IncorrectState."""
+def _only_disk(tx: Transaction, caller: Caller, image: Image) -> Snapshot:
+    """Raises InvalidAMIID.Unavailable, NotExportable, IncorrectState, InvalidRequest."""
     if image.state is not ImageState.AVAILABLE:
         raise EC2Error.of(
             "InvalidAMIID.Unavailable", f"The image ID '{image.id}' is currently {image.state}."
@@ -111,10 +112,7 @@ def _only_disk(tx: Transaction, image: Image) -> Snapshot:
     ebs = [each.ebs for each in image.block_device_mappings if each.ebs is not None]
     if image.root_device_type != "ebs" or len(ebs) != 1 or ebs[0].snapshot_id is None:
         raise _not_exportable(f"The image '{image.id}' is not one EBS disk; only such is exported.")
-    snapshot = snapshots.fetch_any(tx, ebs[0].snapshot_id)
-    if snapshot is None:
-        raise EC2Error.of("IncorrectState", f"The snapshot of '{image.id}' is gone.")
-    return snapshot.usable()
+    return readable(tx, caller, image, ebs[0].snapshot_id).usable()
 
 
 def create_instance_export_task(
@@ -146,7 +144,7 @@ def create_instance_export_task(
             status_message="validating",
         )
         _begin(svc, tx, caller, task, INSTANCE_KIND, target.tags)
-        ingests.begin(tx, task.id, task.started_at)
+        ingests.begin(tx, task.id, task.started_at, volume)
     svc.jobs.wait(workflow.start(svc, task.id), svc.settings.settle_timeout_s)
     return task, target.tags
 

@@ -1,6 +1,6 @@
 """Leases of those who write chunks."""
 
-from sqlalchemy import Column, Table
+from sqlalchemy import Column, String, Table
 
 from openami.catalog.schema.base import id_column, metadata
 from openami.catalog.types import UtcDateTime
@@ -11,4 +11,7 @@ ingest_leases = Table(
     metadata,
     id_column("resource_id", key=True),
     Column("started_at", UtcDateTime, nullable=False),
+    # What it relies on and never asks the store for: the disk that a volume lies on.
+    Column("region", String(32)),
+    Column("root", String(96)),
 )

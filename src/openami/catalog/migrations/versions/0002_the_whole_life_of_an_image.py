@@ -617,6 +617,10 @@ def upgrade() -> None:
         batch_op.create_index("ix_image_name", ["name"], unique=False)
         batch_op.create_index("ix_image_source", ["source_image_id"], unique=False)
 
+    with op.batch_alter_table("ingest_lease", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("region", sa.String(length=32), nullable=True))
+        batch_op.add_column(sa.Column("root", sa.String(length=96), nullable=True))
+
     with op.batch_alter_table("instance", schema=None) as batch_op:
         batch_op.add_column(sa.Column("core_count", sa.Integer(), nullable=True))
         batch_op.add_column(sa.Column("threads_per_core", sa.Integer(), nullable=True))
