@@ -230,6 +230,21 @@ def test_no_more_is_stored_or_restored_at_once_than_the_settings_say(tmp_path: P
         restore(svc)
 
 
+def test_an_image_that_is_larger_than_what_may_be_restored_at_once_is_refused(
+    tmp_path: Path,
+) -> None:
+    svc = limited(tmp_path)
+    store(svc)
+    size_gib = sum(disk["size_gib"] for disk in told_in(objects(svc).held[MINE, KEY])["disks"])
+    svc = limited(tmp_path / "less", restore_image_gib_max=size_gib - 1)
+    store(svc)
+    with refused("ResourceLimitExceeded", f"has {size_gib} GB"):
+        restore(svc)
+    svc = limited(tmp_path / "enough", restore_image_gib_max=size_gib)
+    store(svc)
+    restore(svc)
+
+
 def test_tasks_are_told_the_latest_first_in_pages_for_31_days(svc: Services) -> None:
     clock = svc.clock
     assert isinstance(clock, StoppedClock)

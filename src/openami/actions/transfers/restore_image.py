@@ -47,7 +47,7 @@ def create_restore_image_task(svc: Services, caller: Caller, asked: Restoring) -
     with svc.catalog.begin() as tx:
         name = stored.image.name if asked.name is None else asked.name
         check_new(svc, tx, caller, name)
-        _check_room(svc, tx, caller)
+        _check_room(svc, tx, caller, stored.size_gib)
         image_id = ImageId(svc.ids.new("ami"))
         made = {
             disk.snapshot_id: _snapshot(svc, tx, caller, asked, disk, stored.image, image_id)
@@ -85,12 +85,15 @@ def _looked_at(svc: Services, asked: Restoring) -> tuple[StoredImage, str]:
         ) from wrong
 
 
-def _check_room(svc: Services, tx: Transaction, caller: Caller) -> None:
+def _check_room(svc: Services, tx: Transaction, caller: Caller, more_gib: int) -> None:
+    """Raises ResourceLimitExceeded."""
     limit = svc.settings.restore_image_gib_max
-    if image_restores.size_gib(tx, caller) >= limit:
+    running_gib = image_restores.size_gib(tx, caller)
+    if running_gib + more_gib > limit:
         raise EC2Error.of(
             "ResourceLimitExceeded",
-            f"AMIs of {limit} GB or more are being restored already; try again later.",
+            f"At most {limit} GB of AMIs are restored at once: {running_gib} GB are being restored,"
+            f" and this AMI has {more_gib} GB.",
         )
 
 
