@@ -197,6 +197,22 @@ def test_a_small_archive_of_an_enormous_disk_is_read_without_enormous_work() -> 
     assert target.has(codec.digest_of(BLOCK))
 
 
+def test_no_level_is_read_of_a_tree_that_reaches_beyond_its_disk() -> None:
+    """256 pages where the disk has two: the stream ends where the third level would begin."""
+    store = MemoryChunkStore()
+    leaves = [page(store, {n: codec.digest_of(b"no such block")}) for n in range(256)]
+    middle = page(store, dict(enumerate(leaves)))
+    blocks = 256**2 + 1
+    top = page(store, {0: middle, 2: middle})
+    bodies = [store.framed(digest, Kind.PAGE) for digest in (top, middle, *leaves)]
+    pieces = [len(body).to_bytes(4, "little") + body for body in bodies]
+    taken: list[bytes] = []
+    source = Source(taken.append(piece) or piece for piece in pieces)
+    with pytest.raises(NotAnArchive, match="beyond the end"):
+        archive.restore(source, MemoryChunkStore(), [Root(digest=top, blocks=blocks)])
+    assert len(taken) == 1
+
+
 def test_a_random_disk_goes_there_and_back(tmp_path: Path) -> None:
     store = MemoryChunkStore()
     blocks = [os.urandom(BLOCK_BYTES) for _ in range(3)]

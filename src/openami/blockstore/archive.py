@@ -167,11 +167,24 @@ class _Walk:
         self._pages: dict[Digest, Entries] = {}
 
     def down(self, root: Root) -> Iterator[Digest]:
-        """The chunks of the disk, in order, once each. Raises ChunkCorrupt, NotAnArchive."""
-        level = {} if root.digest == HOLE else {root.digest: None}
-        for _ in range(root.depth):
-            level = dict.fromkeys(entry for page in level for entry in entries_of(self._page(page)))
-        self._check_reach(root)
+        """The chunks of the disk, in order, once each. Raises ChunkCorrupt, NotAnArchive.
+
+        No page is empty, so the last entries lead to the last block that is not a hole. They are
+        looked at level by level: no level is read that has more pages than a disk of so many
+        blocks can have there.
+        """
+        if root.digest == HOLE:
+            return iter(())
+        level, last, first_block = {root.digest: None}, root.digest, 0
+        for below in reversed(range(root.depth)):
+            pages = [self._page(digest) for digest in level]
+            page = self._page(last)
+            slot = int(np.flatnonzero(page.any(axis=1))[-1])
+            first_block += slot * FANOUT**below
+            if first_block >= root.blocks:
+                raise NotAnArchive("it has blocks beyond the end of a disk")
+            last = Digest(page[slot].tobytes())
+            level = dict.fromkeys(entry for page in pages for entry in entries_of(page))
         return iter(level)
 
     def _page(self, digest: Digest) -> Entries:
@@ -182,16 +195,3 @@ class _Walk:
                 raise NotAnArchive("it has a page that names nothing")
             self._pages[digest] = page
         return self._pages[digest]
-
-    def _check_reach(self, root: Root) -> None:
-        """No page is empty, so the last entries lead to the last block that is not a hole."""
-        digest, last = root.digest, 0
-        for level in reversed(range(root.depth)):
-            if digest == HOLE:
-                return
-            page = self._page(digest)
-            slot = int(np.flatnonzero(page.any(axis=1))[-1])
-            last += slot * FANOUT**level
-            digest = Digest(page[slot].tobytes())
-        if last >= root.blocks:
-            raise NotAnArchive("it has blocks beyond the end of a disk")
