@@ -108,6 +108,15 @@ def test_a_refused_launch_takes_nothing_from_either_bucket() -> None:
     assert [door.ask(MaxCount=1) for _ in range(2)] == ["ok", "ok"]
 
 
+@pytest.mark.parametrize("count", [0, -1, -1000])
+def test_a_launch_of_less_than_one_instance_gives_no_token_back(count: int) -> None:
+    door = Door("RunInstances")
+    assert door.ask(MaxCount=1000) == "ok"
+    door.now_s += 1  # two tokens
+    assert door.ask(MaxCount=count) == "ok"
+    assert door.ask(MaxCount=2) == "RequestLimitExceeded"
+
+
 def test_who_starts_many_instances_takes_a_token_for_each() -> None:
     door = Door("StartInstances")
     assert door.ask(InstanceIds=["i"] * 1000) == "ok"

@@ -88,7 +88,8 @@ def wanted(
         return ((operation, _PARAMETERS, 1),)
     taken = [(*_bucket(operation, request), 1)]
     if operation in _BY_INSTANCE:
-        instances = request.get("MaxCount") or len(request.get("InstanceIds", ()))
+        told = request.get("MaxCount") or len(request.get("InstanceIds", ()))
+        instances = max(1, told)  # a number that is refused later gives nothing back
         taken.append((f"{operation} instances", _BY_INSTANCE[operation], instances))
     return tuple(taken)
 
