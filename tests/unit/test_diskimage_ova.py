@@ -41,6 +41,19 @@ def test_the_disk_is_the_one_that_the_description_names(tmp_path: Path) -> None:
     assert (tmp_path / "disk").read_bytes() == DISK
 
 
+def test_an_archive_that_is_cut_off_while_it_is_read_leaves_no_disk(tmp_path: Path) -> None:
+    archive = tmp_path / "machine.ova"
+    archive.write_bytes(an_ova(DISK + bytes(1 << 20)))
+
+    def cut(_done: int, _total: int) -> None:
+        with archive.open("r+b") as file:
+            file.truncate(1024)
+
+    with pytest.raises(DiskRejected, match="cut off"):
+        ova.unpack_disk(archive, tmp_path / "disk", cut)
+    assert not (tmp_path / "disk").exists()
+
+
 def test_a_size_beyond_octal_digits_is_read() -> None:
     archive = bytearray(an_ova(DISK))
     at = disk_of(bytes(archive)).offset - 512

@@ -6,6 +6,7 @@ Format Specification" 1.1 and 2.1; POSIX.1-2017, pax, "ustar Interchange Format"
 manual, "Basic Tar Format", for sizes beyond 8 GiB.
 """
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -45,7 +46,8 @@ def is_archive(file: BinaryIO) -> bool:
 
 
 def unpack_disk(archive: Path, target: Path, progress: Progress) -> None:
-    """Write the one disk of the archive, a streamOptimized VMDK, to `target`, whole or not at all.
+    """Write the one disk of the archive, a streamOptimized VMDK, to `target`, whole and durable
+    or not at all.
 
     `progress` is told (done_bytes, total_bytes) before each part; what it raises ends the work.
     Raises DiskRejected with a sentence for the archive's sender, OSError.
@@ -56,7 +58,13 @@ def unpack_disk(archive: Path, target: Path, progress: Progress) -> None:
         file.seek(disk.offset)
         for done in range(0, disk.size_bytes, _COPY_BYTES):
             progress(done, disk.size_bytes)
-            out.write(file.read(min(_COPY_BYTES, disk.size_bytes - done)))
+            wanted = min(_COPY_BYTES, disk.size_bytes - done)
+            part = file.read(wanted)
+            if len(part) < wanted:
+                raise DiskRejected("The ova was cut off while it was read.")
+            out.write(part)
+        out.flush()
+        os.fsync(out.fileno())
     draft.rename(target)
 
 
