@@ -135,7 +135,7 @@ def _convert(svc: Services, args: Args) -> None:
         tell(percent * _CONVERTED_PERCENT // 100)
 
     try:
-        _check_room(out.parent, len(list(Manifests(store).iterate(root))) * BLOCK_BYTES)
+        _check_room(out.parent, sum(1 for _ in Manifests(store).iterate(root)) * BLOCK_BYTES)
         restore(
             *(store, root, raw),
             size_bytes=task.size_bytes,
