@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from openami.blockstore import codec
+from openami.catalog import buckets
+from openami.catalog.catalog import Transaction
 from openami.diskimage import qemu_img
 from openami.diskimage.formats import DiskFormat
+from openami.domain.bucket import Bucket
 from openami.domain.ids import ExportTaskId, SnapshotId
 from openami.jobs.engine import GiveUp
 from openami.services import Services
@@ -315,6 +318,34 @@ def test_a_disk_that_is_lost_is_told_and_leaves_nothing(svc: Services, disk_form
     assert "cannot be read" in task["StatusMessage"]
     assert objects(svc).held == {}
     assert not scratch.home(svc, task_id).exists()
+
+
+def test_a_cancelled_task_touches_nothing_in_a_bucket_that_is_another_s_by_now(
+    svc: Services,
+) -> None:
+    kept: list[tuple[str, str]] = []
+
+    def handed_over() -> None:
+        if kept:
+            return
+        (task,) = tasks(svc)
+        kept.append((MINE, f"exports/{task['ExportImageTaskId']}.raw"))
+        with svc.catalog.begin() as tx:
+            buckets.remove(tx, fetched(tx, MINE))
+        a_bucket(svc, MINE, BOB)
+        objects(svc).held[kept[0]] = b"another's"
+        ask(svc, "CancelExportTask", ExportTaskId=task["ExportImageTaskId"])
+
+    objects(svc).moment = handed_over
+    exported(svc)
+    assert objects(svc).held == {kept[0]: b"another's"}
+    assert tasks(svc)[0]["Status"] == "deleted"
+
+
+def fetched(tx: Transaction, name: str) -> Bucket:
+    found = buckets.find(tx, name)
+    assert found is not None
+    return found
 
 
 def test_a_disk_is_converted_only_where_there_is_room(

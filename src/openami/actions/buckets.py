@@ -27,8 +27,8 @@ def head_bucket(svc: Services, caller: Caller, name: str) -> Bucket:
     return found
 
 
-def claim_bucket(svc: Services, caller: Caller, name: str, region: Region) -> bool:
-    """Make the name the caller's, before the store makes the bucket; False if it was already.
+def claim_bucket(svc: Services, caller: Caller, name: str, region: Region) -> Bucket | None:
+    """Make the name the caller's, before the store makes the bucket; None if it was already.
 
     So no bucket is without an owner. Raises InvalidBucketName, BucketAlreadyExists.
     """
@@ -43,17 +43,20 @@ def claim_bucket(svc: Services, caller: Caller, name: str, region: Region) -> bo
                 409,
             )
         if found is not None:
-            return False
+            return None
         owned = Bucket(name=name, region=region, owner=caller.account, created_at=svc.clock.now())
         buckets.add(tx, owned)
-    return True
+    return owned
 
 
-def release_bucket(svc: Services, name: str) -> None:
-    """The store has no such bucket any more, or never made it: the name is free."""
+def release_bucket(svc: Services, bucket: Bucket) -> None:
+    """The store has no such bucket any more, or never made it: the name is free.
+
+    Whoever took the name meanwhile, after another release of the same bucket, keeps it.
+    """
     with svc.catalog.begin() as tx:
-        buckets.remove(tx, name)
-        upload_checksums.forget_bucket(tx, name)
+        if buckets.remove(tx, bucket):
+            upload_checksums.forget_bucket(tx, bucket.name)
 
 
 def check_bucket_of_task(svc: Services, caller: Caller, name: str) -> None:

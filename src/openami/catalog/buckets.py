@@ -18,8 +18,14 @@ def add(tx: Transaction, bucket: Bucket) -> None:
     tx.execute(insert(buckets).values(_row(bucket)))
 
 
-def remove(tx: Transaction, name: str) -> None:
-    tx.execute(delete(buckets).where(buckets.c.name == name))
+def remove(tx: Transaction, bucket: Bucket) -> bool:
+    """Whether it was there: the same one, not a later one of its name."""
+    its_row = (
+        buckets.c.name == bucket.name,
+        buckets.c.owner == bucket.owner,
+        buckets.c.created_at == bucket.created_at,
+    )
+    return tx.execute(delete(buckets).where(*its_row)).rowcount > 0
 
 
 def find(tx: Transaction, name: str) -> Bucket | None:

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from openami.actions import buckets
+from openami.domain.bucket import Bucket
 from openami.domain.ids import Region
 from openami.objects.store import Endpoint, ObjectStoreError
 from openami.server import s3, s3_uploads, upstream
@@ -95,14 +96,15 @@ class S3Edge:
         body = b"".join([part async for part in _small(_checked(asked, request))])
         region = _constraint(body, svc.settings.regions) or asked.caller.region
         endpoint = await self._thread(svc.objects.endpoint)
-        fresh = await self._thread(
+        claimed = await self._thread(
             lambda: buckets.claim_bucket(svc, asked.caller, asked.bucket, Region(region))
         )
+        fresh = claimed is not None
         try:
             status = await self._store_bucket(asked, endpoint, body, fresh=fresh)
         except BaseException:
-            if fresh:
-                await self._thread(lambda: buckets.release_bucket(svc, asked.bucket))
+            if claimed is not None:
+                await self._thread(lambda: buckets.release_bucket(svc, claimed))
             raise
         if status == 200 and not fresh and region != "us-east-1":
             raise WireRefusal(
@@ -159,9 +161,10 @@ class S3Edge:
         query = s3.query_of(asked)
         target = f"{asked.path}?{query}" if query else asked.path
         method, body = asked.request.method, _upstream_body(asked, request)
+        going = await self._going(asked)
         async with upstream.exchanged(endpoint.url, method, target, headers, body) as reply:
-            if asked.deletes_bucket and reply.status in (204, 404):
-                await self._thread(lambda: buckets.release_bucket(svc, asked.bucket))
+            if going is not None and reply.status in (204, 404):
+                await self._thread(lambda: buckets.release_bucket(svc, going))
             kept = [each for each in reply.headers if each[0].lower() not in _OF_THE_CONNECTION]
             if asked.heads_bucket:
                 bucket = await self._thread(
@@ -180,6 +183,14 @@ class S3Edge:
                 log.warning("request %s broke off: %s", asked.caller.request_id, failure)
                 return
             await send({"type": "http.response.body", "body": b""})
+
+    async def _going(self, asked: Admitted) -> Bucket | None:
+        """The bucket that is to be deleted, as it is before the store is asked."""
+        if not asked.deletes_bucket:
+            return None
+        return await self._thread(
+            lambda: buckets.head_bucket(self._svc, asked.caller, asked.bucket)
+        )
 
     async def _overheard(
         self, asked: Admitted, headers: list[tuple[bytes, bytes]], parts: AsyncIterator[bytes]

@@ -26,7 +26,6 @@ from openami.domain.instance_type import DEFAULT_TYPE, known_type
 from openami.domain.manifest import Root
 from openami.domain.transfers.export_task import DiskImageFormat, ExportState, ExportTask
 from openami.jobs.engine import Args, GiveUp, Job
-from openami.objects.store import ObjectStoreError
 from openami.services import Services
 from openami.workflows import scratch, uploads
 from openami.workflows.progress import whole_percents
@@ -237,11 +236,8 @@ def _remove(svc: Services, args: Args, why: str) -> None:
     if task is None or task.state not in (ExportState.ACTIVE, ExportState.CANCELLING):
         return
     place = (task.bucket, task.key)
-    uploads.abandon(svc, place)
-    try:
-        svc.objects.delete(*place)
-    except ObjectStoreError:
-        _log.exception("%s/%s may be left in the S3 store", *place)
+    uploads.abandon(svc, task.owner, place)
+    uploads.remove(svc, task.owner, place)
     scratch.drop(svc, task.id)
     with svc.catalog.begin() as tx:
         now = export_tasks.fetch_any(tx, task.id)

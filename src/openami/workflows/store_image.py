@@ -95,6 +95,6 @@ def _complete(svc: Services, args: Args) -> None:
 def _fail(svc: Services, args: Args, reason: str) -> None:
     task = _task(svc, args)
     if task is not None:
-        uploads.abandon(svc, (task.bucket, task.key))
+        uploads.abandon(svc, task.owner, (task.bucket, task.key))
         with svc.catalog.begin() as tx:
             tasks.save(tx, task.failed(reason))

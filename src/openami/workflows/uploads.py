@@ -37,16 +37,35 @@ def upload(
 
 def check_bucket(svc: Services, owner: AccountId, name: str) -> None:
     """A bucket may be given up and taken by another between the request and the work."""
-    with svc.catalog.read() as tx:
-        bucket = buckets.find(tx, name)
-    if bucket is None or bucket.owner != owner:
+    if not is_of(svc, owner, name):
         raise GiveUp(f"The bucket {name} is no longer the account's")
 
 
-def abandon(svc: Services, place: tuple[str, str]) -> None:
-    """Forget what was uploaded of an object that is not to be, if the store can be reached."""
+def is_of(svc: Services, owner: AccountId, name: str) -> bool:
+    with svc.catalog.read() as tx:
+        bucket = buckets.find(tx, name)
+    return bucket is not None and bucket.owner == owner
+
+
+def abandon(svc: Services, owner: AccountId, place: tuple[str, str]) -> None:
+    """Forget what was uploaded of an object that is not to be, if the store can be reached.
+
+    In a bucket that is another's by now nothing is touched; nor does `remove`.
+    """
+    if not is_of(svc, owner, place[0]):
+        return
     with suppress(ObjectAbsent):
         try:
             svc.objects.abandon(*place)
         except ObjectStoreError:
             _log.exception("parts of %s/%s may be left in the S3 store", *place)
+
+
+def remove(svc: Services, owner: AccountId, place: tuple[str, str]) -> None:
+    """Take away an object that is not to be, if the store can be reached."""
+    if not is_of(svc, owner, place[0]):
+        return
+    try:
+        svc.objects.delete(*place)
+    except ObjectStoreError:
+        _log.exception("%s/%s may be left in the S3 store", *place)
