@@ -19,22 +19,49 @@ _ANSWER_BYTES_MAX: Final = 8 << 20
 
 def abandon(endpoint: Endpoint, now: datetime, bucket: str, key: str) -> None:
     """Abort every upload of the key that is not complete. Raises ObjectStoreError, ObjectAbsent."""
-    query = f"prefix={quote(key, safe='')}&uploads="
-    listing = _answer(endpoint, now, "GET", f"/{bucket}", query)
-    for upload_id in _uploads(listing, key):
-        named = f"uploadId={quote(upload_id, safe='')}"
+    for upload_id in _uploads(endpoint, now, bucket, key):
+        named = f"uploadId={_quoted(upload_id)}"
         path = quote(f"/{bucket}/{key}", safe="/~")
         _answer(endpoint, now, "DELETE", path, named)
 
 
-def _uploads(listing: bytes, key: str) -> Iterator[str]:
-    try:
-        document = ElementTree.fromstring(listing)  # noqa: S314 # from the operator's own store
-    except ElementTree.ParseError as wrong:
-        raise ObjectStoreError(f"the list of uploads is not XML: {wrong}") from wrong
-    for upload in document.findall("{*}Upload"):
-        if upload.findtext("{*}Key") == key:
-            yield upload.findtext("{*}UploadId") or ""
+def _uploads(endpoint: Endpoint, now: datetime, bucket: str, key: str) -> Iterator[str]:
+    """Their ids, page by page: keys that only begin like this one are listed with it."""
+    after: tuple[str, str] | None = None
+    while True:
+        listing = _answer(endpoint, now, "GET", f"/{bucket}", _query(key, after))
+        try:
+            page = ElementTree.fromstring(listing)  # noqa: S314 # from the operator's own store
+        except ElementTree.ParseError as wrong:
+            raise ObjectStoreError(f"the list of uploads is not XML: {wrong}") from wrong
+        for upload in page.findall("{*}Upload"):
+            if upload.findtext("{*}Key") == key:
+                yield upload.findtext("{*}UploadId") or ""
+        if page.findtext("{*}IsTruncated") != "true":
+            return
+        before, after = after, _end_of(page)
+        if not after[0] or after == before:
+            raise ObjectStoreError("the list of uploads does not say where it goes on")
+
+
+def _end_of(page: ElementTree.Element) -> tuple[str, str]:
+    """The key and the id after which the next page begins."""
+    return (
+        page.findtext("{*}NextKeyMarker") or "",
+        page.findtext("{*}NextUploadIdMarker") or "",
+    )
+
+
+def _query(key: str, after: tuple[str, str] | None) -> str:
+    """By name, as they are signed."""
+    parameters = {"prefix": key, "uploads": ""}
+    if after is not None:
+        parameters |= {"key-marker": after[0], "upload-id-marker": after[1]}
+    return "&".join(f"{name}={_quoted(value)}" for name, value in sorted(parameters.items()))
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="")
 
 
 def _answer(endpoint: Endpoint, now: datetime, method: str, path: str, query: str) -> bytes:
