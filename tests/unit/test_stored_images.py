@@ -7,7 +7,9 @@ from typing import Any, Final
 
 import pytest
 
-from openami.blockstore import codec
+from openami.blockstore import archive, codec
+from openami.blockstore.store import StoreFull
+from openami.objects.store import ObjectChanged, ObjectStoreError
 from openami.services import Services
 from openami.settings import Settings
 from openami.workflows import registry
@@ -408,6 +410,37 @@ def test_a_body_that_is_not_whole_makes_a_failed_image_and_no_snapshot_with_cont
     ids = [each["Ebs"]["SnapshotId"] for each in image["BlockDeviceMappings"]]
     found = ask(svc, "DescribeSnapshots", SnapshotIds=ids)["Snapshots"]
     assert [each["State"] for each in found] == ["error", "error"]
+
+
+def full(*_: object, **__: object) -> None:
+    raise StoreFull("/var/lib/openami/chunks has no room left")
+
+
+def away(*_: object, **__: object) -> None:
+    raise ObjectStoreError("http://127.0.0.1:8333 does not answer")
+
+
+def replaced(*_: object, **__: object) -> None:
+    raise ObjectChanged(KEY)
+
+
+@pytest.mark.parametrize(
+    ("happens", "code"),
+    [
+        (full, "Server.InternalError"),
+        (away, "Server.InternalError"),
+        (replaced, "Client.InvalidObject"),
+    ],
+)
+def test_the_state_reason_says_whose_fault_a_failed_restore_is(
+    svc: Services, monkeypatch: pytest.MonkeyPatch, happens: Callable[..., None], code: str
+) -> None:
+    store(svc)
+    monkeypatch.setattr(archive, "restore", happens)
+    reason = restore(svc)["StateReason"]
+    assert reason["Code"] == code
+    assert reason["Message"].startswith(f"{code}: ")
+    assert "/var" not in reason["Message"]
 
 
 def test_more_tags_than_s3_takes_are_refused(svc: Services) -> None:

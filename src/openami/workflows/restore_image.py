@@ -25,6 +25,8 @@ from openami.workflows import scratch, uploads
 from openami.workflows.progress import whole_percents
 
 NAME: Final = "restore_image"
+_OBJECTS_FAULT: Final = "Client.InvalidObject"
+_OURS: Final = "Server.InternalError"
 _log = logging.getLogger(__name__)
 
 
@@ -74,19 +76,22 @@ def _bring(svc: Services, args: Args) -> None:
         restore = image_restores.fetch_any(tx, _image_id(args))
     if image is None or restore is None:
         return
-    uploads.check_bucket(svc, restore.owner, restore.bucket)
+    if not uploads.is_of(svc, restore.owner, restore.bucket):
+        raise GiveUp(f"{_OBJECTS_FAULT}: The bucket {restore.bucket} is no longer the account's")
     try:
         stored = _restored(svc, image, restore)
     except (NotAnArchive, NotAStoredImage) as wrong:
-        raise GiveUp(f"The object {restore.key} is not a whole stored image: {wrong}") from wrong
+        why = f"The object {restore.key} is not a whole stored image: {wrong}"
+        raise GiveUp(f"{_OBJECTS_FAULT}: {why}") from wrong
     except (ObjectAbsent, ObjectChanged) as changed:
-        raise GiveUp(f"The object {restore.key} was changed while it was read") from changed
+        why = f"The object {restore.key} was changed while it was read"
+        raise GiveUp(f"{_OBJECTS_FAULT}: {why}") from changed
     except ObjectStoreError as failure:
         _log.warning("%s/%s cannot be read: %s", restore.bucket, restore.key, failure)
-        raise GiveUp(f"The object {restore.key} cannot be read") from failure
+        raise GiveUp(f"{_OURS}: The object {restore.key} cannot be read") from failure
     except StoreFull as full:
         _log.warning("%s cannot be restored: %s", image.id, full)
-        raise GiveUp(f"There is no room in {image.region}") from full
+        raise GiveUp(f"{_OURS}: There is no room in {image.region}") from full
     # The image names its snapshots as the stored one named its own.
     old = snapshot_ids(stored.image)
     contents = {disk.snapshot_id: disk.root for disk in stored.disks}
@@ -130,7 +135,8 @@ def _fail(svc: Services, args: Args, why: str) -> None:
         image = images.fetch_any(tx, _image_id(args))
     for snapshot_id in [] if image is None else snapshot_ids(image):
         scratch.fail(svc, snapshot_id, why)
-    reason = StateReason(code="Client.InvalidObject", message=why)
+    code = _OBJECTS_FAULT if why.startswith(_OBJECTS_FAULT) else _OURS
+    reason = StateReason(code=code, message=why)
     with svc.catalog.begin() as tx:
         image = images.fetch_any(tx, _image_id(args))
         if image is not None and image.state is ImageState.PENDING:
