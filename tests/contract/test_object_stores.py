@@ -87,6 +87,14 @@ def test_what_is_not_there_is_absent(store: ObjectStore) -> None:
     store.delete(BUCKET, "never")
 
 
+def test_a_key_that_no_object_can_have_is_absent(store: ObjectStore) -> None:
+    for key in ("a//b", "a/../b"):
+        with pytest.raises(ObjectAbsent):
+            store.head(BUCKET, key)
+        with pytest.raises(ObjectAbsent):
+            store.read(BUCKET, key, '"etag"', 0, 1)
+
+
 def test_a_put_that_fails_leaves_no_object(store: ObjectStore) -> None:
     def parts() -> Iterator[bytes]:
         yield bytes(9 << 20)

@@ -137,6 +137,13 @@ def test_an_object_that_is_not_there_fails_its_task(svc: Services) -> None:
     nothing_is_left(svc)
 
 
+@pytest.mark.parametrize("key", ["a//b", "/a", "a/", "../a", "a/./b", "a\nb", "k" * 1025])
+def test_a_key_that_the_store_reads_as_another_is_refused(svc: Services, key: str) -> None:
+    upload(svc, "disk.raw", b"x")
+    with refused("InvalidParameterValue", "object key"):
+        bring(svc, key)
+
+
 def test_only_a_bucket_of_ones_own_is_read(svc: Services, disk: Path) -> None:
     upload(svc, "disk.raw", disk.read_bytes(), owner=BOB)
     with refused("InvalidParameter", "Bucket: disks"):

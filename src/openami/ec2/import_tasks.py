@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from openami.actions.transfers import import_tasks as action
 from openami.domain.block_device import BlockDeviceMapping, checked
-from openami.domain.bucket import is_bucket_name
+from openami.domain.bucket import checked_object_key, is_bucket_name
 from openami.domain.caller import Caller
 from openami.domain.errors import (
     InvalidParameterCombination,
@@ -37,11 +37,9 @@ _DISK_FORMATS: Final = ("RAW", "VMDK", "VHD", "VHDX", "QCOW2")
 _IMAGE_FORMATS: Final = (*_DISK_FORMATS, "OVA")
 _SOURCES: Final = ("Url", "UserBucket", "SnapshotId")
 _S3_URL: Final = re.compile(r"s3://([^/?#]+)/([^?#]+)")
-_KEY_CHARACTERS_MAX: Final = 1024
 _DISKS_MAX: Final = 21  # a root and as many as EC2 imports beside it
 _DISK_MEMBERS: Final = frozenset({"Description", "Format", "Url", "UserBucket"})
 _ROLE: Final = "vmimport"
-_SEGMENTS: Final = re.compile(r"(^|/)\.{1,2}(/|$)")
 
 
 def import_snapshot(svc: Services, caller: Caller, request: Request) -> Result:
@@ -160,9 +158,7 @@ def _object(raw: Mapping[str, Any]) -> tuple[str | None, str | None]:
 def _checked_object(bucket: str, key: str) -> tuple[str, str]:
     if not is_bucket_name(bucket):
         raise InvalidParameterValue(f"The S3 bucket {bucket[:80]!r} is not valid.")
-    if len(key.encode()) > _KEY_CHARACTERS_MAX or _SEGMENTS.search(key):
-        raise InvalidParameterValue("The S3 key is too long, or has a segment '.' or '..'.")
-    return bucket, key
+    return bucket, checked_object_key(key)
 
 
 def describe_import_snapshot_tasks(svc: Services, caller: Caller, request: Request) -> Result:

@@ -47,12 +47,12 @@ class S3Objects:
         return self._find()
 
     def head(self, bucket: str, key: str) -> ObjectInfo:
-        with _told():
+        with _told(), _told_of_key(key):
             found = obstore.head(self._of(bucket), key)
         return ObjectInfo(size_bytes=found["size"], etag=found["e_tag"] or "")
 
     def read(self, bucket: str, key: str, etag: str, start: int, length: int) -> bytes:
-        with _told():
+        with _told(), _told_of_key(key):
             found = obstore.get(
                 self._of(bucket),
                 key,
@@ -120,6 +120,15 @@ class S3Objects:
                     retry_config={"max_retries": _RETRIES, "retry_timeout": _RETRY_FOR},
                 )
             return self._stores[endpoint, bucket]
+
+
+@contextmanager
+def _told_of_key(key: str) -> Generator[None]:
+    """A key that is no path to obstore can name nothing that it finds."""
+    try:
+        yield
+    except ValueError as odd:
+        raise ObjectAbsent(key) from odd
 
 
 @contextmanager
