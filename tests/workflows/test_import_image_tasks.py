@@ -7,10 +7,16 @@ from typing import Any
 
 import pytest
 
+from openami.blockstore.store import Kind
+from openami.catalog import snapshots
+from openami.catalog.catalog import Transaction
 from openami.diskimage import gpt
+from openami.domain.ids import SnapshotId
+from openami.domain.transfers.import_task import ImportTask
 from openami.services import Services
+from openami.workflows import imported
 from support.asking import ask, put, put_accounts, refused
-from support.builders import ALICE, BOB, a_snapshot
+from support.builders import ALICE, BOB, HERE, a_snapshot
 from support.crash import assert_survives
 from support.disk_contents import snapshot_blocks
 from support.fakes import services
@@ -201,6 +207,48 @@ def test_a_snapshot_that_is_not_complete_is_no_disk(svc: Services) -> None:
     put(svc, pending)
     with refused("IncorrectState"):
         ask(svc, "ImportImage", DiskContainers=[{"SnapshotId": pending.id}])
+
+
+def imported_of_a_snapshot(svc: Services, tmp_path: Path) -> str:
+    """A snapshot that boots."""
+    upload(svc, "root.raw", with_record(tmp_path / "root", 0x83).read_bytes())
+    return str(task(svc, bring(svc, "root.raw"))["SnapshotId"])
+
+
+def test_an_archived_snapshot_is_no_disk(svc: Services, tmp_path: Path) -> None:
+    snapshot_id = imported_of_a_snapshot(svc, tmp_path)
+    ask(svc, "ModifySnapshotTier", SnapshotId=snapshot_id, StorageTier="archive")
+    with refused("IncorrectState", snapshot_id, "archived"):
+        ask(svc, "ImportImage", DiskContainers=[{"SnapshotId": snapshot_id}])
+
+
+def test_a_snapshot_that_is_archived_before_the_image_is_made_fails_the_task(
+    svc: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot_id = imported_of_a_snapshot(svc, tmp_path)
+    complete = imported.complete
+
+    def archived_first(svc: Services, tx: Transaction, task: ImportTask) -> None:
+        snapshot = snapshots.fetch_any(tx, SnapshotId(snapshot_id))
+        assert snapshot is not None
+        snapshots.save(tx, snapshot.archived())
+        complete(svc, tx, task)
+
+    monkeypatch.setattr(imported, "complete", archived_first)
+    task_id = ask(svc, "ImportImage", DiskContainers=[{"SnapshotId": snapshot_id}])["ImportTaskId"]
+    message = task(svc, task_id)["StatusMessage"]
+    assert message.startswith(f"ClientError: Snapshot '{snapshot_id}' is archived")
+    assert ask(svc, "DescribeImages")["Images"] == []
+
+
+def test_a_root_disk_that_is_lost_fails_the_task(svc: Services, tmp_path: Path) -> None:
+    snapshot_id = imported_of_a_snapshot(svc, tmp_path)
+    store = svc.stores[HERE]
+    for digest in list(store.digests(Kind.CHUNK)):
+        store.delete(digest)
+    task_id = ask(svc, "ImportImage", DiskContainers=[{"SnapshotId": snapshot_id}])["ImportTaskId"]
+    failed = task(svc, task_id)
+    assert failed["StatusMessage"] == f"ServerError: The content of {snapshot_id} cannot be read."
 
 
 def test_an_ova_brings_the_disk_that_its_description_names(svc: Services, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from openami.blockstore.manifest import Manifests
+from openami.blockstore.store import ChunkLost
 from openami.catalog import buckets, import_tasks, ingests
 from openami.catalog.catalog import Transaction
 from openami.diskimage import partitions
@@ -150,9 +151,7 @@ def _complete(svc: Services, task_id: ImportTaskId) -> None:
 def _with_boot_mode(svc: Services, task: ImportTask) -> ImportTask:
     """What the first disk says. Raises GiveUp where nothing boots from it, or not as asked."""
     disk = task.disks[0]
-    store = svc.stores[task.region]
-    digest = Manifests(store).lookup(Root.from_text(str(disk.root)), 0)
-    found = partitions.read(bytes(BLOCK_BYTES) if digest == HOLE else store.get(digest))
+    found = partitions.read(_first_block(svc, task))
     if not found.any:
         raise GiveUp(
             f"ClientError: No valid partitions. Not a valid volume. [{disk.name}: the disk of an"
@@ -175,6 +174,18 @@ def _with_boot_mode(svc: Services, task: ImportTask) -> ImportTask:
         platform=task.platform or "Linux",
         architecture=task.architecture or "x86_64",
     )
+
+
+def _first_block(svc: Services, task: ImportTask) -> bytes:
+    """Of the first disk. Raises GiveUp when it is lost, or archived since the request."""
+    disk = task.disks[0]
+    store = svc.stores[task.region]
+    try:
+        digest = Manifests(store).lookup(Root.from_text(str(disk.root)), 0)
+        return bytes(BLOCK_BYTES) if digest == HOLE else store.get(digest)
+    except ChunkLost as lost:
+        _log.warning("%s: %s cannot be read: %s", task.id, disk.name, lost)
+        raise GiveUp(f"ServerError: The content of {disk.name} cannot be read.") from lost
 
 
 def _end(svc: Services, task_id: ImportTaskId, reason: str) -> None:

@@ -7,7 +7,7 @@ from openami.catalog import images, import_tasks, snapshots
 from openami.catalog.catalog import Transaction
 from openami.domain.block import GIB
 from openami.domain.block_device import BlockDeviceMapping, EbsDevice
-from openami.domain.errors import SnapshotNotFound
+from openami.domain.errors import EC2Error
 from openami.domain.ids import ImageId, SnapshotId
 from openami.domain.image import Image, ImageState
 from openami.domain.manifest import Root
@@ -23,7 +23,8 @@ _DATA_DEVICES: Final = tuple(f"/dev/sd{letter}" for letter in "bcdefghijklmnopqr
 def complete(svc: Services, tx: Transaction, task: ImportTask) -> None:
     """Make the snapshots, the image if one was asked for, and the task completed.
 
-    Raises GiveUp when a snapshot that the request named is gone, or the image's name is taken.
+    Raises GiveUp when a snapshot that the request named is gone or archived, or the image's name
+    is taken.
     """
     made = replace(
         task, disks=tuple(_with_snapshot(svc, tx, task, number) for number in _numbers(task))
@@ -45,9 +46,10 @@ def _numbers(task: ImportTask) -> range:
 def _with_snapshot(svc: Services, tx: Transaction, task: ImportTask, number: int) -> ImportedDisk:
     disk = task.disks[number]
     if disk.is_given:
+        snapshot_id = SnapshotId(str(disk.snapshot_id))
         try:
-            snapshots.fetch_visible(tx, SnapshotId(str(disk.snapshot_id)), task.owner, task.region)
-        except SnapshotNotFound as gone:
+            snapshots.fetch_visible(tx, snapshot_id, task.owner, task.region).usable()
+        except EC2Error as gone:
             raise GiveUp(f"ClientError: {gone}") from None
         return disk
     now = svc.clock.now()

@@ -15,7 +15,6 @@ from openami.domain.caller import Caller
 from openami.domain.errors import EC2Error, InvalidParameterValue
 from openami.domain.filter import Filter, Page
 from openami.domain.idempotency import ClientToken
-from openami.domain.snapshot import SnapshotState
 from openami.domain.transfers.import_task import (
     IMAGE_PREFIX,
     SNAPSHOT_PREFIX,
@@ -105,9 +104,8 @@ def _found(svc: Services, tx: Transaction, caller: Caller, disk: ImportedDisk) -
             return replace(disk, path=str(served(svc.settings, str(disk.url))))
         except NotServed as refusal:
             raise InvalidParameterValue(str(refusal)) from refusal
-    snapshot = snapshots.fetch_visible(tx, disk.snapshot_id, caller.account, caller.region)
-    if snapshot.state is not SnapshotState.COMPLETED:
-        raise EC2Error.of("IncorrectState", f"Snapshot '{snapshot.id}' is not 'completed'.")
+    visible = snapshots.fetch_visible(tx, disk.snapshot_id, caller.account, caller.region)
+    snapshot = visible.usable()
     size_bytes = snapshot.volume_size_gib << 30
     return replace(disk, is_given=True, size_bytes=size_bytes, root=snapshot.root)
 
