@@ -14,6 +14,7 @@ from openami.diskimage import gpt
 from openami.domain.ids import SnapshotId
 from openami.domain.transfers.import_task import ImportTask
 from openami.services import Services
+from openami.settings import Settings
 from openami.workflows import imported
 from support.asking import ask, put, put_accounts, refused
 from support.builders import ALICE, BOB, HERE, a_snapshot
@@ -249,6 +250,30 @@ def test_a_root_disk_that_is_lost_fails_the_task(svc: Services, tmp_path: Path) 
     task_id = ask(svc, "ImportImage", DiskContainers=[{"SnapshotId": snapshot_id}])["ImportTaskId"]
     failed = task(svc, task_id)
     assert failed["StatusMessage"] == f"ServerError: The content of {snapshot_id} cannot be read."
+
+
+@pytest.mark.parametrize(
+    ("quota", "code"),
+    [("images=1", "ResourceLimitExceeded"), ("snapshots=3", "SnapshotLimitExceeded")],
+)
+def test_an_image_is_imported_only_where_it_and_its_snapshots_have_room(
+    tmp_path: Path, quota: str, code: str
+) -> None:
+    state = tmp_path / "state"
+    svc = services(
+        state, settings=Settings(state_dir=state, compute_driver="record", quotas=(quota,))
+    )
+    put_accounts(svc, ALICE)
+    upload(svc, "root.raw", with_record(tmp_path / "root", 0x83).read_bytes())
+    first = task(svc, bring_image(svc, "root.raw", "root.raw"))
+    with refused(code):
+        bring_image(svc, "root.raw", "root.raw")
+    if quota.startswith("images"):
+        return
+    given = [{"SnapshotId": each["SnapshotId"]} for each in first["SnapshotDetails"]]
+    task_id = ask(svc, "ImportImage", DiskContainers=given)["ImportTaskId"]
+    assert task(svc, task_id)["Status"] == "completed"
+    bring_image(svc, "root.raw")
 
 
 def test_an_ova_brings_the_disk_that_its_description_names(svc: Services, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def _begun(svc: Services, caller: Caller, asked: Importing, prefix: str) -> tupl
         if earlier is not None:
             task = import_tasks.fetch_owned(tx, ImportTaskId(earlier), caller)
             return task, tag_rows.of_one(tx, caller.account, task.id)
-        _check_room(svc, tx, caller)
+        _check_room(svc, tx, caller, asked, prefix)
         task = ImportTask(
             id=ImportTaskId(svc.ids.new(prefix)),
             region=caller.region,
@@ -84,14 +84,20 @@ def _begun(svc: Services, caller: Caller, asked: Importing, prefix: str) -> tupl
     return task, asked.tags
 
 
-def _check_room(svc: Services, tx: Transaction, caller: Caller) -> None:
+def _check_room(
+    svc: Services, tx: Transaction, caller: Caller, asked: Importing, prefix: str
+) -> None:
     """Raises ResourceLimitExceeded."""
     limit = svc.settings.import_tasks_max
     if import_tasks.count_active(tx, caller) >= limit:
         raise EC2Error.of(
             "ResourceLimitExceeded", f"You have reached the limit of {limit} active import tasks"
         )
-    check_room(svc, tx, Quota.SNAPSHOTS, caller.account, caller.region)
+    made = sum(disk.snapshot_id is None for disk in asked.disks)
+    if made:
+        check_room(svc, tx, Quota.SNAPSHOTS, caller.account, caller.region, more=made)
+    if prefix == IMAGE_PREFIX:
+        check_room(svc, tx, Quota.IMAGES, caller.account, caller.region)
 
 
 def _found(svc: Services, tx: Transaction, caller: Caller, disk: ImportedDisk) -> ImportedDisk:
