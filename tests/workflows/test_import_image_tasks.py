@@ -284,6 +284,19 @@ def test_an_ova_brings_the_disk_that_its_description_names(svc: Services, tmp_pa
     assert the_image(svc, done["ImageId"])["State"] == "available"
 
 
+def test_an_ova_is_the_only_disk_of_an_image_though_no_format_is_told(
+    svc: Services, tmp_path: Path
+) -> None:
+    root = with_record(tmp_path, 0x83)
+    upload(svc, "root.raw", root.read_bytes())
+    upload(svc, "machine.ova", an_ova(converted(root, "vmdk", "subformat=streamOptimized")))
+    words = "[s3://disks/machine.ova: The file is an ova: import it as an image"
+    assert words in fails(svc, "root.raw", "machine.ova")
+    failed = task(svc, bring(svc, "machine.ova"))
+    assert failed["Status"] == "deleted"
+    assert "machine.ova: The file is an ova: import it as an image" in failed["StatusMessage"]
+
+
 def test_an_ova_that_is_not_one_is_told_by_its_name(svc: Services, tmp_path: Path) -> None:
     upload(svc, "machine.ova", an_ova(b"x" * 1024))
     assert "[s3://disks/machine.ova: The file is not a vmdk disk" in fails(svc, "machine.ova")

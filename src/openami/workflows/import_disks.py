@@ -99,6 +99,10 @@ def bring(svc: Services, task: ImportTask, number: int, watch: Watch) -> Importe
     with _told(disk):
         source = _source(svc, disk, directory / f"{number}.source", watch)
         found = disk.format or _format_of(source)
+        if found == OVA and not (task.makes_image and len(task.disks) == 1):
+            raise DiskRejected(
+                "The file is an ova: import it as an image, as the only disk container."
+            )
         raw = _raw(source, found, directory / f"{number}.raw", watch)
         storing = watch.progress("updating", _FETCHED, _STORED)
         storing(0, 1)
