@@ -24,6 +24,7 @@ class Store(ThreadingHTTPServer):
         self.held = [(KEY, "1"), (KEY, "2"), (f"{KEY}.other", "3"), (f"{KEY}.other", "4")]
         self.listed = list(self.held)
         self.is_stuck = False
+        self.names_keys = True
 
     @property
     def endpoint(self) -> Endpoint:
@@ -41,16 +42,18 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         asked = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
         assert asked["prefix"] == [KEY]
-        after = (asked.get("key-marker", [""])[0], asked.get("upload-id-marker", [""])[0])
-        left = [each for each in self.server.listed if each > after]
+        after = asked.get("upload-id-marker", ["0"])[0]
+        assert ("key-marker" in asked) == (after != "0" and self.server.names_keys)
+        left = [each for each in self.server.listed if each[1] > after]
         key, upload_id = self.server.listed[0] if self.server.is_stuck else left[0]
         is_last = len(left) == 1 and not self.server.is_stuck
         key = escape(key)
+        next_key = f"<NextKeyMarker>{key}</NextKeyMarker>" if self.server.names_keys else ""
         self.answer(
             200,
             f"""<ListMultipartUploadsResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">
             <Upload><Key>{key}</Key><UploadId>{upload_id}</UploadId></Upload>
-            <NextKeyMarker>{key}</NextKeyMarker>
+            {next_key}
             <NextUploadIdMarker>{upload_id}</NextUploadIdMarker>
             <IsTruncated>{str(not is_last).lower()}</IsTruncated>
             </ListMultipartUploadsResult>""",
@@ -80,7 +83,9 @@ def store() -> Generator[Store]:
         thread.join()
 
 
-def test_uploads_are_abandoned_on_every_page_of_their_list(store: Store) -> None:
+@pytest.mark.parametrize("names_keys", [True, False])
+def test_uploads_are_abandoned_on_every_page_of_their_list(store: Store, names_keys: bool) -> None:
+    store.names_keys = names_keys
     uploads.abandon(store.endpoint, NOW, "disks", KEY)
     assert store.held == [(f"{KEY}.other", "3"), (f"{KEY}.other", "4")]
 

@@ -4,7 +4,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListMultipartUploads.html
 """
 
 import http.client
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Final
 from urllib.parse import quote, urlsplit
@@ -27,7 +27,7 @@ def abandon(endpoint: Endpoint, now: datetime, bucket: str, key: str) -> None:
 
 def _uploads(endpoint: Endpoint, now: datetime, bucket: str, key: str) -> Iterator[str]:
     """Their ids, page by page: keys that only begin like this one are listed with it."""
-    after: tuple[str, str] | None = None
+    after: dict[str, str] = {}
     while True:
         listing = _answer(endpoint, now, "GET", f"/{bucket}", _query(key, after))
         try:
@@ -40,23 +40,23 @@ def _uploads(endpoint: Endpoint, now: datetime, bucket: str, key: str) -> Iterat
         if page.findtext("{*}IsTruncated") != "true":
             return
         before, after = after, _end_of(page)
-        if not after[0] or after == before:
+        if after in ({}, before):
             raise ObjectStoreError("the list of uploads does not say where it goes on")
 
 
-def _end_of(page: ElementTree.Element) -> tuple[str, str]:
-    """The key and the id after which the next page begins."""
-    return (
-        page.findtext("{*}NextKeyMarker") or "",
-        page.findtext("{*}NextUploadIdMarker") or "",
-    )
+def _end_of(page: ElementTree.Element) -> dict[str, str]:
+    """What asks for the next page. SeaweedFS, whose ids begin with the key's digest, tells the id
+    alone."""
+    told = {
+        "key-marker": page.findtext("{*}NextKeyMarker"),
+        "upload-id-marker": page.findtext("{*}NextUploadIdMarker"),
+    }
+    return {name: value for name, value in told.items() if value}
 
 
-def _query(key: str, after: tuple[str, str] | None) -> str:
+def _query(key: str, after: Mapping[str, str]) -> str:
     """By name, as they are signed."""
-    parameters = {"prefix": key, "uploads": ""}
-    if after is not None:
-        parameters |= {"key-marker": after[0], "upload-id-marker": after[1]}
+    parameters = {"prefix": key, "uploads": "", **after}
     return "&".join(f"{name}={_quoted(value)}" for name, value in sorted(parameters.items()))
 
 
