@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from openami.actions.transfers import import_image
-from openami.catalog import images, ingests
+from openami.catalog import images, ingests, migrate
+from openami.catalog.catalog import Catalog
 from openami.domain.ids import ImageId
 from openami.domain.image import Image, ImageState
 from openami.jobs.engine import Args
@@ -65,13 +66,16 @@ def test_an_import_that_is_just_beginning_is_not_taken_for_one_that_was_cut_off(
 ) -> None:
     svc = services(tmp_path)
     engine = EngineSweptBefore(clock=svc.clock)
-    svc = engine.svc = replace(svc, jobs=engine)
+    file = Catalog.open(tmp_path / "catalog.sqlite")  # in memory there is one connection for all
+    migrate.upgrade(file)
+    svc = engine.svc = replace(svc, catalog=file, jobs=engine)
     for job in registry.jobs(svc):
         engine.register(job)
     engine.launch()
     image_id = import_image.import_image(svc, a_caller(), an_import(disk))
     engine.sweep.join()
     assert the_image(svc, image_id).state is ImageState.AVAILABLE
+    file.close()
 
 
 def an_import(disk: Path) -> import_image.Import:
