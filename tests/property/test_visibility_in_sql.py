@@ -10,6 +10,7 @@ from openami.catalog import images, organizations
 from openami.catalog.catalog import Catalog
 from openami.catalog.schema import images as image_table
 from openami.catalog.schema import organization_memberships
+from openami.domain.allowed_images import AllowedImagesSettings
 from openami.domain.block_device import BlockDeviceMapping
 from openami.domain.filter import Page
 from openami.domain.ids import AccountId, OrganizationId
@@ -98,7 +99,9 @@ def test_a_stranger_s_listing_leaves_out_what_the_rule_calls_deprecated(image: I
     with catalog.begin() as tx:
         images.add(tx, image)
         for now in (EPOCH, EPOCH + timedelta(days=731), image.deprecation_time or EPOCH):
-            told = images.describe(tx, a_caller(CAROL), images.Scope(), (), page, now)
+            told = images.describe(
+                tx, a_caller(CAROL), images.Scope(), (), page, now, AllowedImagesSettings()
+            )
             out_of_date = image.deprecation_time is not None and image.deprecation_time <= now
             listed = image.public and not out_of_date and image.state in LISTED
             assert told == ([image] if listed else [])

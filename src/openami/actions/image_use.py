@@ -67,7 +67,8 @@ def describe_instance_image_metadata(
     with svc.catalog.read() as tx:
         found = image_use.describe_instances(tx, caller, instance_ids, conditions, page, now)
         used = image_use.images_of(tx, found)
-        allowed = allowed_images.allowed(tx, caller.account, caller.region, list(used), now)
+        settings = allowed_images.settings_of(tx, caller.account, caller.region)
+        allowed = allowed_images.allowed(tx, caller.account, settings, list(used), now)
         public = public_catalogue.entries(tx, used)
         tagged = tags.of_many(tx, caller.account, [each.id for each in found])
     aliases = {image_id: entry.alias for image_id, entry in public.items()}

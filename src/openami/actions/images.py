@@ -173,12 +173,13 @@ def describe_images(
     """The images that the caller may see, by id."""
     now = svc.clock.now()
     with svc.catalog.read() as tx:
-        found = images.describe(tx, caller, scope, conditions, page, now)
+        settings = allowed_images.settings_of(tx, caller.account, caller.region)
+        found = images.describe(tx, caller, scope, conditions, page, now, settings)
         ids = [image.id for image in found]
         return Listing(
             images=found,
             tags=tags.of_images(tx, caller.account, {each.id: each.owner for each in found}),
-            allowed=allowed_images.allowed(tx, caller.account, caller.region, ids, now),
+            allowed=allowed_images.allowed(tx, caller.account, settings, ids, now),
             public=public_catalogue.entries(tx, ids),
         )
 

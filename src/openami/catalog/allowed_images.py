@@ -39,7 +39,7 @@ def put(
 def allowed(
     tx: Transaction,
     account: AccountId,
-    region: Region,
+    settings: AllowedImagesSettings,
     image_ids: Sequence[ImageId],
     now: datetime,
 ) -> Mapping[ImageId, bool]:
@@ -47,7 +47,6 @@ def allowed(
 
     An image that is gone is absent.
     """
-    settings = settings_of(tx, account, region)
     if settings.state is AllowedImagesState.DISABLED:
         return {}
     condition = image_access.allowed(account, settings, now).label("allowed")

@@ -264,9 +264,12 @@ def describe(
     conditions: Sequence[Filter],
     page: Page,
     now: datetime,
+    settings: AllowedImagesSettings,
 ) -> list[Image]:
-    """What the caller sees in the region, by id. Raises ImageNotFound for ids not seen."""
-    settings = settings_of(tx, caller.account, caller.region)
+    """What the caller, whose settings are given, sees in the region, by id.
+
+    Raises ImageNotFound for ids not seen.
+    """
     if scope.only_ids and not conditions and settings.state is not AllowedImagesState.ENABLED:
         return _described(_seen(tx, scope.ids, caller.account, caller.region), scope, page)
     usable = image_access.usable_by(caller.account, settings, now)

@@ -10,6 +10,7 @@ from typing import Final
 
 from openami.catalog import images, instances, snapshots, tags, volumes
 from openami.catalog.catalog import Transaction
+from openami.domain.allowed_images import AllowedImagesSettings
 from openami.domain.caller import Caller
 from openami.domain.filter import Filter, Page
 from openami.domain.ids import InstanceId, Region, VolumeId
@@ -161,7 +162,7 @@ def _newest(tx: Transaction, caller: Caller, target: Target, now: datetime) -> d
             if each.state is not SnapshotState.ERROR and each.started_at <= until
         )
     scope = images.Scope(owners=(caller.account,), include_disabled=True)
-    made = images.describe(tx, caller, scope, (), ALL, now)
+    made = images.describe(tx, caller, scope, (), ALL, now, AllowedImagesSettings())
     return _latest(
         (each.source_instance_id, each.created_at)
         for each in made
