@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from openami.blockstore.cache import BaseCache
 from openami.blockstore.local_dir import LocalDirChunkStore
@@ -23,7 +23,7 @@ from openami.catalog.catalog import Catalog
 from openami.cli.main import main
 from openami.domain.ids import SnapshotId
 from openami.domain.manifest import Root
-from support.server import Server
+from support.server import CUT_OFF, Server
 from support.waiting import until
 
 BLOCK: Final = 512 << 10
@@ -91,7 +91,7 @@ class Retirement:
 
     def _quietly(self, act: Callable[[], None]) -> None:
         """What is refused, or cut off, was not done: the checks tell whether that is so."""
-        with suppress(BotoCoreError, ClientError, OSError):
+        with suppress(*CUT_OFF):
             act()
 
     def _act(self, snapshot_id: str) -> Callable[[], None]:

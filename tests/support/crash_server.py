@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from openami.catalog import snapshots, vpcs
 from openami.catalog.catalog import Catalog
@@ -26,7 +26,7 @@ from openami.cli.main import main
 from openami.compute.network import namespace, routes
 from openami.compute.network.plan import veth_name
 from openami.domain.ids import SnapshotId
-from support.server import Server
+from support.server import CUT_OFF, Server
 from support.waiting import until
 
 ALIVE_MAX = 4
@@ -412,7 +412,7 @@ def _volumes_of(census: Census, instance_id: str) -> list[str]:
 def _outcome(future: Future[object]) -> str:
     try:
         return str(future.result())[:100]
-    except (BotoCoreError, ClientError, OSError, ValueError) as error:
+    except (*CUT_OFF, ValueError) as error:
         return f"{type(error).__name__}: {error}"[:160]
 
 

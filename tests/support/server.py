@@ -10,9 +10,10 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import boto3
+from botocore import exceptions, parsers
 from botocore.client import BaseClient
 from botocore.config import Config
 
@@ -22,6 +23,11 @@ from support.waiting import until
 BIN = Path(sys.executable).parent
 START_DEADLINE_S = 120.0
 _PORTS = iter(range(20_000 + os.getpid() % 150 * 80, 32_768))
+CUT_OFF: Final = (
+    *(exceptions.BotoCoreError, exceptions.ClientError, parsers.ResponseParserError),
+    OSError,
+)
+"""What a client may see of a server that is killed while it answers: half an answer, too."""
 SESSION = boto3.Session()  # one, since each reads EC2's model anew
 
 
