@@ -29,6 +29,7 @@ from openami.domain.ids import InstanceId
 from openami.domain.metadata import Metadata
 from openami.imds.service import MetadataService
 from openami.jobs.durable import DurableEngine
+from openami.jobs.lanes import TRANSFERS
 from openami.jobs.locks import KeyedLocks
 from openami.jobs.running import Patience
 from openami.objects import choice
@@ -105,6 +106,7 @@ class App:
                 patience=Patience(final=(EC2Error, MachineFailed)),
                 # Half of the request threads stay free for those who do not wait.
                 waiters_max=asgi.THREADS // 2,
+                lanes={TRANSFERS: settings.transfers_max},
             ),
             locks=KeyedLocks(),
             clock=RealClock(settings.clock_ahead_s),

@@ -52,6 +52,7 @@ class Settings:
     import_tasks_max: int = 20  # at once, of an account in a region
     import_directory: str = ""  # file:// URLs of imports name files in it; empty: none is read
     export_tasks_max: int = 5  # at once, of an account in a region
+    transfers_max: int = 10  # imports, exports, stored and restored images that run at once
     memory_overcommit: float = 1.0  # guests' memory may add up to this share of the host's
     clock_skew_s: float = 900.0
     clock_ahead_s: float = 0.0  # openami's time runs so far ahead: to rehearse what is scheduled
@@ -71,7 +72,12 @@ class Settings:
             raise SettingsError(f"s3_endpoint is {self.s3_endpoint!r}: embedded, none or a URL")
         if self.import_directory and not self.import_directory.startswith("/"):
             raise SettingsError(f"import_directory is {self.import_directory!r}: not absolute")
+        if self.transfers_max < 1:
+            raise SettingsError(f"transfers_max is {self.transfers_max}: at least 1")
         self._limits()
+        self._check_regions()
+
+    def _check_regions(self) -> None:
         if not self.regions:
             raise SettingsError("regions is empty: name at least one")
         for each in self.region_stores:

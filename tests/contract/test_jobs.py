@@ -430,6 +430,98 @@ def test_a_wait_wakes_when_the_job_ends_not_when_a_poll_comes_round(
     assert min(taken_s) < 0.5
 
 
+def of_a_lane(notes: Notes, reached: threading.Semaphore, go_on: threading.Event) -> Job:
+    def slow(args: Args) -> None:
+        reached.release()
+        go_on.wait(SOON_S)
+        notes.seen.append(f"slow {args['id']}")
+
+    return Job(name="bring", steps=(("slow", slow),), give_up=notes.give_up, lane="narrow")
+
+
+def test_jobs_that_wait_for_their_turn_keep_no_other_from_running(
+    durable: Callable[..., DurableEngine],
+) -> None:
+    notes, reached, go_on = Notes(), threading.Semaphore(0), threading.Event()
+    lane = of_a_lane(notes, reached, go_on)
+    engine = durable(lane, notes.job("boot", "a"), threads=4, lanes={"narrow": 2})
+    waiting = [f"bring-{number}" for number in range(8)]
+    for job_id in waiting:
+        engine.start("bring", job_id, {"id": job_id}, owner=job_id)
+    assert reached.acquire(timeout=SOON_S)
+    assert reached.acquire(timeout=SOON_S)
+    engine.start("boot", "i-1", {"id": "i-1"})
+    assert engine.wait("i-1", SOON_S)
+    assert engine.active() == set(waiting)
+    assert notes.seen == ["a i-1"]
+    engine.start("bring", waiting[7], {"id": "another"}, owner="b")
+    go_on.set()
+    assert all(engine.wait(job_id, SOON_S) for job_id in waiting)
+    assert sorted(notes.seen[1:]) == [f"slow {job_id}" for job_id in waiting]
+
+
+def test_a_job_that_waits_for_its_turn_begins_at_once_when_it_is_told_to_hurry(
+    durable: Callable[..., DurableEngine],
+) -> None:
+    notes, reached, go_on = Notes(), threading.Semaphore(0), threading.Event()
+    engine = durable(of_a_lane(notes, reached, go_on), lanes={"narrow": 1})
+    for job_id in ("one", "two"):
+        engine.start("bring", job_id, {"id": job_id})
+    assert reached.acquire(timeout=SOON_S)
+    engine.hurry("two")
+    assert reached.acquire(timeout=SOON_S)
+    go_on.set()
+    assert engine.wait("one", SOON_S)
+    assert engine.wait("two", SOON_S)
+
+
+def test_a_job_of_a_lane_that_has_ended_is_not_begun_again(
+    durable: Callable[..., DurableEngine],
+) -> None:
+    notes, reached, go_on = Notes(), threading.Semaphore(0), threading.Event()
+    go_on.set()
+    lane = of_a_lane(notes, reached, go_on)
+    engine = durable(lane, notes.job("boot", "a"), lanes={"narrow": 1})
+    engine.start("boot", "i-1", {"id": "i-1"})
+    assert engine.wait("i-1", SOON_S)
+    engine.start("bring", "one", {"id": "one"})
+    assert engine.wait("one", SOON_S)
+    engine.start("bring", "one", {"id": "one"})
+    assert engine.active() == set()
+    with pytest.raises(JobIdTaken):
+        engine.start("bring", "i-1", {"id": "i-1"})
+
+
+def test_after_a_restart_what_ran_goes_on_and_what_waited_is_to_be_started_again(
+    durable: Callable[..., DurableEngine],
+) -> None:
+    notes, reached, go_on = Notes(), threading.Semaphore(0), threading.Event()
+    lane = of_a_lane(notes, reached, go_on)
+    engine = durable(lane, lanes={"narrow": 1}, closing_s=0.0)
+    for job_id in ("one", "two"):
+        engine.start("bring", job_id, {"id": job_id})
+    assert reached.acquire(timeout=SOON_S)
+    closing = threading.Thread(target=engine.close)
+    closing.start()
+    until(lambda: "two" not in engine.active())
+    go_on.set()
+    closing.join()
+    engine = durable(lane, lanes={"narrow": 1})
+    assert not engine.known("two")
+    engine.start("bring", "two", {"id": "two"})
+    assert engine.wait("two", SOON_S)
+    engine.wait("one", SOON_S)
+    assert sorted(set(notes.seen)) == ["slow one", "slow two"]
+
+
+def test_a_job_of_a_lane_that_there_is_not_is_refused(
+    durable: Callable[..., DurableEngine],
+) -> None:
+    lane = of_a_lane(Notes(), threading.Semaphore(0), threading.Event())
+    with pytest.raises(ValueError, match="narrow"):
+        durable(lane)
+
+
 def test_old_records_go_by_themselves(durable: Callable[..., DurableEngine]) -> None:
     engine = durable(Notes().job("boot", "a"))
     engine.start("boot", "i-1", {"id": "i-1"})

@@ -24,7 +24,7 @@ class Killed(BaseException):
 
 
 class EngineThatDies(InlineEngine):
-    def start(self, name: str, job_id: str, args: Args) -> None:
+    def start(self, name: str, job_id: str, args: Args, *, owner: str = "") -> None:
         raise Killed
 
 
@@ -34,7 +34,7 @@ class EngineSweptBefore(InlineEngine):
     svc: Services
     sweep: threading.Thread
 
-    def start(self, name: str, job_id: str, args: Args) -> None:
+    def start(self, name: str, job_id: str, args: Args, *, owner: str = "") -> None:
         self.sweep = threading.Thread(target=lambda: registry.sweep(self.svc))
         self.sweep.start()
         self.sweep.join(0.3)

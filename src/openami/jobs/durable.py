@@ -9,7 +9,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, cast
@@ -26,6 +26,7 @@ from dbos import error as dbos_error
 
 from openami.domain.ids import Clock
 from openami.jobs.engine import Args, Job, JobIdTaken, NotRunning, UnknownJob
+from openami.jobs.lanes import Lane
 from openami.jobs.running import Patience, Reason, Run
 
 UNFINISHED: Final = [
@@ -56,8 +57,9 @@ class DurableEngine:
     `database` is the path of a SQLite file or a PostgreSQL URL. `executor_id` names whose
     unfinished jobs are recovered at launch: it must stay the same over restarts and must
     not be shared by two processes on one database. With `waiters_max` callers waiting, the
-    next is told at once how things stand. Ended jobs are forgotten after
-    `retention`: an id is refused a second start for that long.
+    next is told at once how things stand. `lanes` are the lanes of jobs and how many of each run
+    at once. Ended jobs are forgotten after `retention`: an id is refused a second start for that
+    long.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class DurableEngine:
         patience: Patience | None = None,
         executor_id: str = "openami",
         threads: int = 50,
+        lanes: Mapping[str, int] | None = None,
         retention: timedelta = RETENTION,
         closing_s: float = 5.0,
         waiters_max: int = 1000,
@@ -80,6 +83,7 @@ class DurableEngine:
         self._retention = retention
         self._closing_s = closing_s
         self._waiters = threading.BoundedSemaphore(waiters_max)
+        self._lanes = {name: Lane(width) for name, width in (lanes or {}).items()}
         self._jobs: dict[str, Job] = {}
         self._bodies: dict[str, Callable[[str, dict[str, Any]], None]] = {}
         self._changed = threading.Condition()
@@ -95,6 +99,8 @@ class DurableEngine:
     def register(self, job: Job) -> None:
         if self._launched or job.name in self._jobs:
             raise ValueError(f"{job.name} is registered already, or the engine was launched")
+        if job.lane is not None and job.lane not in self._lanes:
+            raise ValueError(f"{job.name} is of the lane {job.lane!r}, which there is not")
         self._jobs[job.name] = job
 
     def launch(self) -> None:
@@ -116,6 +122,8 @@ class DurableEngine:
         DBOS.launch()
         for job in _listed(status=UNFINISHED, executor_id=self._executor_id):
             self._ended[job.workflow_id] = threading.Event()
+            if (lane := self._lane_of(job.name)) is not None:
+                lane.hold(job.workflow_id)
         self._open = True
         self._gate.set()
         self._forgetting = threading.Thread(
@@ -123,23 +131,55 @@ class DurableEngine:
         )
         self._forgetting.start()
 
-    def start(self, name: str, job_id: str, args: Args) -> None:
+    def start(self, name: str, job_id: str, args: Args, *, owner: str = "") -> None:
         if name not in self._jobs:
             raise UnknownJob(name)
         plain = cast("dict[str, Any]", json.loads(json.dumps(dict(args))))
+        lane = self._lane_of(name)
+        if lane is not None and self._is_on_record(name, job_id):
+            return
         with self._changed:
             if not self._open:
                 raise NotRunning
             if job_id in self._ended:
                 return
             self._ended[job_id] = threading.Event()
+        if lane is None:
+            self._begun(name, job_id, plain)
+        else:
+            lane.enter(job_id, owner, lambda: self._begun_in_turn(name, job_id, plain))
+
+    def hurry(self, job_id: str) -> None:
+        for lane in self._lanes.values():
+            lane.hurry(job_id)
+
+    def _lane_of(self, name: str) -> Lane | None:
+        job = self._jobs.get(name)
+        return None if job is None or job.lane is None else self._lanes[job.lane]
+
+    def _is_on_record(self, name: str, job_id: str) -> bool:
+        found = _status_of(job_id) if self._open else None
+        if found is not None and found.name != name:
+            raise JobIdTaken(f"{job_id} is a {found.name}, not a {name}")
+        return found is not None
+
+    def _begun(self, name: str, job_id: str, args: dict[str, Any]) -> bool:
         begun = False
         try:
             # An empty context: a job started within a step is its own, not DBOS's child of it.
-            begun = contextvars.Context().run(self._begin, name, job_id, plain)
+            begun = contextvars.Context().run(self._begin, name, job_id, args)
         finally:
             if not begun:
                 self._end(job_id)
+        return begun
+
+    def _begun_in_turn(self, name: str, job_id: str, args: dict[str, Any]) -> bool:
+        """Whoever gave up the turn has no part in what fails here; the sweep starts it again."""
+        try:
+            return self._begun(name, job_id, args)
+        except Exception:
+            log.exception("job %s could not begin", job_id)
+            return False
 
     def _begin(self, name: str, job_id: str, args: dict[str, Any]) -> bool:
         """False when the id was known: it has ended, or is another executor's."""
@@ -204,6 +244,9 @@ class DurableEngine:
             was_open, self._open = self._open, False
         self._stopping.set()
         self._gate.set()
+        for lane in self._lanes.values():
+            for job_id in lane.close():
+                self._end(job_id)
         if self._forgetting is not None:
             self._forgetting.join()
         if was_open:
@@ -244,6 +287,8 @@ class DurableEngine:
                 with self._changed:
                     self._running.discard(job_id)
                     self._changed.notify_all()
+                if (lane := self._lane_of(name)) is not None:
+                    lane.leave(job_id)
 
         return body
 

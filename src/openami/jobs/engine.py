@@ -37,11 +37,15 @@ class Job:
     Every step, and give_up, is safe to run again and may die anywhere. Names are written
     down with unfinished jobs, so they are part of the stored format: a release that
     renames a job loses the unfinished ones of the old name.
+
+    Of the jobs of a `lane` (jobs/lanes.py) only some run at once. One that waits for its turn is
+    not on record yet, so what it is for has to be: who starts it starts it again after a crash.
     """
 
     name: str
     steps: tuple[tuple[str, Callable[[Args], None]], ...]
     give_up: Callable[[Args, str], None]
+    lane: str | None = None
 
     def __post_init__(self) -> None:
         names = [name for name, _ in self.steps]
@@ -63,12 +67,16 @@ class Engine(Protocol):
         """Take up whatever was unfinished, then accept starts."""
         ...
 
-    def start(self, name: str, job_id: str, args: Args) -> None:
+    def start(self, name: str, job_id: str, args: Args, *, owner: str = "") -> None:
         """Record and begin a job, at most once per id: a known id changes nothing.
 
-        Steps see `args` as JSON leaves it: a tuple arrives as a list. Raises UnknownJob,
-        JobIdTaken, NotRunning, and TypeError for args that are not JSON.
+        A job of a lane is begun when it is its owner's turn. Steps see `args` as JSON leaves
+        it: a tuple arrives as a list. Raises UnknownJob, JobIdTaken, NotRunning, and TypeError for args that are not JSON.
         """
+        ...
+
+    def hurry(self, job_id: str) -> None:
+        """Begin a job that waits for its turn now: it was cancelled, and ends at once."""
         ...
 
     def wait(self, job_id: str, timeout_s: float) -> bool:

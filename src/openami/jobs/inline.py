@@ -39,7 +39,14 @@ class InlineEngine:
         for job_id in sorted(self.active()):
             self._run(job_id, self._records[job_id])
 
-    def start(self, name: str, job_id: str, args: Args) -> None:
+    def start(
+        self,
+        name: str,
+        job_id: str,
+        args: Args,
+        *,
+        owner: str = "",  # noqa: ARG002, nobody waits for a turn here
+    ) -> None:
         if not self._open:
             raise NotRunning
         if name not in self._jobs:
@@ -51,6 +58,8 @@ class InlineEngine:
             self._run(job_id, record)
         elif record.job != name:
             raise JobIdTaken(f"{job_id} is a {record.job}, not a {name}")
+
+    def hurry(self, job_id: str) -> None: ...
 
     def wait(self, job_id: str, timeout_s: float) -> bool:  # noqa: ARG002 # nothing runs meanwhile
         record = self._records.get(job_id)

@@ -26,6 +26,7 @@ from openami.domain.instance_type import DEFAULT_TYPE, known_type
 from openami.domain.manifest import Root
 from openami.domain.transfers.export_task import DiskImageFormat, ExportState, ExportTask
 from openami.jobs.engine import Args, GiveUp, Job
+from openami.jobs.lanes import TRANSFERS
 from openami.services import Services
 from openami.workflows import scratch, uploads
 from openami.workflows.progress import whole_percents
@@ -40,10 +41,12 @@ _CONVERTED_PERCENT: Final = 50  # a converted disk's upload begins there
 _log = logging.getLogger(__name__)
 
 
-def start(svc: Services, task_id: ExportTaskId) -> str:
-    """Begin the export, once. The id of the job."""
-    job_id = f"{NAME}:{task_id}"
-    svc.jobs.start(NAME, job_id, {"task_id": task_id})
+def start(svc: Services, task: ExportTask) -> str:
+    """Begin the export, once, when it is its owner's turn. The id of the job."""
+    job_id = f"{NAME}:{task.id}"
+    svc.jobs.start(NAME, job_id, {"task_id": task.id}, owner=task.owner)
+    if task.state is not ExportState.ACTIVE:
+        svc.jobs.hurry(job_id)
     return job_id
 
 
@@ -51,7 +54,7 @@ def resume(svc: Services) -> None:
     with svc.catalog.read() as tx:
         waiting = export_tasks.running(tx)
     for task in waiting:
-        start(svc, task.id)
+        start(svc, task)
 
 
 def job(svc: Services) -> Job:
@@ -64,6 +67,7 @@ def job(svc: Services) -> Job:
             ("complete the task", lambda args: _complete(svc, args)),
         ),
         give_up=lambda args, reason: _remove(svc, args, reason),
+        lane=TRANSFERS,
     )
 
 

@@ -25,6 +25,7 @@ from openami.domain.transfers.import_task import (
     ImportTaskId,
 )
 from openami.jobs.engine import Args, GiveUp, Job
+from openami.jobs.lanes import TRANSFERS
 from openami.objects.store import ObjectAbsent
 from openami.services import Services
 from openami.workflows import import_disks, imported, scratch
@@ -35,10 +36,12 @@ CANCELLED: Final = "the import was cancelled"
 _log = logging.getLogger(__name__)
 
 
-def start(svc: Services, task_id: ImportTaskId) -> str:
-    """Begin the work of a task, once. The id of the job."""
-    job_id = f"{NAME}:{task_id}"
-    svc.jobs.start(NAME, job_id, {"task_id": task_id})
+def start(svc: Services, task: ImportTask) -> str:
+    """Begin the work of a task, once, when it is its owner's turn. The id of the job."""
+    job_id = f"{NAME}:{task.id}"
+    svc.jobs.start(NAME, job_id, {"task_id": task.id}, owner=task.owner)
+    if task.state is not ImportState.ACTIVE:
+        svc.jobs.hurry(job_id)
     return job_id
 
 
@@ -46,7 +49,7 @@ def resume(svc: Services) -> None:
     with svc.catalog.read() as tx:
         waiting = import_tasks.unfinished(tx)
     for task in waiting:
-        start(svc, task.id)
+        start(svc, task)
 
 
 def job(svc: Services) -> Job:
@@ -58,6 +61,7 @@ def job(svc: Services) -> Job:
             ("complete the task", lambda args: _complete(svc, _id(args))),
         ),
         give_up=lambda args, reason: _end(svc, _id(args), reason),
+        lane=TRANSFERS,
     )
 
 

@@ -19,6 +19,7 @@ from openami.domain.state_reason import StateReason
 from openami.domain.transfers.image_restore import ImageRestore
 from openami.domain.transfers.stored_image import NotAStoredImage, StoredImage, parsed
 from openami.jobs.engine import Args, GiveUp, Job
+from openami.jobs.lanes import TRANSFERS
 from openami.objects.store import ObjectAbsent, ObjectChanged, ObjectInfo, ObjectStoreError, stream
 from openami.services import Services
 from openami.workflows import scratch, uploads
@@ -30,10 +31,10 @@ _OURS: Final = "Server.InternalError"
 _log = logging.getLogger(__name__)
 
 
-def start(svc: Services, image_id: ImageId) -> str:
-    """Begin to fill a pending image, once. The id of the job."""
-    job_id = f"{NAME}:{image_id}"
-    svc.jobs.start(NAME, job_id, {"image_id": image_id})
+def start(svc: Services, restore: ImageRestore) -> str:
+    """Begin to fill a pending image, once, when it is its owner's turn. The id of the job."""
+    job_id = f"{NAME}:{restore.image_id}"
+    svc.jobs.start(NAME, job_id, {"image_id": restore.image_id}, owner=restore.owner)
     return job_id
 
 
@@ -41,7 +42,7 @@ def resume(svc: Services) -> None:
     with svc.catalog.read() as tx:
         waiting = image_restores.every(tx)
     for restore in waiting:
-        start(svc, restore.image_id)
+        start(svc, restore)
 
 
 def job(svc: Services) -> Job:
@@ -52,6 +53,7 @@ def job(svc: Services) -> Job:
             ("complete the image", lambda args: _complete(svc, args)),
         ),
         give_up=lambda args, reason: _fail(svc, args, reason),
+        lane=TRANSFERS,
     )
 
 

@@ -12,6 +12,7 @@ from openami.domain.ids import StoreImageTaskId
 from openami.domain.transfers.store_image_task import StoreImageTask, StoreTaskState
 from openami.domain.transfers.stored_image import parsed
 from openami.jobs.engine import Args, GiveUp, Job
+from openami.jobs.lanes import TRANSFERS
 from openami.services import Services
 from openami.workflows import uploads
 from openami.workflows.progress import whole_percents
@@ -20,10 +21,10 @@ NAME: Final = "store_image"
 _log = logging.getLogger(__name__)
 
 
-def start(svc: Services, task_id: StoreImageTaskId) -> str:
-    """Begin the upload of a task, once. The id of the job."""
-    job_id = f"{NAME}:{task_id}"
-    svc.jobs.start(NAME, job_id, {"task_id": task_id})
+def start(svc: Services, task: StoreImageTask) -> str:
+    """Begin the upload of a task, once, when it is its owner's turn. The id of the job."""
+    job_id = f"{NAME}:{task.id}"
+    svc.jobs.start(NAME, job_id, {"task_id": task.id}, owner=task.owner)
     return job_id
 
 
@@ -32,7 +33,7 @@ def resume(svc: Services) -> None:
     with svc.catalog.read() as tx:
         waiting = tasks.in_progress(tx)
     for task in waiting:
-        start(svc, task.id)
+        start(svc, task)
     with svc.catalog.begin() as tx:
         tasks.forget(tx, svc.clock.now())
 
@@ -45,6 +46,7 @@ def job(svc: Services) -> Job:
             ("complete the task", lambda args: _complete(svc, args)),
         ),
         give_up=lambda args, reason: _fail(svc, args, reason),
+        lane=TRANSFERS,
     )
 
 

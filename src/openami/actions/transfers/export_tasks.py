@@ -99,7 +99,7 @@ def export_image(svc: Services, caller: Caller, asked: ImageExport) -> tuple[Exp
         )
         _begin(svc, tx, caller, task, IMAGE_KIND, target.tags)
         idempotency.remember(tx, caller, asked.token, task.id, task.started_at)
-    svc.jobs.wait(workflow.start(svc, task.id), svc.settings.settle_timeout_s)
+    svc.jobs.wait(workflow.start(svc, task), svc.settings.settle_timeout_s)
     return task, target.tags
 
 
@@ -145,7 +145,7 @@ def create_instance_export_task(
         )
         _begin(svc, tx, caller, task, INSTANCE_KIND, target.tags)
         ingests.begin(tx, task.id, task.started_at, volume)
-    svc.jobs.wait(workflow.start(svc, task.id), svc.settings.settle_timeout_s)
+    svc.jobs.wait(workflow.start(svc, task), svc.settings.settle_timeout_s)
     return task, target.tags
 
 
@@ -214,5 +214,6 @@ def cancel_export_task(svc: Services, caller: Caller, task_id: ExportTaskId) -> 
         task = export_tasks.fetch_owned(tx, task_id, caller)
         if task.state is not ExportState.ACTIVE:
             raise InvalidParameterValue(f"The export task '{task_id}' is not active.")
-        export_tasks.save(tx, task.after(ExportEvent.CANCEL))
-    svc.jobs.wait(workflow.start(svc, task_id), svc.settings.settle_timeout_s)
+        cancelled = task.after(ExportEvent.CANCEL)
+        export_tasks.save(tx, cancelled)
+    svc.jobs.wait(workflow.start(svc, cancelled), svc.settings.settle_timeout_s)

@@ -80,7 +80,7 @@ def _begun(svc: Services, caller: Caller, asked: Importing, prefix: str) -> tupl
         kind = "import-image-task" if task.makes_image else "import-snapshot-task"
         tag_rows.put(tx, caller.account, caller.region, (kind, task.id), asked.tags)
         idempotency.remember(tx, caller, asked.token, task.id, task.created_at)
-    svc.jobs.wait(workflow.start(svc, task.id), svc.settings.settle_timeout_s)
+    svc.jobs.wait(workflow.start(svc, task), svc.settings.settle_timeout_s)
     return task, asked.tags
 
 
@@ -138,5 +138,5 @@ def cancel_import_task(
         task = import_tasks.fetch_owned(tx, task_id, caller)
         cancelled = task.after(ImportEvent.CANCEL, reason or "User initiated task cancelation")
         import_tasks.save(tx, cancelled)
-    svc.jobs.wait(workflow.start(svc, task_id), svc.settings.settle_timeout_s)
+    svc.jobs.wait(workflow.start(svc, cancelled), svc.settings.settle_timeout_s)
     return task.state, cancelled.state

@@ -65,7 +65,7 @@ def create_restore_image_task(svc: Services, caller: Caller, asked: Restoring) -
             size_gib=stored.size_gib,
         )
         image_restores.add(tx, restore)
-    svc.jobs.wait(workflow.start(svc, image_id), svc.settings.settle_timeout_s)
+    svc.jobs.wait(workflow.start(svc, restore), svc.settings.settle_timeout_s)
     return image_id
 
 

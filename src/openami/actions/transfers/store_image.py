@@ -71,7 +71,7 @@ def create_store_image_task(svc: Services, caller: Caller, asked: Storing) -> st
             started_at=now,
         )
         tasks.add(tx, task)
-    svc.jobs.wait(workflow.start(svc, task.id), svc.settings.settle_timeout_s)
+    svc.jobs.wait(workflow.start(svc, task), svc.settings.settle_timeout_s)
     return key
 
 

@@ -1,0 +1,92 @@
+"""Turns in a lane: how many jobs run, whose is next, and what a cancelled one does."""
+
+from openami.jobs.lanes import Lane
+
+
+class Desk:
+    """A lane whose jobs are letters, the owner's first, and which run until they are told."""
+
+    def __init__(self, width: int) -> None:
+        self.lane, self.begun, self.refuses = Lane(width), list[str](), set[str]()
+
+    def ask(self, *job_ids: str) -> None:
+        for job_id in job_ids:
+            self.lane.enter(job_id, job_id[0], lambda job_id=job_id: self._begin(job_id))
+
+    def _begin(self, job_id: str) -> bool:
+        self.begun.append(job_id)
+        return job_id not in self.refuses
+
+    def end(self, *job_ids: str) -> None:
+        for job_id in job_ids:
+            self.lane.leave(job_id)
+
+
+def test_no_more_jobs_run_at_once_than_the_lane_has_room_for() -> None:
+    desk = Desk(2)
+    desk.ask("a1", "b1", "c1", "d1")
+    assert desk.begun == ["a1", "b1"]
+    desk.end("a1")
+    assert desk.begun == ["a1", "b1", "c1"]
+
+
+def test_nobody_has_more_than_half_of_a_lane() -> None:
+    desk = Desk(4)
+    desk.ask("a1", "a2", "a3", "a4", "b1")
+    assert desk.begun == ["a1", "a2", "b1"]
+    desk.end("b1")
+    assert desk.begun == ["a1", "a2", "b1"]
+    desk.end("a1")
+    assert desk.begun[-1] == "a3"
+
+
+def test_a_lane_of_one_takes_whoever_comes() -> None:
+    desk = Desk(1)
+    desk.ask("a1", "a2")
+    desk.end("a1", "a2")
+    assert desk.begun == ["a1", "a2"]
+
+
+def test_owners_take_turns_however_much_each_asks_for() -> None:
+    desk = Desk(1)
+    desk.ask("x1", "a1", "a2", "a3", "b1", "b2")
+    desk.end("x1", "a1", "b1", "a2", "b2", "a3")
+    assert desk.begun == ["x1", "a1", "b1", "a2", "b2", "a3"]
+
+
+def test_a_job_that_cannot_begin_leaves_its_room_to_the_next() -> None:
+    desk = Desk(1)
+    desk.refuses = {"a1", "b1"}
+    desk.ask("a1", "b1", "c1", "d1")
+    assert desk.begun == ["a1", "b1", "c1"]
+
+
+def test_a_job_that_is_in_a_hurry_runs_beside_the_others_and_takes_nobody_s_turn() -> None:
+    desk = Desk(1)
+    desk.ask("a1", "a2", "b1")
+    desk.lane.hurry("a2")
+    assert desk.begun == ["a1", "a2"]
+    desk.end("a2")
+    assert desk.begun == ["a1", "a2"]
+    desk.end("a1")
+    assert desk.begun == ["a1", "a2", "b1"]
+    desk.lane.hurry("b1")
+    assert desk.begun == ["a1", "a2", "b1"], "it runs already"
+
+
+def test_what_was_recovered_counts() -> None:
+    desk = Desk(1)
+    desk.lane.hold("z1")
+    desk.ask("a1")
+    assert desk.begun == []
+    desk.end("z1")
+    assert desk.begun == ["a1"]
+
+
+def test_a_closed_lane_begins_nothing_and_tells_who_waited() -> None:
+    desk = Desk(1)
+    desk.ask("a1", "a2", "b1")
+    assert desk.lane.close() == ["a2", "b1"]
+    desk.end("a1")
+    desk.ask("c1")
+    assert desk.begun == ["a1"]
