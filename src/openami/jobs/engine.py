@@ -71,7 +71,8 @@ class Engine(Protocol):
         """Record and begin a job, at most once per id: a known id changes nothing.
 
         A job of a lane is begun when it is its owner's turn. Steps see `args` as JSON leaves
-        it: a tuple arrives as a list. Raises UnknownJob, JobIdTaken, NotRunning, and TypeError for args that are not JSON.
+        it: a tuple arrives as a list. Raises UnknownJob, JobIdTaken, NotRunning, and TypeError
+        for args that are not JSON.
         """
         ...
 
