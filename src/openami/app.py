@@ -83,10 +83,8 @@ class App:
         self._metadata = MetadataService(self._metadata_of, RealClock(), RealIds())
         catalog = Catalog.open(settings.state_dir / "catalog.sqlite")
         migrate.upgrade(catalog)
-        own = region_stores.ready(settings, catalog)
+        own = region_stores.ready(settings, catalog, RealIds())
         archives = {region: tiered.beside(store) for region, store in own.items()}
-        for archive in archives.values():
-            archive.recover()
         stores = {
             region: GuardedStore(TieredStore(store, archives[region]), Ledger(catalog, region))
             for region, store in own.items()

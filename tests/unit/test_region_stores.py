@@ -1,31 +1,55 @@
-"""A store per region: where it is, whose it is, and how an older state directory comes to it."""
+"""A store per region: where it is, whose it is, and who relies on it."""
 
+import dataclasses
+import importlib
+import pkgutil
+import re
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from openami.blockstore import regional
+from openami import domain
 from openami.blockstore.ingest import ingest_file
 from openami.blockstore.local_dir import LocalDirChunkStore
-from openami.blockstore.memory import MemoryChunkStore
-from openami.blockstore.regional import StoreOfAnotherRegion
-from openami.blockstore.verify import verify
-from openami.catalog import snapshots
+from openami.blockstore.ownership import (
+    OWNER,
+    ForeignStore,
+    Owner,
+    OwnerFile,
+    claim,
+    is_claimed,
+)
+from openami.catalog import snapshots, volumes
 from openami.catalog.catalog import Catalog
+from openami.catalog.schema import metadata
+from openami.catalog.storage import identity
+from openami.catalog.storage.roots import HOLDERS
 from openami.domain.block import GIB
 from openami.domain.ids import Region
 from openami.domain.manifest import Root
+from openami.domain.snapshot import StorageTier
 from openami.settings import Settings, SettingsError
 from openami.workflows import region_stores
 from support.blocks import a_block, a_disk
-from support.builders import HERE, THERE, a_snapshot
+from support.builders import HERE, THERE, VOLUME, a_snapshot, a_volume
+from support.fakes import CountingIds, services
 
 
 def settings(tmp_path: Path, **but: object) -> Settings:
     return Settings(state_dir=tmp_path, **but)  # pyright: ignore[reportArgumentType]
 
 
-def a_root(tmp_path: Path, store: LocalDirChunkStore | MemoryChunkStore, sign: str) -> Root:
+IDS = CountingIds()  # one for all: two catalogs do not have one id
+
+
+def ready(settings: Settings, catalog: Catalog) -> Mapping[Region, LocalDirChunkStore]:
+    return region_stores.ready(settings, catalog, IDS)
+
+
+def a_root(tmp_path: Path, store: LocalDirChunkStore, sign: str) -> Root:
     return ingest_file(store, a_disk(tmp_path / "disk", {3: a_block(sign)}, GIB))
 
 
@@ -62,47 +86,141 @@ def test_a_region_that_left_the_settings_keeps_its_store_while_it_is_used(tmp_pa
 
 
 def test_regions_in_another_order_are_refused_not_taken_for_lost_bytes(tmp_path: Path) -> None:
-    region_stores.ready(settings(tmp_path), Catalog.in_memory())
+    catalog = Catalog.in_memory()
+    ready(settings(tmp_path), catalog)
     swapped = settings(tmp_path, regions=("us-west-2", "us-east-1"))
-    with pytest.raises(StoreOfAnotherRegion, match="holds the chunks of us-east-1, not of us-west"):
-        region_stores.ready(swapped, Catalog.in_memory())
+    with pytest.raises(ForeignStore, match=r"the chunks of us-east-1 .* order it had"):
+        ready(swapped, catalog)
 
 
-def an_older_state(tmp_path: Path) -> tuple[Catalog, Root]:
-    """All regions in one store: a snapshot of each, and one that lost its bytes."""
+def test_a_directory_for_two_regions_is_refused(tmp_path: Path) -> None:
+    both = settings(tmp_path, region_stores=(f"us-west-2={tmp_path}/chunks",))
+    with pytest.raises(ForeignStore, match="each region needs its own"):
+        ready(both, Catalog.in_memory())
+
+
+def test_another_catalog_does_not_take_a_store_for_garbage(tmp_path: Path) -> None:
+    ready(settings(tmp_path), Catalog.in_memory())
+    with pytest.raises(ForeignStore, match=r"/chunks/owner says.*Bring back the catalog"):
+        ready(settings(tmp_path), Catalog.in_memory())
+
+
+def test_the_same_catalog_finds_its_stores_again(tmp_path: Path) -> None:
+    catalog = Catalog.in_memory()
+    for _ in range(2):
+        stores = ready(settings(tmp_path), catalog)
+        assert list(stores) == [HERE, THERE]
+
+
+def a_snapshot_of(tmp_path: Path, catalog: Catalog, **its: Any) -> LocalDirChunkStore:
+    """A store that nobody has claimed, and a row that relies on it."""
     store = LocalDirChunkStore(tmp_path / "chunks")
-    west = a_root(tmp_path, store, "west")
-    with (catalog := Catalog.in_memory()).begin() as tx:
-        east = a_root(tmp_path, store, "east").to_text()
-        lost = a_root(tmp_path, MemoryChunkStore(), "lost").to_text()
-        snapshots.add(tx, a_snapshot(root=east))
-        for number, root in ((2, west.to_text()), (3, lost)):
-            its_id = f"snap-0000000000000000{number}"
-            snapshots.add(tx, a_snapshot(id=its_id, region=THERE, root=root))
-    return catalog, west
+    with catalog.begin() as tx:
+        snapshots.add(tx, a_snapshot(root=a_root(tmp_path, store, "east").to_text(), **its))
+    return store
 
 
-def test_a_store_of_before_is_divided_at_the_first_start(tmp_path: Path) -> None:
-    catalog, west = an_older_state(tmp_path)
-    assert region_stores.homes(settings(tmp_path), catalog)[THERE] == tmp_path / "chunks"
-    stores = region_stores.ready(settings(tmp_path), catalog)
-    assert verify(stores[THERE], [west]).intact
-    assert len(list(stores[THERE].digests())) == 1
-    assert region_stores.homes(settings(tmp_path), catalog)[THERE] == stores[THERE].directory
+def test_a_store_without_owner_is_taken_by_the_catalog_that_relies_on_it(tmp_path: Path) -> None:
+    catalog = Catalog.in_memory()
+    a_snapshot_of(tmp_path, catalog)
+    assert len(list(ready(settings(tmp_path), catalog)[HERE].digests())) == 1
 
 
-def test_it_is_divided_once(tmp_path: Path) -> None:
-    catalog, _ = an_older_state(tmp_path)
-    stores = region_stores.ready(settings(tmp_path), catalog)
-    (digest,) = stores[THERE].digests()
-    stores[THERE].delete(digest)
-    region_stores.ready(settings(tmp_path), catalog)
-    assert not stores[THERE].has(digest), "a loss must be seen, not painted over at each start"
+def test_a_store_without_owner_is_not_taken_by_an_empty_catalog(tmp_path: Path) -> None:
+    store = LocalDirChunkStore(tmp_path / "chunks")
+    a_root(tmp_path, store, "east")
+    with pytest.raises(ForeignStore, match="this catalog does not know them"):
+        ready(settings(tmp_path), Catalog.in_memory())
 
 
-def test_a_division_that_was_cut_off_is_finished(tmp_path: Path) -> None:
-    catalog, west = an_older_state(tmp_path)
-    regional.opened(region_stores.places(settings(tmp_path), catalog))
-    stores = region_stores.ready(settings(tmp_path), catalog)
-    assert verify(stores[THERE], [west]).intact
-    assert regional.owner(stores[THERE].directory) == Region("us-west-2")
+def test_a_store_that_is_not_mounted_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    catalog = Catalog.in_memory()
+    a_snapshot_of(tmp_path, catalog)
+    ready(settings(tmp_path), catalog)
+    elsewhere = settings(tmp_path, region_stores=(f"us-east-1={tmp_path}/mount",))
+    with pytest.raises(ForeignStore, match=r"no .*/mount/owner.*Mount the disk"):
+        ready(elsewhere, catalog)
+
+
+def test_an_archive_that_is_not_mounted_is_told_too(tmp_path: Path) -> None:
+    catalog = Catalog.in_memory()
+    ready(settings(tmp_path), catalog)
+    a_snapshot_of(tmp_path, catalog, storage_tier=StorageTier.ARCHIVE)
+    (tmp_path / "chunks" / "archive").rename(tmp_path / "unmounted")
+    with pytest.raises(ForeignStore, match="archive/owner"):
+        ready(settings(tmp_path), catalog)
+
+
+def test_an_archive_of_another_region_is_refused(tmp_path: Path) -> None:
+    catalog = Catalog.in_memory()
+    ready(settings(tmp_path), catalog)
+    own = tmp_path / "chunks" / "archive"
+    own.rename(tmp_path / "unused")
+    own.symlink_to(tmp_path / "regions" / THERE / "chunks" / "archive")
+    with pytest.raises(ForeignStore, match="the archive of us-west-2"):
+        ready(settings(tmp_path), catalog)
+
+
+def test_what_reads_beside_a_server_refuses_a_foreign_store_too(tmp_path: Path) -> None:
+    ready(settings(tmp_path), Catalog.in_memory())
+    other = Catalog.in_memory()
+    identity.of(other, IDS)
+    with pytest.raises(ForeignStore):
+        region_stores.opened(settings(tmp_path), other)
+
+
+@pytest.mark.parametrize("text", [b"", b"us-east-1\n", b'{"catalog": "c"}', b"[]"])
+def test_a_record_that_cannot_be_read_is_no_leave(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "chunks").mkdir()
+    (tmp_path / "chunks" / OWNER).write_bytes(text)
+    with pytest.raises(ForeignStore, match="does not say whose"):
+        ready(settings(tmp_path), Catalog.in_memory())
+
+
+def test_of_two_who_claim_a_store_one_has_it(tmp_path: Path) -> None:
+    mine, theirs = (Owner(catalog=name, region=HERE) for name in ("mine", "theirs"))
+    claim(OwnerFile(tmp_path), mine)
+    claim(OwnerFile(tmp_path), mine)
+    with pytest.raises(ForeignStore):
+        claim(OwnerFile(tmp_path), theirs)
+    assert [each.name for each in tmp_path.iterdir()] == [OWNER]
+    assert is_claimed(OwnerFile(tmp_path), mine)
+
+
+def test_every_column_and_value_that_names_a_root_is_among_the_holders() -> None:
+    """Otherwise a collector would take what a new kind of holder relies on for garbage."""
+    named_so = {
+        f"{table}.{column.name}"
+        for table in metadata.tables.values()
+        for column in table.columns
+        if "root" in column.name and column.name != "root_device_name"
+    }
+    inside_values = {"import_task.disks", "store_image_task.head"}
+    assert named_so | inside_values == set(HOLDERS)
+    values = {
+        each.__qualname__
+        for module in pkgutil.walk_packages(domain.__path__, "openami.domain.")
+        for each in vars(importlib.import_module(module.name)).values()
+        if dataclasses.is_dataclass(each) and isinstance(each, type)
+        if any(
+            re.search(r"\bRoot\b", str(f.type)) or f.name in ("root", "roots") for f in fields(each)
+        )
+    }
+    assert values == {
+        *("Snapshot", "Volume", "SnapshotCopy", "ExportTask", "FastRestore"),  # by their column
+        "ImportedDisk",  # in import_task.disks
+        *("StoredDisk",),  # in store_image_task.head
+    }
+
+
+def test_what_an_unknown_volume_on_the_host_lies_on_is_kept(tmp_path: Path) -> None:
+    svc = services(tmp_path)
+    root = ingest_file(svc.stores[HERE], a_disk(tmp_path / "disk", {3: a_block("a")}, GIB))
+    svc.volumes.create(VOLUME, HERE, root, 1)
+    for region, expected in ((HERE, {root}), (THERE, set[Root]())):
+        store = svc.stores[region]
+        assert region_stores.relied_on(svc.catalog, svc.volumes, region, store) == expected
+    with svc.catalog.begin() as tx:
+        volumes.add(tx, a_volume(region=THERE, root=None))
+    store = svc.stores[HERE]
+    assert region_stores.relied_on(svc.catalog, svc.volumes, HERE, store) == set()

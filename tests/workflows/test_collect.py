@@ -10,7 +10,8 @@ from openami.blockstore.accounting import freed_bytes
 from openami.blockstore.ingest import ingest_file
 from openami.blockstore.store import Kind
 from openami.blockstore.verify import verify
-from openami.catalog import collection, ingests, snapshots
+from openami.catalog import ingests, snapshots
+from openami.catalog.storage import collection
 from openami.domain.collection import Phase
 from openami.domain.ids import SnapshotId
 from openami.domain.manifest import Root

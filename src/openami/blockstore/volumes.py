@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -135,8 +136,17 @@ class VolumeHost:
 
     def roots(self) -> set[Root]:
         """What the volumes lie on: not to be evicted, and not to be collected."""
-        origins = (self.origin(volume_id) for volume_id in self.list())
-        return {origin.root for origin in origins if origin.root is not None}
+        return set(self.bases().values())
+
+    def bases(self) -> dict[VolumeId, Root]:
+        """What each volume lies on, of those that lie on anything."""
+        found: dict[VolumeId, Root] = {}
+        for volume_id in self.list():
+            with suppress(VolumeAbsent):  # deleted since it was listed
+                root = self.origin(volume_id).root
+                if root is not None:
+                    found[volume_id] = root
+        return found
 
     def grow(self, volume_id: VolumeId, size_gib: int) -> None:
         """Make the volume larger. One that a machine has open is grown by the machine first.

@@ -9,10 +9,11 @@ from openami.catalog.catalog import Transaction
 from openami.catalog.schema import fast_restores
 from openami.domain.caller import Caller
 from openami.domain.fast_restore import FastRestore, FastRestoreState
-from openami.domain.ids import AccountId, SnapshotId
+from openami.domain.ids import AccountId, Region, SnapshotId
 from openami.domain.volume import Volume
 
 C: Final = fast_restores.c
+_WANTED: Final = C.state.in_((FastRestoreState.OPTIMIZING, FastRestoreState.ENABLED))
 
 
 def _found(tx: Transaction, *conditions: ColumnElement[bool]) -> list[FastRestore]:
@@ -52,8 +53,19 @@ def unsettled(tx: Transaction) -> list[FastRestore]:
 
 def holds(tx: Transaction, root: str) -> bool:
     """Whether anybody wants this content at hand."""
-    wanted = (FastRestoreState.OPTIMIZING, FastRestoreState.ENABLED)
-    return bool(_found(tx, C.root == root, C.state.in_(wanted)))
+    return bool(_found(tx, C.root == root, _WANTED))
+
+
+def all_roots(tx: Transaction, region: Region) -> set[str]:
+    """The contents that are wanted at hand: what brings them there reads the region's store."""
+    query = select(C.root).where(_WANTED, C.region == region, C.root.is_not(None)).distinct()
+    return {str(root) for root in tx.scalars(query)}
+
+
+def every_root(tx: Transaction) -> set[str]:
+    """The contents that are wanted at hand on this host, of all regions."""
+    query = select(C.root).where(_WANTED, C.root.is_not(None)).distinct()
+    return {str(root) for root in tx.scalars(query)}
 
 
 def serves(tx: Transaction, volume: Volume) -> bool:

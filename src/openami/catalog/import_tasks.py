@@ -12,6 +12,7 @@ from openami.catalog.filters import Condition
 from openami.catalog.schema import import_tasks
 from openami.domain.caller import Caller
 from openami.domain.filter import Filter, Page
+from openami.domain.ids import Region
 from openami.domain.transfers.import_task import (
     UNFINISHED,
     ImportState,
@@ -80,6 +81,13 @@ def fetch_any(tx: Transaction, task_id: ImportTaskId) -> ImportTask | None:
 def unfinished(tx: Transaction) -> list[ImportTask]:
     """For sweeps: every task of the host that has not ended."""
     return _found(tx, select(import_tasks).where(C.state.in_(UNFINISHED)).order_by(C.id))
+
+
+def all_roots(tx: Transaction, region: Region) -> set[str]:
+    """The contents that tasks rely on: those they brought in, and those of snapshots they name."""
+    query = select(import_tasks).where(C.state.in_(UNFINISHED), C.region == region)
+    disks = (disk for task in _found(tx, query) for disk in task.disks)
+    return {disk.root for disk in disks if disk.root is not None}
 
 
 def describe(

@@ -1,6 +1,6 @@
 """Volumes in SQL, each with its attachment: the two are read and written together."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -181,6 +181,11 @@ def all_roots(tx: Transaction, region: Region) -> set[str]:
 def regions(tx: Transaction) -> set[Region]:
     """Where there are any."""
     return set(tx.scalars(select(C.region).distinct()))
+
+
+def known(tx: Transaction, volume_ids: Collection[VolumeId]) -> set[VolumeId]:
+    """Those that have a row."""
+    return {VolumeId(each) for each in tx.scalars(select(C.id)) if each in volume_ids}
 
 
 def in_state(tx: Transaction, *states: VolumeState) -> list[Volume]:

@@ -1,11 +1,17 @@
 """What the verbs share: how one fails, how one opens the catalog, how one shows progress."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from openami.blockstore.cache import BaseCache
+from openami.blockstore.ownership import ForeignStore
+from openami.blockstore.tiered import TieredStore
+from openami.blockstore.volumes import VolumeHost
 from openami.catalog import migrate
 from openami.catalog.catalog import Catalog
+from openami.domain.ids import Region
 from openami.settings import Settings
+from openami.workflows import region_stores
 
 
 class CommandFailed(Exception):
@@ -27,6 +33,19 @@ def catalog_as_it_is(settings: Settings) -> Catalog:
             f"{settings.state_dir} is not a state directory yet: run 'openami init' first"
         )
     return Catalog.open(file)
+
+
+def open_stores(settings: Settings, catalog: Catalog) -> Mapping[Region, TieredStore]:
+    """The regions' stores with their archives. Raises CommandFailed for those of others."""
+    try:
+        return region_stores.opened(settings, catalog)
+    except ForeignStore as foreign:
+        raise CommandFailed(str(foreign)) from foreign
+
+
+def volume_host(settings: Settings) -> VolumeHost:
+    """The volumes on this host, to see what they lie on."""
+    return VolumeHost(settings.state_dir / "volumes", BaseCache(settings.state_dir / "cache"), {})
 
 
 def progress_to_stderr(what: str) -> Callable[[int, int], None]:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from openami.app import App, StateDirectoryBusy
+from openami.blockstore.ownership import ForeignStore
 from openami.cli.command import CommandFailed
 from openami.server import admin
 from openami.settings import Settings
@@ -23,6 +24,8 @@ def call(settings: Settings, request: Mapping[str, Any]) -> Generator[Mapping[st
     except StateDirectoryBusy:
         yield _unrefused(_ask(settings, request))
         return
+    except ForeignStore as foreign:
+        raise CommandFailed(str(foreign)) from foreign
     try:
         app.start()
         yield _unrefused(admin.perform(app.services, request))

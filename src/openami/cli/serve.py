@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from openami.app import App, StateDirectoryBusy
-from openami.blockstore.regional import StoreOfAnotherRegion
+from openami.blockstore.ownership import ForeignStore
 from openami.cli.command import CommandFailed, open_catalog, say
 from openami.server import admin, serve
 from openami.server.asgi import create_app
@@ -33,7 +33,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> NoReturn:
     settings = _with_address(settings, arguments)
     try:
         app = App(settings)
-    except (StateDirectoryBusy, StoreOfAnotherRegion) as refused:
+    except (StateDirectoryBusy, ForeignStore) as refused:
         raise CommandFailed(str(refused)) from refused
     try:
         app.start()

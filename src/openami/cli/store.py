@@ -5,15 +5,21 @@ from pathlib import Path
 from typing import Any
 
 from openami.actions import collection
-from openami.blockstore import restore, tiered, verify
+from openami.blockstore import restore, verify
 from openami.blockstore.store import ChunkLost, ChunkStore, Kind
 from openami.catalog import snapshots
 from openami.cli import store_du
-from openami.cli.command import CommandFailed, open_catalog, progress_to_stderr
+from openami.cli.command import (
+    CommandFailed,
+    open_catalog,
+    open_stores,
+    progress_to_stderr,
+    volume_host,
+)
 from openami.cli.operator_call import call
 from openami.domain.block import Digest
 from openami.domain.errors import EC2Error
-from openami.domain.ids import parse_snapshot_id
+from openami.domain.ids import Region, parse_snapshot_id
 from openami.domain.manifest import Root
 from openami.settings import Settings
 from openami.workflows import region_stores
@@ -54,17 +60,15 @@ def add_to(verbs: Any) -> None:
 def run_verify(settings: Settings, arguments: argparse.Namespace) -> int:  # noqa: ARG001
     """Say what was read and what is wrong with it; 1 if anything is."""
     catalog = open_catalog(settings)
-    relied_on: dict[Path, set[Root]] = {}
-    names: dict[Path, str] = {}
-    for region, directory in region_stores.homes(settings, catalog).items():
-        relied_on.setdefault(directory, set()).update(region_stores.roots(catalog, region))
-        names.setdefault(directory, region)
-    whole = [_verified(names[each], each, roots) for each, roots in relied_on.items()]
+    host = volume_host(settings)
+    whole = [
+        _verified(region, store, region_stores.relied_on(catalog, host, region, store))
+        for region, store in open_stores(settings, catalog).items()
+    ]
     return 0 if all(whole) else 1
 
 
-def _verified(region: str, directory: Path, roots: set[Root]) -> bool:
-    store = tiered.opened(directory)
+def _verified(region: Region, store: ChunkStore, roots: set[Root]) -> bool:
     report = verify.verify(store, roots, progress_to_stderr(f"verifying {region}"))
     for verdict, found in (("missing", report.missing), ("corrupt", report.corrupt)):
         for kind, digest in found:
@@ -120,7 +124,7 @@ def run_export(settings: Settings, arguments: argparse.Namespace) -> int:
         raise CommandFailed(f"{arguments.file} exists; name a file that does not")
     try:
         restore.restore(
-            tiered.opened(region_stores.homes(settings, catalog)[snapshot.region]),
+            open_stores(settings, catalog)[snapshot.region],
             Root.from_text(snapshot.root),
             arguments.file,
             progress=progress_to_stderr("writing"),

@@ -4,16 +4,14 @@ import argparse
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from openami.blockstore import tiered
 from openami.blockstore.accounting import freed_bytes, shares
 from openami.blockstore.store import ChunkLost, ChunkStore
-from openami.catalog import holdings
-from openami.catalog.holdings import Holdings
-from openami.cli.command import CommandFailed, open_catalog
+from openami.catalog.storage import holdings
+from openami.catalog.storage.holdings import Holdings
+from openami.cli.command import CommandFailed, open_catalog, open_stores
 from openami.domain.ids import SnapshotId
 from openami.domain.manifest import Root
 from openami.settings import Settings
-from openami.workflows import region_stores
 
 _ROW: Final = "{:<24} {:>16} {:>16}  {}"
 _OTHERS: Final = "volumes and copies"
@@ -27,11 +25,10 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     wanted: set[str] = set(arguments.ids)
     known: set[str] = set()
     freed = 0
-    for region, directory in region_stores.homes(settings, catalog).items():
+    for region, store in open_stores(settings, catalog).items():
         with catalog.read() as tx:
             held = holdings.of_region(tx, region)
         known |= held.snapshots.keys() | held.images.keys()
-        store = tiered.opened(directory)
         try:
             print(_ROW.format(region, "its own bytes", "shared bytes", ""))
             _print(store, held)

@@ -13,10 +13,10 @@ from itertools import islice
 from typing import Final
 
 from openami.blockstore.guarded import Named, StillDoomed
-from openami.blockstore.marking import needed
+from openami.blockstore.marking import Needed, needed
 from openami.blockstore.store import ChunkLost, Kind
-from openami.catalog import collection
 from openami.catalog.catalog import Catalog
+from openami.catalog.storage import collection
 from openami.domain.block import Digest
 from openami.domain.collection import Phase, Round
 from openami.domain.ids import Region
@@ -145,8 +145,7 @@ def _opened(svc: Services, region: Region) -> Round:
 def _condemn(svc: Services, one: Round) -> Round:
     """A guess, because disks come to need things meanwhile: it is made once more when there is
     nobody left who may not know it."""
-    store = svc.stores[one.region]
-    mark = needed(store, region_stores.roots(svc.catalog, one.region))
+    store, mark = svc.stores[one.region], _marked(svc, one.region)
     for kind in Kind:
         for part in _portions(store.digests(kind)):
             idle = [(str(kind), digest) for digest in mark.spare(kind, part)]
@@ -159,13 +158,18 @@ def _condemn(svc: Services, one: Round) -> Round:
     return drained
 
 
+def _marked(svc: Services, region: Region) -> Needed:
+    store = svc.stores[region]
+    return needed(store, region_stores.relied_on(svc.catalog, svc.volumes, region, store))
+
+
 def _sweep(svc: Services, one: Round) -> Round:
     """Every ingest knows of what is condemned still: what no disk needs of it now goes.
 
     A thousand at a time are doomed and deleted, so that who needs one of them again does not
     wait long. No chunk moves between a store and its archive meanwhile.
     """
-    mark = needed(svc.stores[one.region], region_stores.roots(svc.catalog, one.region))
+    mark = _marked(svc, one.region)
     for part in _condemned(svc, one.region):
         idle = [
             (str(kind), digest)

@@ -1,81 +1,113 @@
-"""The regions' stores as a server finds them: opened, cleared of drafts, and filled once.
+"""The regions' stores as a server finds them: whose they are, opened, cleared of drafts."""
 
-Before regions had stores of their own, all of them shared the first one's.
-"""
-
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from openami.blockstore import regional
+from openami.blockstore import regional, tiered
 from openami.blockstore.local_dir import LocalDirChunkStore
-from openami.blockstore.store import ChunkLost
-from openami.blockstore.transfer import transfer
-from openami.catalog import ingests, snapshot_copies, snapshots, volumes
+from openami.blockstore.ownership import (
+    ForeignStore,
+    Owner,
+    OwnerFile,
+    OwnerRecord,
+    Part,
+    claim,
+    is_claimed,
+)
+from openami.blockstore.store import ChunkStore, Kind
+from openami.blockstore.tiered import TieredStore
+from openami.blockstore.volumes import VolumeHost
+from openami.catalog import snapshots, volumes
 from openami.catalog.catalog import Catalog
-from openami.catalog.transfers import export_tasks, store_image_tasks
-from openami.domain.ids import Region
+from openami.catalog.storage import identity
+from openami.catalog.storage import roots as holders
+from openami.domain.block import HOLE
+from openami.domain.ids import Ids, Region
 from openami.domain.manifest import Root
 from openami.settings import Settings
 
-_log = logging.getLogger(__name__)
-
 
 def places(settings: Settings, catalog: Catalog) -> Mapping[Region, Path]:
-    """Region → the directory of its store, as it is when a server has started.
+    """Region → the directory of its store.
 
     A region that was taken out of the settings keeps its store while anything of it is there.
-    Raises SettingsError.
+    Raises SettingsError, ForeignStore.
     """
     with catalog.read() as tx:
         used = sorted({*snapshots.regions(tx), *volumes.regions(tx)})
     return regional.directories(settings.state_dir, [*settings.regions, *used], settings.store_of)
 
 
-def homes(settings: Settings, catalog: Catalog) -> Mapping[Region, Path]:
-    """Region → the directory where its bytes are now: the first one's until its own is filled."""
-    directories = places(settings, catalog)
-    first = next(iter(directories.values()))
-    return {
-        region: directory if regional.owner(directory) == region else first
-        for region, directory in directories.items()
-    }
+def opened(settings: Settings, catalog: Catalog) -> Mapping[Region, TieredStore]:
+    """The stores with their archives, for who reads beside a server. Raises as `ready` does."""
+    its_id = identity.find(catalog)
+    found = places(settings, catalog)
+    if its_id is not None:
+        for region, directory in found.items():
+            is_claimed(OwnerFile(directory), Owner(catalog=its_id, region=region))
+    return {region: tiered.opened(directory) for region, directory in found.items()}
 
 
-def ready(settings: Settings, catalog: Catalog) -> Mapping[Region, LocalDirChunkStore]:
-    """The stores, each with all that its region's snapshots and volumes rely on.
+def ready(settings: Settings, catalog: Catalog, ids: Ids) -> Mapping[Region, LocalDirChunkStore]:
+    """The stores of this catalog, and of no other, each with its archive.
 
-    Raises SettingsError, StoreOfAnotherRegion, StoreFull.
+    Raises SettingsError, ForeignStore, StoreFull.
     """
-    directories = places(settings, catalog)
-    stores = regional.opened(directories)
-    first = next(iter(stores.values()))
-    for region, store in stores.items():
-        store.recover()
-        if regional.owner(store.directory) is None:
-            for root in roots(catalog, region):
-                _bring(first, store, root)
-            regional.claim(store.directory, region)
+    its_id = identity.of(catalog, ids)
+    stores: dict[Region, LocalDirChunkStore] = {}
+    for region, directory in places(settings, catalog).items():
+        store = stores[region] = LocalDirChunkStore(directory)
+        archive = tiered.beside(store)
+        for part, each in ((Part.CHUNKS, store), (Part.ARCHIVE, archive)):
+            owner = Owner(catalog=its_id, region=region, part=part)
+            _take(catalog, each, OwnerFile(each.directory), owner)
+            each.recover()
     return stores
 
 
+def _take(catalog: Catalog, store: ChunkStore, record: OwnerRecord, owner: Owner) -> None:
+    """Make sure that the store is the owner's; one that has no owner yet becomes his.
+
+    An empty one where there should be bytes is a disk that is not mounted; one with bytes that
+    the catalog does not know is somebody else's. Raises ForeignStore.
+    """
+    if is_claimed(record, owner):
+        return
+    holds = any(True for kind in Kind for _ in store.digests(kind))
+    if owner.part is Part.ARCHIVE:
+        with catalog.read() as tx:
+            wanted = known = holders.any_archived(tx, owner.region)
+    else:
+        pages = {root.digest for root in roots(catalog, owner.region)} - {HOLE}
+        wanted, known = bool(pages), len(store.missing(pages, Kind.PAGE)) < len(pages)
+    if wanted and not (holds and known):
+        raise ForeignStore(
+            f"There is no {record.where}, nor anything else of what should be {owner}. Mount the"
+            " disk that holds it, or put its place back into region_stores"
+        )
+    if holds and not known:
+        raise ForeignStore(
+            f"There is no {record.where}, but there are bytes that should be {owner}, and this"
+            " catalog does not know them. Bring back the catalog that goes with them, name another"
+            " directory in region_stores, or move them away"
+        )
+    claim(record, owner)
+
+
 def roots(catalog: Catalog, region: Region) -> set[Root]:
-    """Everything that a region's store must give: snapshots' disks, volumes' bases, and what is
-    being copied or uploaded from there."""
+    """Everything that a region's store must give, whoever relies on it."""
     with catalog.read() as tx:
-        texts = {
-            *snapshots.all_roots(tx, region),
-            *volumes.all_roots(tx, region),
-            *snapshot_copies.all_roots(tx, region),
-            *ingests.all_roots(tx, region),
-            *store_image_tasks.all_roots(tx, region),
-            *export_tasks.all_roots(tx, region),
-        }
-    return {Root.from_text(text) for text in texts}
+        return {Root.from_text(text) for text in holders.of_region(tx, region)}
 
 
-def _bring(first: LocalDirChunkStore, store: LocalDirChunkStore, root: Root) -> None:
-    try:
-        transfer(first, store, root)
-    except ChunkLost:  # lost it is in either place; the server has more to do than this disk
-        _log.exception("%s cannot be brought to %s", root.to_text(), store.directory)
+def relied_on(catalog: Catalog, host: VolumeHost, region: Region, store: ChunkStore) -> set[Root]:
+    """The same, and what volumes on the host lie on of which the catalog knows nothing.
+
+    Where those belong nobody can say: to each region that has what they need.
+    """
+    bases = host.bases()  # first: a volume has its row before its disk, and after it
+    with catalog.read() as tx:
+        known = volumes.known(tx, bases)
+    stray = {root for volume_id, root in bases.items() if volume_id not in known}
+    there = {root for root in stray if store.has(root.digest, Kind.PAGE)}
+    return roots(catalog, region) | there

@@ -17,6 +17,7 @@ from openami.catalog.schema.event_windows import event_windows
 from openami.catalog.schema.export_tasks import export_tasks
 from openami.catalog.schema.fast_restores import fast_restores
 from openami.catalog.schema.idempotency import idempotency_tokens
+from openami.catalog.schema.identity import catalog_identity
 from openami.catalog.schema.image_facts import (
     image_instance_types,
     image_watermarks,
@@ -69,6 +70,7 @@ __all__ = [
     "attachments",
     "binned",
     "buckets",
+    "catalog_identity",
     "collection_awaited",
     "collection_rounds",
     "condemned",

@@ -45,6 +45,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_bucket")),
     )
     op.create_table(
+        "catalog_identity",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_catalog_identity")),
+    )
+    op.create_table(
         "collection_awaited",
         sa.Column("region", sa.String(length=32), nullable=False),
         sa.Column("resource_id", sa.String(length=32), nullable=False),

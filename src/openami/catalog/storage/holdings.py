@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import select
 
-from openami.catalog import snapshot_copies, volumes
 from openami.catalog.catalog import Transaction
 from openami.catalog.schema import image_devices, images, snapshots
+from openami.catalog.storage import roots as holders
 from openami.domain.ids import ImageId, Region, SnapshotId
 
 
@@ -19,7 +19,7 @@ class Holdings:
     images: Mapping[ImageId, frozenset[SnapshotId]]
     names: Mapping[ImageId, str]
     others: frozenset[str]
-    """What volumes lie on, and what is being copied elsewhere."""
+    """What volumes lie on, and what is on its way from one place to another."""
 
 
 def of_region(tx: Transaction, region: Region) -> Holdings:
@@ -40,5 +40,5 @@ def of_region(tx: Transaction, region: Region) -> Holdings:
         if snapshot_id in roots:
             names[image_id] = name
             found[image_id] = found.get(image_id, frozenset()) | {snapshot_id}
-    others = volumes.all_roots(tx, region) | snapshot_copies.all_roots(tx, region)
-    return Holdings(snapshots=roots, images=found, names=names, others=frozenset(others))
+    others = frozenset(holders.beside_snapshots(tx, region))
+    return Holdings(snapshots=roots, images=found, names=names, others=others)

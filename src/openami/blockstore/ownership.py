@@ -1,0 +1,131 @@
+"""Whose bytes a store holds: a record in it names the catalog and the region that rely on them.
+
+A collector deletes what its catalog does not name. Over the store of another catalog that would be
+all of it, so nobody works on a store before he has read its record, or has written the first one.
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, Protocol
+
+from openami.blockstore.disk_sync import full_disk_is_told, sync_directory, write_all
+from openami.domain.ids import Region
+
+OWNER: Final = "owner"
+"""The record's name in its store."""
+
+
+class Part(StrEnum):
+    """What a region keeps in different places."""
+
+    CHUNKS = "chunks"
+    ARCHIVE = "archive"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Who relies on what a store holds, and on which part of it."""
+
+    catalog: str
+    region: Region
+    part: Part = Part.CHUNKS
+
+    def __str__(self) -> str:
+        return f"the {self.part} of {self.region} of catalog {self.catalog}"
+
+
+class OwnerRecord(Protocol):
+    """Where a store keeps its owner. Written once: who comes second finds what the first wrote."""
+
+    @property
+    def where(self) -> str:
+        """The record's place, for the operator."""
+        ...
+
+    def read(self) -> bytes | None:
+        """None if nobody has written it."""
+        ...
+
+    def create(self, text: bytes) -> bool:
+        """Write it durably if it is not there; False if it is. Never a part of it."""
+        ...
+
+
+class ForeignStore(Exception):
+    """A store is not this catalog's, or may not be; the message names the place and the fix."""
+
+
+def is_claimed(record: OwnerRecord, owner: Owner) -> bool:
+    """Whether the store is `owner`'s; False if it is nobody's. Raises ForeignStore."""
+    text = record.read()
+    if text is None:
+        return False
+    found = _parsed(record, text)
+    if found != owner:
+        raise ForeignStore(
+            f"{record.where} says: {found}. It is wanted as {owner}. {_fix(found, owner)}"
+        )
+    return True
+
+
+def claim(record: OwnerRecord, owner: Owner) -> None:
+    """Write down whose the store is. Raises ForeignStore if another was quicker."""
+    if not record.create(json.dumps(asdict(owner)).encode() + b"\n"):
+        is_claimed(record, owner)
+
+
+def _fix(found: Owner, owner: Owner) -> str:
+    if found.catalog == owner.catalog:
+        return (
+            "Put the setting regions back into the order it had, or name directories in"
+            " region_stores"
+        )
+    return (
+        "Bring back the catalog that goes with this store, or name another directory in"
+        " region_stores. Remove the record only where nothing else relies on the store"
+    )
+
+
+def _parsed(record: OwnerRecord, text: bytes) -> Owner:
+    try:
+        fields = json.loads(text)
+        return Owner(catalog=fields["catalog"], region=fields["region"], part=Part(fields["part"]))
+    except (ValueError, KeyError, TypeError) as wrong:
+        raise ForeignStore(f"{record.where} does not say whose the store is: {text!r}") from wrong
+
+
+class OwnerFile:
+    """The record of a store in a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self._file = directory / OWNER
+
+    @property
+    def where(self) -> str:
+        return str(self._file)
+
+    def read(self) -> bytes | None:
+        try:
+            return self._file.read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def create(self, text: bytes) -> bool:
+        draft = self._file.with_name(f".{OWNER}.{os.getpid()}")
+        with full_disk_is_told(self._file.parent):
+            draft.unlink(missing_ok=True)  # of a process that died and had our number
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                write_all(descriptor, text)
+                os.fsync(descriptor)
+                os.link(draft, self._file)
+            except FileExistsError:
+                return False
+            finally:
+                os.close(descriptor)
+                draft.unlink()
+            sync_directory(self._file.parent)
+        return True
