@@ -2,6 +2,7 @@
 
 import struct
 import threading
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,13 @@ import zstandard
 from openami.blockstore import codec
 from openami.blockstore.local_dir import LocalDirChunkStore
 from openami.blockstore.memory import MemoryChunkStore
+from openami.blockstore.s3 import bucket
+from openami.blockstore.s3.store import S3ChunkStore
 from openami.blockstore.store import ChunkCorrupt, ChunkLost, ChunkStore, Kind
 from openami.domain.block import BLOCK_BYTES
+from openami.objects.store import Endpoint
+from support.faulty_s3 import faulty_s3
+from support.objects import place_in
 
 CHUNK = b"some bytes of a disk" * 1000
 DIGEST = codec.digest_of(CHUNK)
@@ -72,22 +78,24 @@ class ChunkStoreContract:
         assert store.get(digest) == noise
         assert store.stored_bytes(digest) == 16 + len(noise)
 
-    def test_what_is_not_committed_is_not_there(self, store: ChunkStore) -> None:
+    def test_a_page_that_is_not_committed_is_not_there(self, store: ChunkStore) -> None:
         with store.writer() as writer:
             writer.put(DIGEST, FRAMED)
-            assert not store.has(DIGEST)
-            assert not list(store.digests())
+            writer.put(PAGE_DIGEST, codec.encode(PAGE, Kind.PAGE), Kind.PAGE)
+            assert not store.has(PAGE_DIGEST, Kind.PAGE)
+            assert not list(store.digests(Kind.PAGE))
             with pytest.raises(ChunkLost):
-                store.get(DIGEST)
+                store.get(PAGE_DIGEST, Kind.PAGE)
             writer.commit()
             assert store.get(DIGEST) == CHUNK
+            assert store.get(PAGE_DIGEST, Kind.PAGE) == PAGE
 
-    def test_a_writer_that_fails_leaves_nothing(self, store: ChunkStore) -> None:
+    def test_a_writer_that_fails_leaves_no_page(self, store: ChunkStore) -> None:
         with pytest.raises(KeyboardInterrupt), store.writer() as writer:
-            writer.put(DIGEST, FRAMED)
+            writer.put(PAGE_DIGEST, codec.encode(PAGE, Kind.PAGE), Kind.PAGE)
             raise KeyboardInterrupt
-        assert not store.has(DIGEST)
-        assert not list(store.digests())
+        assert not store.has(PAGE_DIGEST, Kind.PAGE)
+        assert not list(store.digests(Kind.PAGE))
 
     def test_what_was_committed_stays_when_the_writer_fails_later(self, store: ChunkStore) -> None:
         with pytest.raises(KeyboardInterrupt), store.writer() as writer:
@@ -210,13 +218,49 @@ class ChunkStoreContract:
         assert not store.has(DIGEST)
 
 
-class TestMemory(ChunkStoreContract):
+class StagingContract(ChunkStoreContract):
+    """Of stores that keep chunks, too, to themselves until their writer commits."""
+
+    def test_what_is_not_committed_is_not_there(self, store: ChunkStore) -> None:
+        with store.writer() as writer:
+            writer.put(DIGEST, FRAMED)
+            assert not store.has(DIGEST)
+            assert not list(store.digests())
+            with pytest.raises(ChunkLost):
+                store.get(DIGEST)
+            writer.commit()
+            assert store.get(DIGEST) == CHUNK
+
+    def test_a_writer_that_fails_leaves_nothing(self, store: ChunkStore) -> None:
+        with pytest.raises(KeyboardInterrupt), store.writer() as writer:
+            writer.put(DIGEST, FRAMED)
+            raise KeyboardInterrupt
+        assert not store.has(DIGEST)
+        assert not list(store.digests())
+
+
+class TestMemory(StagingContract):
     @pytest.fixture
     def store(self, tmp_path: Path) -> ChunkStore:
         return MemoryChunkStore()
 
 
-class TestLocalDir(ChunkStoreContract):
+class TestLocalDir(StagingContract):
     @pytest.fixture
     def store(self, tmp_path: Path) -> ChunkStore:
         return LocalDirChunkStore(tmp_path)
+
+
+class TestS3(ChunkStoreContract):
+    """Over an S3 whose listings are many pages long."""
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Generator[ChunkStore]:
+        with faulty_s3() as s3:
+            yield S3ChunkStore(bucket.at(s3.place))
+
+
+class TestSeaweedFS(ChunkStoreContract):
+    @pytest.fixture
+    def store(self, tmp_path: Path, seaweed: Endpoint) -> ChunkStore:
+        return S3ChunkStore(bucket.at(place_in(seaweed, "things", tmp_path.name)))

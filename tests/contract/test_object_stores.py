@@ -1,13 +1,11 @@
 """What every object store promises: S3 by obstore, and the one in memory that tests use."""
 
-import http.client
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -22,43 +20,18 @@ from openami.objects.store import (
     stream,
 )
 from openami.objects.weed import EmbeddedS3
-from openami.wire import sign
-from support.objects import MemoryObjects
+from support.objects import MemoryObjects, make_bucket
 from support.waiting import until
 
 BUCKET = "things"
-
-
-@pytest.fixture(scope="module")
-def weed(tmp_path_factory: pytest.TempPathFactory) -> Generator[EmbeddedS3]:
-    embedded = EmbeddedS3(tmp_path_factory.mktemp("s3"), RealClock(), RealIds())
-    make_bucket(embedded.endpoint())
-    yield embedded
-    embedded.close()
 
 
 @pytest.fixture(params=["memory", "s3"])
 def store(request: pytest.FixtureRequest) -> ObjectStore:
     if request.param == "memory":
         return MemoryObjects(buckets={BUCKET})
-    weed: EmbeddedS3 = request.getfixturevalue("weed")
-    return S3Objects(weed.endpoint, RealClock())
-
-
-def make_bucket(endpoint: Endpoint) -> None:
-    host = urlsplit(endpoint.url).netloc
-    headers = sign.signed_headers(
-        *("PUT", f"/{BUCKET}", "", {"host": host}),
-        payload=sign.UNSIGNED_PAYLOAD,
-        access_key_id=endpoint.access_key_id,
-        secret=endpoint.secret_access_key,
-        region=endpoint.region,
-        now=RealClock().now(),
-    )
-    connection = http.client.HTTPConnection(host)
-    connection.request("PUT", f"/{BUCKET}", headers=headers)
-    assert connection.getresponse().status == 200
-    connection.close()
+    seaweed: Endpoint = request.getfixturevalue("seaweed")
+    return S3Objects(lambda: seaweed, RealClock())
 
 
 def test_what_was_put_is_read(store: ObjectStore) -> None:
@@ -152,7 +125,7 @@ def test_the_embedded_store_dies_with_a_server_that_is_killed_and_keeps_what_it_
         server.send_signal(signal.SIGKILL)
     until(lambda: is_gone(pid))
     again = EmbeddedS3(tmp_path, RealClock(), RealIds())
-    make_bucket(again.endpoint())
+    make_bucket(again.endpoint(), BUCKET)
     store = S3Objects(again.endpoint, RealClock())
     store.put(BUCKET, "k", [b"kept"])
     again.close()

@@ -1,9 +1,13 @@
-"""Objects in memory: what passes the same contract suite as the S3 store."""
+"""Objects in memory, which pass the same contract suite as the S3 store; buckets in a real one."""
 
 import hashlib
+import http.client
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
+from openami.app import RealClock
+from openami.domain.store_place import BucketPlace
 from openami.objects.store import (
     Endpoint,
     ObjectAbsent,
@@ -11,6 +15,7 @@ from openami.objects.store import (
     ObjectInfo,
     ObjectStoreError,
 )
+from openami.wire import sign
 
 
 def _nothing() -> None: ...
@@ -103,3 +108,31 @@ class MemoryObjects:
 
 def _etag(data: bytes) -> str:
     return f'"{hashlib.sha256(data).hexdigest()}"'
+
+
+def make_bucket(endpoint: Endpoint, bucket: str) -> None:
+    host = urlsplit(endpoint.url).netloc
+    headers = sign.signed_headers(
+        *("PUT", f"/{bucket}", "", {"host": host}),
+        payload=sign.UNSIGNED_PAYLOAD,
+        access_key_id=endpoint.access_key_id,
+        secret=endpoint.secret_access_key,
+        region=endpoint.region,
+        now=RealClock().now(),
+    )
+    connection = http.client.HTTPConnection(host)
+    connection.request("PUT", f"/{bucket}", headers=headers)
+    assert connection.getresponse().status == 200
+    connection.close()
+
+
+def place_in(endpoint: Endpoint, bucket: str, prefix: str) -> BucketPlace:
+    """Where a chunk store may be in a bucket of the endpoint."""
+    return BucketPlace(
+        bucket=bucket,
+        prefix=prefix,
+        endpoint=endpoint.url,
+        region=endpoint.region,
+        access_key_id=endpoint.access_key_id,
+        secret_access_key=endpoint.secret_access_key,
+    )

@@ -1,7 +1,7 @@
 """Where chunks and manifest pages live. tests/contract holds every implementation to this.
 
-Three sentences from which the rest follows. What is staged is not there until its writer
-commits; what a commit has published survives a power cut. What is read was verified. An object
+Three sentences from which the rest follows. No page is there before its writer commits, and what
+a commit has published survives a power cut. What is read was verified. An object
 is named by its content, so writing it again is harmless and writers never contend.
 """
 
@@ -25,7 +25,8 @@ class Writer(Protocol):
 
     It is opened under the ingest's lease: what it says to be there may be relied on until the
     lease ends. Leaving the `with` block commits; leaving it by an exception drops all that was
-    not committed before.
+    not committed before, but for chunks that are in the store already: nothing names them, so
+    they are garbage. Each method may raise StoreAway.
     """
 
     def missing(self, digests: Iterable[Digest], kind: Kind = Kind.CHUNK) -> set[Digest]:
@@ -33,7 +34,10 @@ class Writer(Protocol):
         ...
 
     def put(self, digest: Digest, framed: bytes, kind: Kind = Kind.CHUNK) -> None:
-        """Stage an object as `codec.encode` framed it. Raises StoreFull."""
+        """Stage an object as `codec.encode` framed it. Raises StoreFull.
+
+        A store without a place to stage in may have a chunk at once; a page never.
+        """
         ...
 
     def commit(self) -> None:
@@ -56,6 +60,8 @@ class Writer(Protocol):
 
 
 class ChunkStore(Protocol):
+    """Each method may raise StoreAway, if the store is not on this host."""
+
     def writer(self) -> Writer: ...
 
     def get(self, digest: Digest, kind: Kind = Kind.CHUNK) -> bytes:
@@ -107,3 +113,11 @@ class ChunkCorrupt(ChunkLost):
 
 class StoreFull(Exception):
     """There is no room left where the chunks are kept; the message says where."""
+
+
+class StoreAway(Exception):
+    """The store cannot be reached, or does not do as it is asked, for as long as is reasonable.
+
+    Nothing is lost and nothing is known: who tries again later may have it. The message says
+    which store and why.
+    """

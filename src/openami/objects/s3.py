@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager, suppress
-from datetime import timedelta
 from typing import Final
 
 import obstore
@@ -20,11 +19,11 @@ from openami.objects.store import (
     ObjectInfo,
     ObjectStoreError,
 )
+from openami.wire.s3_client import Patience, s3_client
 
 _PARTS_MAX: Final = 9000  # S3 takes 10,000
 _AT_ONCE: Final = 2  # parts on their way: each is held in memory
-_RETRIES: Final = 5
-_RETRY_FOR: Final = timedelta(seconds=60)
+_PATIENCE: Final = Patience(request_s=300.0, retries=5, retry_for_s=60.0)
 
 
 class S3Objects:
@@ -105,19 +104,13 @@ class S3Objects:
         endpoint = self._find()
         with self._lock:
             if (endpoint, bucket) not in self._stores:
-                self._stores[endpoint, bucket] = S3Store(
+                self._stores[endpoint, bucket] = s3_client(
                     bucket,
-                    endpoint=endpoint.url,
+                    url=endpoint.url,
+                    region=endpoint.region,
                     access_key_id=endpoint.access_key_id,
                     secret_access_key=endpoint.secret_access_key,
-                    region=endpoint.region,
-                    virtual_hosted_style_request=False,
-                    client_options={
-                        "timeout": "300s",
-                        "connect_timeout": "5s",
-                        "allow_http": endpoint.url.startswith("http://"),
-                    },
-                    retry_config={"max_retries": _RETRIES, "retry_timeout": _RETRY_FOR},
+                    patience=_PATIENCE,
                 )
             return self._stores[endpoint, bucket]
 

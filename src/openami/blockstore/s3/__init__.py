@@ -1,0 +1,1 @@
+"""Chunks in a bucket of any S3."""
