@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass, field
 from typing import Final, Self
-from urllib.parse import parse_qsl, urlsplit
 
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PREFIX: Final = re.compile(r"([A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*)?")
@@ -31,13 +30,14 @@ class BucketPlace:
 
         Raises ValueError: what is wrong with it.
         """
-        url = urlsplit(text)
-        asked = dict(parse_qsl(url.query, strict_parsing=bool(url.query)))
+        name, _, query = text.removeprefix(_SCHEME).partition("?")
+        asked = dict(each.partition("=")[::2] for each in query.split("&") if each)
         if unknown := asked.keys() - {"endpoint", "region"}:
             raise ValueError(f"{', '.join(sorted(unknown))} is not known; endpoint and region are")
+        bucket, _, prefix = name.partition("/")
         place = cls(
-            bucket=url.netloc,
-            prefix=url.path.removeprefix("/"),
+            bucket=bucket,
+            prefix=prefix,
             endpoint=asked.get("endpoint", endpoint).rstrip("/"),
             region=asked.get("region", region),
             access_key_id=keys[0],
