@@ -31,7 +31,8 @@ class BucketPlace:
         Raises ValueError: what is wrong with it.
         """
         name, _, query = text.removeprefix(_SCHEME).partition("?")
-        asked = dict(each.partition("=")[::2] for each in query.split("&") if each)
+        pairs = [each.partition("=") for each in query.split("&") if each]
+        asked = {name: value for name, _, value in pairs}
         if unknown := asked.keys() - {"endpoint", "region"}:
             raise ValueError(f"{', '.join(sorted(unknown))} is not known; endpoint and region are")
         bucket, _, prefix = name.partition("/")
