@@ -111,12 +111,23 @@ def imported(server: Server, disk: Path, name: str, account: str = "default") ->
     return done.stdout.strip()
 
 
+@pytest.fixture(autouse=True)
+def answers_as_the_model_has_them(request: pytest.FixtureRequest) -> Generator[None]:
+    """A test fails for what its server told any client that botocore's model does not know."""
+    yield
+    for server in _servers_of(request.node):
+        server.check_answers()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     """A failure shows the end of the server's log."""
     report = yield
-    for name in ("record_server", "qemu_server"):
-        server = getattr(item, "funcargs", {}).get(name)
-        if report.failed and isinstance(server, Server):
-            report.sections.append((f"the log of the {name}", server.log_text()[-4000:]))
+    for server in _servers_of(item):
+        if report.failed:
+            report.sections.append((f"the log of {server.url}", server.log_text()[-4000:]))
     return report
+
+
+def _servers_of(item: pytest.Item) -> list[Server]:
+    return [each for each in getattr(item, "funcargs", {}).values() if isinstance(each, Server)]

@@ -13,23 +13,18 @@ from openami.domain.ids import AccountId, Region
 from openami.domain.image import Image
 from openami.domain.snapshot import Snapshot
 from openami.domain.volume import Volume
-from openami.ec2 import image_attributes
 from openami.ec2.operations import OPERATIONS
 from openami.services import Services
-from openami.wire import xml
 from support.builders import ALICE, HERE, IMAGE, a_caller, a_snapshot, an_image
-
-_ALL = {**image_attributes.OPERATIONS, **OPERATIONS}
+from support.model_check import held
 
 
 def ask(
     svc: Services, operation: str, account: AccountId = ALICE, region: Region = HERE, **request: Any
 ) -> dict[str, Any]:
-    """The answer of an operation, which must be one of EC2's model. Raises EC2Error."""
+    """The answer of an operation, which must be as EC2's model has it. Raises EC2Error."""
     asked = {name: value for name, value in request.items() if value is not None}
-    answer = dict(_ALL[operation](svc, a_caller(account, region), asked))
-    xml.serialize("ec2", operation, answer, "req-1")
-    return answer
+    return held("ec2", operation, OPERATIONS[operation](svc, a_caller(account, region), asked))
 
 
 @contextmanager

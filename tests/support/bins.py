@@ -9,13 +9,15 @@ from openami.services import Services
 from openami.workflows import registry
 from support.builders import ALICE, HERE, a_caller
 from support.fakes import StoppedClock
+from support.model_check import held
 
 
 def ask_bin(
     svc: Services, operation: str, account: AccountId = ALICE, region: Region = HERE, **request: Any
 ) -> dict[str, Any]:
     """The answer of an operation of the service rbin. Raises EC2Error."""
-    return dict(OPERATIONS[operation](svc, a_caller(account, region), request))
+    answer = OPERATIONS[operation](svc, a_caller(account, region), request)
+    return held("rbin", operation, answer)
 
 
 def a_rule(svc: Services, resource_type: str, days: int, **more: Any) -> str:

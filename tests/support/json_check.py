@@ -1,9 +1,8 @@
 """What in a JSON answer the model of its operation does not allow."""
 
-import base64
 import json
-from collections.abc import Iterator
-from datetime import datetime
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from botocore.model import ListShape, MapShape, OperationModel, Shape, StructureShape
@@ -15,20 +14,50 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "float": (int, float),
     "double": (int, float),
     "boolean": bool,
-    "blob": str,
 }
+_BITS = {"integer": 31, "long": 63}
+
+
+_INSTANT = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9](\.[0-9]+)?Z")
+
+
+def is_instant(text: str) -> bool:
+    """As all that AWS answers in text has it: in UTC, which `Z` says."""
+    return _INSTANT.fullmatch(text) is not None
+
+
+def is_json(model: OperationModel) -> bool:
+    return model.metadata["protocol"] in ("json", "rest-json")
+
+
+def fits(kind: str, number: int) -> bool:
+    """Whether SDKs whose numbers have a size can hold it."""
+    return -(1 << _BITS[kind]) <= number < 1 << _BITS[kind]
 
 
 def json_faults(body: bytes, model: OperationModel) -> Iterator[str]:
     """Members that the model does not know or that are missing, values of another type."""
-    shape = model.output_shape
-    if shape is None or "payload" in shape.serialization:
-        return
     if model.http.get("responseCode") == 204:
         if body:
             yield "an answer with the status 204 has a body"
-        return
-    yield from _value(json.loads(body), shape, "")
+    else:
+        yield from _value(json.loads(body), model.output_shape, "")
+
+
+def json_refusal_faults(body: bytes, model: OperationModel) -> Iterator[str]:
+    """What of a refusal lacks its code or words, or is not as the model has that error."""
+    told: Mapping[str, Any] = json.loads(body)
+    code = told.get("__type")
+    if not code or not isinstance(code, str):
+        yield f"the refusal has no code: {told}"
+    if not (told.get("message") or told.get("Message")):
+        yield f"the refusal has no words: {told}"
+    for shape in model.service_model.error_shapes:
+        if shape.error_code == code:
+            # Each error has words, also one whose structure has no member for them.
+            beside = {"__type", "message"} - set(shape.members)
+            members = {name: each for name, each in told.items() if name not in beside}
+            yield from _structure(members, shape, "")
 
 
 def _value(value: Any, shape: Shape, path: str) -> Iterator[str]:
@@ -45,6 +74,7 @@ def _value(value: Any, shape: Shape, path: str) -> Iterator[str]:
             yield f"{path} is no map"
             return
         for key, each in value.items():
+            yield from _scalar(key, shape.key, f"a key of {path}")
             yield from _value(each, shape.value, f"{path}{key}.")
     else:
         yield from _scalar(value, shape, path.removesuffix("."))
@@ -74,13 +104,14 @@ def _scalar(value: Any, shape: Shape, where: str) -> Iterator[str]:
     if shape.type_name == "timestamp":
         yield from _timestamp(value, shape, where)
         return
-    if not isinstance(value, _KINDS[shape.type_name]) or (
-        isinstance(value, bool) and shape.type_name != "boolean"
+    kind = shape.type_name
+    if (
+        not isinstance(value, _KINDS[kind])
+        or (isinstance(value, bool) and kind != "boolean")
+        or (kind in _BITS and not fits(kind, value))
     ):
-        yield f"{where} is {value!r} and not a {shape.type_name}"
+        yield f"{where} is {value!r} and not a {kind}"
         return
-    if shape.type_name == "blob":
-        base64.b64decode(value, validate=True)
     allowed = getattr(shape, "enum", None)
     if allowed and value not in allowed:
         yield f"{where} is {value!r} and not one of {', '.join(allowed)}"
@@ -88,6 +119,7 @@ def _scalar(value: Any, shape: Shape, where: str) -> Iterator[str]:
 
 def _timestamp(value: Any, shape: Shape, where: str) -> Iterator[str]:
     if shape.serialization.get("timestampFormat") == "iso8601":
-        datetime.fromisoformat(value)
+        if not isinstance(value, str) or not is_instant(value):
+            yield f"{where} is {value!r} and no instant"
     elif not isinstance(value, int | float) or isinstance(value, bool):
         yield f"{where} is {value!r} and no number of seconds"

@@ -12,6 +12,7 @@ from openami.workflows import registry
 from support.asking import ask
 from support.builders import ALICE, HERE, a_caller
 from support.fakes import StoppedClock
+from support.model_check import held
 
 ROLE = "arn:aws:iam::111111111111:role/service-role/dlm"
 TAG = {"Key": "Backup", "Value": "daily"}
@@ -21,7 +22,8 @@ def dlm(
     svc: Services, operation: str, account: AccountId = ALICE, region: Region = HERE, **request: Any
 ) -> dict[str, Any]:
     """The answer of DLM's operation. Raises EC2Error."""
-    return dict(OPERATIONS[operation](svc, a_caller(account, region), request))
+    answer = OPERATIONS[operation](svc, a_caller(account, region), request)
+    return held("dlm", operation, answer)
 
 
 def a_schedule(**but: Any) -> dict[str, Any]:

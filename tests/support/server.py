@@ -17,10 +17,10 @@ from botocore import exceptions, parsers
 from botocore.client import BaseClient
 from botocore.config import Config
 
-from support.model_check import watch
 from support.waiting import until
 
 BIN = Path(sys.executable).parent
+TESTS = Path(__file__).parents[1]
 START_DEADLINE_S = 120.0
 _PORTS = iter(range(20_000 + os.getpid() % 150 * 80, 32_768))
 CUT_OFF: Final = (
@@ -81,8 +81,11 @@ class Server:
         log = (self.state_dir / "server.log").open("ab")
         with log:
             self.process = subprocess.Popen(
-                [BIN / "openami", "--state-dir", self.state_dir, "serve", "--port", str(self.port)],
-                env=self._environment(),
+                [
+                    *(sys.executable, "-m", "support.checked_server", self._faults_file),
+                    *("--state-dir", self.state_dir, "serve", "--port", str(self.port)),
+                ],
+                env=self._environment() | {"PYTHONPATH": str(TESTS)},
                 stdout=log,
                 stderr=log,
             )
@@ -111,14 +114,14 @@ class Server:
         *,
         checked: bool = True,
     ) -> BaseClient:
-        """boto3's client, the same one each time; its answers are held against the model.
+        """boto3's client, the same one each time.
 
         One that is not `checked` sends any request, however wrong, as it is told to.
         """
         wanted = (service, account, region, checked)
         if wanted not in self.clients:
             keys = self.account(account)
-            client = SESSION.client(
+            self.clients[wanted] = SESSION.client(
                 service,
                 region_name=region,
                 endpoint_url=self.url,
@@ -130,7 +133,6 @@ class Server:
                     parameter_validation=checked,
                 ),
             )
-            self.clients[wanted] = watch(client)
         return self.clients[wanted]
 
     def close_connections(self) -> None:
@@ -167,6 +169,16 @@ class Server:
             "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
         }
 
+    def check_answers(self) -> None:
+        """Raises AssertionError if an answer since the last time was not as its model has it."""
+        if self._faults_file.exists():
+            told = self._faults_file.replace(self.state_dir / "faults_told")
+            raise AssertionError(f"answers unlike botocore's model:\n{told.read_text()}")
+
+    @property
+    def _faults_file(self) -> Path:
+        return self.state_dir / "faults_of_answers"
+
     def log_text(self) -> str:
         return (self.state_dir / "server.log").read_text(errors="replace")
 
@@ -183,7 +195,10 @@ class Server:
 
 @contextmanager
 def serving(state_dir: Path, driver: str, **settings: str) -> Generator[Server]:
-    """A fresh server with an account "default", stopped and its machines ended at the end."""
+    """A fresh server with an account "default", stopped and its machines ended at the end.
+
+    Whatever it answered must have been as botocore's model has it (support/checked_server).
+    """
     given = {f"OPENAMI_{name.upper()}": text for name, text in settings.items()}
     server = Server(
         state_dir=state_dir,
@@ -202,6 +217,7 @@ def serving(state_dir: Path, driver: str, **settings: str) -> Generator[Server]:
             _terminate_everything(server)
         finally:
             server.stop()
+    server.check_answers()
 
 
 def _terminate_everything(server: Server) -> None:

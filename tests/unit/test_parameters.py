@@ -14,10 +14,11 @@ from openami.domain.errors import EC2Error
 from openami.domain.ids import AccountId
 from openami.services import Services
 from openami.ssm.operations import OPERATIONS
-from openami.wire import constraints, json_calls, models
+from openami.wire import constraints, models
 from support.asking import a_bootable_image, ask
 from support.builders import ALICE, BOB, EPOCH, IMAGE, a_caller
 from support.fakes import services
+from support.model_check import held
 
 AMAZON = AccountId("000000000999")
 
@@ -32,9 +33,7 @@ def svc(tmp_path: Path) -> Iterator[Services]:
 def call(svc: Services, operation: str, caller: Caller | None = None, **request: Any) -> Any:
     """As the pipeline does it; the answer must be one of SSM's model."""
     constraints.check(models.input_members("ssm", operation), request)
-    answer = OPERATIONS[operation](svc, caller or a_caller(), request)
-    json_calls.serialize("ssm", operation, answer)
-    return answer
+    return held("ssm", operation, OPERATIONS[operation](svc, caller or a_caller(), request))
 
 
 def refused(svc: Services, operation: str, caller: Caller | None = None, **request: Any) -> str:
