@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Self
 
 OVMF = Path("/usr/share/OVMF")
+CPUS = 2
+_TELLING = re.compile(r"CPU#|R[A-Z0-9]{2} ?=|CR0=|0x[0-9a-f]{16}:|I[SR]R\t|Timer\t|ICR")
 SERIAL = "vol0123456789abcdef0"
 INSTANCE_ID = "i-0123456789abcdef0"
 # HTTP on standard input and output, for one request.
@@ -37,8 +39,8 @@ sys.stdout.write(head + (body or ""))
 class PlainMachine:
     """One running guest; `console` is all it has printed, without colours."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
-        self._process, self._log = process, log
+    def __init__(self, process: subprocess.Popen[bytes], log: Path, answers: Path) -> None:
+        self._process, self._log, self._answers = process, log, answers
 
     @property
     def console(self) -> str:
@@ -51,7 +53,7 @@ class PlainMachine:
         while len(re.findall(pattern, self.console)) < times:
             ended = self._process.poll() is not None
             if ended or time.monotonic() > deadline:
-                why = "ended" if ended else "is late"
+                why = "ended" if ended else f"is late\n{self._where_it_is()}"
                 raise AssertionError(f"{pattern!r}: machine {why}\n{self.console[-3000:]}")
             self._pause()
         return self
@@ -64,6 +66,19 @@ class PlainMachine:
 
     def wait_off(self, timeout_s: float) -> None:
         self._process.wait(timeout_s)
+
+    def _where_it_is(self) -> str:
+        """What each CPU is about to do: tells a guest that hangs from one that is slow."""
+        for cpu in range(CPUS):
+            self.monitor(f"cpu {cpu}", "info registers", "x /8i $eip", "info lapic")
+        self.monitor("print 4321+1234")
+        deadline = time.monotonic() + 10
+        while "5555" not in self._answers.read_text(errors="replace"):
+            if time.monotonic() > deadline:
+                return "its monitor does not answer"
+            self._pause()
+        lines = self._answers.read_text(errors="replace").splitlines()
+        return "\n".join(line for line in lines if _TELLING.match(line))
 
     def _pause(self) -> None:
         try:
@@ -85,17 +100,19 @@ def plain_machine(
     log = work / "console.log"
     log.unlink(missing_ok=True)
     command = ["qemu-system-x86_64", "-M", "pc", "-accel", "tcg,thread=multi,tb-size=128"]
-    command += ["-m", str(memory_mib), "-smp", "2", "-nodefaults", "-display", "none"]
+    command += ["-m", str(memory_mib), "-smp", str(CPUS), "-nodefaults", "-display", "none"]
     command += ["-serial", f"file:{log}", "-monitor", "stdio", "-device", "virtio-rng-pci"]
     command += ["-drive", f"file={disk},if=none,id=root,format=raw,cache=unsafe"]
     command += ["-device", f"virtio-blk-pci,drive=root,serial={SERIAL}"]
     command += _firmware(work) if uefi else []
     command += _network(work, metadata) if metadata is not None else []
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    answers = work / "monitor.log"
+    with answers.open("wb") as told:
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=told, stderr=subprocess.STDOUT
+        )
     try:
-        yield PlainMachine(process, log)
+        yield PlainMachine(process, log, answers)
     finally:
         process.kill()
         process.communicate()
