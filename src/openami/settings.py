@@ -46,6 +46,7 @@ class Settings:
     quotas: tuple[str, ...] = ()  # "name=limit", see docs/settings.md
     volume_modifications_per_day: int = 4  # of one volume, in any 24 hours; 0 is no limit
     collect_every_s: float = 0.0  # how often what no disk needs goes; 0: only when asked
+    hydrate_mib_per_s: float = 256.0  # how fast disks are brought to a host; 0: no limit
     snapshot_copies_max: int = 20  # at once, of an account into a region
     store_image_gib_max: int = 1200  # of an account in a region at once; CreateStoreImageTask
     restore_image_gib_max: int = 600  # likewise; CreateRestoreImageTask

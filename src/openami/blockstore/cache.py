@@ -17,7 +17,7 @@ from openami.blockstore.restore import write_disk
 from openami.blockstore.store import ChunkStore
 from openami.domain.manifest import Root
 
-_NAME: Final = re.compile(r"([0-9a-f]{64}-[0-9]+\.raw)(\.part)?")
+_NAME: Final = re.compile(r"([0-9a-f]{64}-[0-9]+\.raw)(\.part|\.cold|\.map)?")
 
 
 class BaseCache:
@@ -25,6 +25,7 @@ class BaseCache:
 
     While a base is being made it is `<name>.part`, locked by its maker. The lock goes with the
     process, so a crash leaves a file that the next one to ask for the base takes over.
+    The block daemon's drafts (nbd/kept.py) are `<name>.cold` and `<name>.map`, likewise locked.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -70,7 +71,7 @@ class BaseCache:
         One that is not there, or is being made, is fine.
         """
         path = self.path(root)
-        for file in (path, _part(path)):
+        for file in (path, _part(path), *drafts(path)):
             _removed_unless_locked(file)
 
     def _make(self, store: ChunkStore, root: Root, path: Path, progress: Progress) -> None:
@@ -94,6 +95,11 @@ class BaseCache:
                 sync_directory(self._directory)
             finally:
                 os.close(descriptor)
+
+
+def drafts(path: Path) -> tuple[Path, Path]:
+    """Where the block daemon keeps what it has of a base, and which blocks those are."""
+    return path.with_name(f"{path.name}.cold"), path.with_name(f"{path.name}.map")
 
 
 def _part(path: Path) -> Path:

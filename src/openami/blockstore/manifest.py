@@ -86,14 +86,33 @@ class Manifests:
 
     def lookup(self, root: Root, index: int) -> Digest:
         """What block `index` holds. Raises IndexError, ChunkLost."""
+        return self._found(root, index)[0]
+
+    def run(self, root: Root, index: int) -> tuple[Digest, int]:
+        """What block `index` holds, and how far blocks go on to be holes, or not to be, as it is.
+
+        The end is that of the run within one page: the next run may be of the same kind. Costs no
+        more than `lookup`. Raises IndexError, ChunkLost.
+        """
+        digest, page, level = self._found(root, index)
+        if page is None:  # a disk without any data
+            return digest, root.blocks
+        entry = index // FANOUT**level
+        slot = entry % FANOUT
+        others = np.flatnonzero(page[slot:].any(axis=1) == (digest == HOLE))
+        length = int(others[0]) if len(others) else FANOUT - slot
+        return digest, min((entry + length) * FANOUT**level, root.blocks)
+
+    def _found(self, root: Root, index: int) -> tuple[Digest, Entries | None, int]:
+        """The chunk or the hole, the page that says so, and that page's level: 0 is a leaf."""
         if not 0 <= index < root.blocks:
             raise IndexError(f"block {index} of a disk of {root.blocks}")
-        digest = root.digest
-        for level in reversed(range(root.depth)):
-            if digest == HOLE:
-                break
-            digest = _entry(self._page(digest), index // FANOUT**level % FANOUT)
-        return digest
+        digest, page, level = root.digest, None, root.depth
+        while level > 0 and digest != HOLE:
+            level -= 1
+            page = self._page(digest)
+            digest = _entry(page, index // FANOUT**level % FANOUT)
+        return digest, page, level
 
     def iterate(self, root: Root) -> Iterator[tuple[int, Digest]]:
         """Every block that is not a hole, in order; pages are read as they are needed."""

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from openami import __version__, settings
-from openami.cli import account, doctor, image, init, org, serve, store
+from openami.cli import account, block_daemon, doctor, image, init, org, serve, store
 from openami.cli.command import CommandFailed
 from openami.settings import Settings, SettingsError
 
-VERBS = (init, serve, account, org, image, store, doctor)
+VERBS = (init, serve, account, org, image, store, doctor, block_daemon)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

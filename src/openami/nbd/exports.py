@@ -1,0 +1,270 @@
+"""Which disks are offered to whom: a socket each, written down so that a restart offers the same.
+
+`exports/<id>.json` is durable before `sockets/<id>.sock` is there. A socket is made under another
+name and gets its own when its user may open it and it listens: a client that finds it can read.
+"""
+
+import json
+import logging
+import os
+import re
+import selectors
+import socket
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from openami.blockstore.cache import BaseCache
+from openami.blockstore.disk_sync import sync_directory, write_all
+from openami.domain.ids import Region
+from openami.domain.manifest import Root
+from openami.nbd import kept
+from openami.nbd.client import Export, ExportRefused
+from openami.nbd.demand import Demand
+from openami.nbd.disk import Disk, Source
+from openami.nbd.handshake import HandshakeFailed, negotiate
+from openami.nbd.profile import Profiles
+from openami.nbd.transmission import Connection
+
+CONNECTIONS_MAX: Final = 16
+"""Of one export: QEMU has one, nbdcopy four. Each may take two threads and 3 MiB."""
+_BACKLOG: Final = 16
+_ACCEPT_AGAIN_S: Final = 0.1
+_ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False, slots=True)
+class _Offered:
+    """An export that listens. `ends` are the ways to end its connections."""
+
+    export: Export
+    disk: Disk
+    listener: socket.socket
+    ends: set[Callable[[], None]] = field(default_factory=set[Callable[[], None]])
+
+
+class Exports:
+    """Everything that is offered. Thread-safe."""
+
+    def __init__(
+        self,
+        directory: Path,
+        cache: BaseCache,
+        sources: Mapping[Region, Source],
+        demand: Demand,
+        profiles: Profiles,
+    ) -> None:
+        self._sources, self._cache = sources, cache
+        self._demand, self._profiles = demand, profiles
+        self._written, self._sockets = directory / "exports", directory / "sockets"
+        self._written.mkdir(mode=0o700, exist_ok=True)
+        self._sockets.mkdir(mode=0o711, exist_ok=True)
+        self._sockets.chmod(0o711)  # whatever the umask: a machine's user walks through it
+        self._offered: dict[str, _Offered] = {}
+        self._disks: dict[Root, Disk] = {}
+        self._lock = threading.Lock()
+        self._selector = selectors.DefaultSelector()
+        self._wake, self._woken = socket.socketpair()
+        self._selector.register(self._woken, selectors.EVENT_READ)
+        self._closing = threading.Event()
+        self._acceptor = threading.Thread(target=self._accept, name="accept", daemon=True)
+        self._acceptor.start()
+
+    def restore(self) -> None:
+        """Offer again what was offered before. One that cannot be is told and passed over."""
+        for file in sorted(self._written.glob("*.json")):
+            try:
+                export = Export.from_json(json.loads(file.read_bytes()))
+                with self._lock:
+                    self._offer(file.stem, export)
+            except (OSError, ValueError, KeyError, TypeError, kept.KeptElsewhere, ExportRefused):
+                _log.exception("%s is not offered again", file)
+
+    def open(self, export_id: str, region: Region, root: Root, uid: int) -> Path:
+        """As BlockDaemon.open_export. Raises ExportRefused, OSError."""
+        if not _ID.fullmatch(export_id):
+            raise ExportRefused(f"no export can be called {export_id!r}")
+        path = self._sockets / f"{export_id}.sock"
+        export = Export(region=region, root=root, uid=uid, path=path)
+        with self._lock:
+            there = self._offered.get(export_id)
+            if there is not None and (there.export.root, there.export.region) != (root, region):
+                raise ExportRefused(f"{export_id} is there, of {there.export.root.to_text()}")
+            if there is None:
+                self._write(export_id, export)
+                self._offer(export_id, export)
+            elif there.export != export:
+                self._write(export_id, export)
+                os.chown(path, uid, -1)
+                there.export = export
+                self._send_away(there)  # they are the former user's
+        return path
+
+    def close(self, export_id: str) -> None:
+        """As BlockDaemon.close_export."""
+        with self._lock:
+            offered = self._offered.pop(export_id, None)
+            if offered is not None:
+                self._withdraw(offered)
+            if _ID.fullmatch(export_id):
+                (self._sockets / f"{export_id}.sock").unlink(missing_ok=True)
+                (self._written / f"{export_id}.json").unlink(missing_ok=True)
+                sync_directory(self._written)
+
+    def told(self) -> Mapping[str, Export]:
+        with self._lock:
+            return {name: offered.export for name, offered in self._offered.items()}
+
+    def disks(self) -> Sequence[Disk]:
+        """Those that are offered, each once."""
+        with self._lock:
+            return list({id(each.disk): each.disk for each in self._offered.values()}.values())
+
+    def disk(self, root: Root) -> Disk | None:
+        """The disk, if it is offered."""
+        return next((disk for disk in self.disks() if disk.root == root), None)
+
+    def shut(self) -> None:
+        """End all connections and let go of the disks. All is offered again after `restore`."""
+        self._closing.set()
+        self._wake.send(b"x")
+        self._acceptor.join()
+        with self._lock:
+            for offered in self._offered.values():
+                self._withdraw(offered)
+            self._offered.clear()
+        self._selector.close()
+        self._wake.close()
+        self._woken.close()
+
+    def _offer(self, export_id: str, export: Export) -> None:
+        disk = self._entered_disk(export)
+        draft = self._sockets / f".{export_id}"
+        listener = socket.socket(socket.AF_UNIX)
+        try:
+            _listen(listener, draft, export.uid)
+            draft.rename(export.path)
+        except BaseException:
+            listener.close()
+            disk.leave()
+            raise
+        offered = self._offered[export_id] = _Offered(export=export, disk=disk, listener=listener)
+        self._selector.register(listener, selectors.EVENT_READ, (export_id, offered))
+        self._wake.send(b"x")
+
+    def _entered_disk(self, export: Export) -> Disk:
+        """The one that other exports have, or had a moment ago, or a new one."""
+        source = self._sources.get(export.region)
+        if source is None:
+            raise ExportRefused(f"no store of {export.region} is known here")
+        disk = self._disks.get(export.root)
+        if disk is None or not disk.enter():
+            files = kept.opened(self._cache, export.root)
+            disk = self._disks[export.root] = Disk(source, files, self._demand, self._profiles)
+            disk.enter()
+            self._disks = {root: each for root, each in self._disks.items() if not each.closed}
+        disk.also_from(source)
+        return disk
+
+    def _withdraw(self, offered: _Offered) -> None:
+        self._selector.unregister(offered.listener)
+        offered.listener.close()
+        self._send_away(offered)
+        offered.disk.leave()
+
+    def _send_away(self, offered: _Offered) -> None:
+        for end in list(offered.ends):
+            end()
+
+    def _write(self, export_id: str, export: Export) -> None:
+        draft = self._written / f".{export_id}"
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            write_all(descriptor, json.dumps(export.to_json()).encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        draft.rename(self._written / f"{export_id}.json")
+        sync_directory(self._written)
+
+    # Those who come
+
+    def _accept(self) -> None:
+        while not self._closing.is_set():
+            for key, _ in self._selector.select():
+                if key.fileobj is self._woken:
+                    self._woken.recv(4096)
+                    continue
+                export_id, offered = key.data
+                self._accept_one(export_id, offered)
+
+    def _accept_one(self, export_id: str, offered: _Offered) -> None:
+        try:
+            client = offered.listener.accept()[0]
+        except OSError as failed:  # withdrawn meanwhile, or no descriptor is left
+            _log.debug("a client of %s is not accepted: %s", export_id, failed)
+            self._closing.wait(_ACCEPT_AGAIN_S)
+            return
+        with self._lock:
+            is_there = self._offered.get(export_id) is offered
+            if not is_there or len(offered.ends) >= CONNECTIONS_MAX or not offered.disk.enter():
+                client.close()
+                return
+            end = _Ending(client)
+            offered.ends.add(end)
+        serve = threading.Thread(
+            target=self._serve, args=(client, export_id, offered, end), name=export_id, daemon=True
+        )
+        serve.start()
+
+    def _serve(
+        self, client: socket.socket, export_id: str, offered: _Offered, end: "_Ending"
+    ) -> None:
+        try:
+            with client:
+                names = (b"", export_id.encode())
+                agreed = negotiate(client, offered.disk.root.size_bytes, names)
+                connection = Connection(client, offered.disk, agreed)
+                end.of = connection
+                if not end.called:
+                    connection.serve()
+        except (OSError, HandshakeFailed) as wrong:
+            _log.debug("a client of %s goes: %s", export_id, wrong)
+        finally:
+            with self._lock:
+                offered.ends.discard(end)
+            offered.disk.leave()
+
+
+class _Ending:
+    """The way to end a client, from its first byte on."""
+
+    def __init__(self, client: socket.socket) -> None:
+        self._client = client
+        self.of: Connection | None = None
+        self.called = False
+
+    def __call__(self) -> None:
+        self.called = True
+        if self.of is not None:
+            self.of.end()
+        with suppress(OSError):
+            self._client.shutdown(socket.SHUT_RDWR)
+
+
+def _listen(listener: socket.socket, path: Path, uid: int) -> None:
+    path.unlink(missing_ok=True)
+    home = os.open(path.parent, os.O_PATH | os.O_CLOEXEC)
+    try:
+        # By way of a descriptor: the name fits however deep the directory is (unix(7)).
+        listener.bind(f"/proc/self/fd/{home}/{path.name}")
+    finally:
+        os.close(home)
+    path.chmod(0o600)
+    os.chown(path, uid, -1)
+    listener.listen(_BACKLOG)
+    listener.setblocking(False)

@@ -1,0 +1,297 @@
+"""One connection's requests, answered: what is here at once, what is not when it has come.
+
+Two threads: one reads requests and answers those whose blocks are here, the other, made when it
+is first needed, answers the rest. So a client that does not take its answers holds up nobody but
+itself, and out of order is in order: each answer has its request's cookie.
+"""
+
+import logging
+import queue
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final
+
+from openami.domain.block import BLOCK_BYTES
+from openami.nbd import wire
+from openami.nbd.disk import Disk, Wanted
+from openami.nbd.handshake import Agreed
+from openami.nbd.kept import State
+from openami.nbd.wire import Command, CommandFlag, Errno, Extent, Request
+
+COLD_BLOCKS_MAX: Final = 256
+"""Blocks for which one connection waits at a time; no further request is read meanwhile."""
+EXTENTS_MAX: Final = 512
+_RECEIVED_BYTES: Final = 64 * 1024
+_SENT_AT_ONCE_BYTES: Final = 1024 * 1024
+_SENT_AT_ONCE: Final = 128
+_SEND_BUFFER_BYTES: Final = 2 * 1024 * 1024
+_ZERO: Final = bytes(BLOCK_BYTES)
+_FLAGS_OF: Final = {
+    Command.READ: CommandFlag.DF,
+    Command.WRITE: 0xFFFF,  # refused whatever it says, but what follows it has to be passed over
+    Command.BLOCK_STATUS: CommandFlag.REQ_ONE,
+}
+_log = logging.getLogger(__name__)
+
+
+class _Broken(Exception):
+    """The connection cannot go on: its stream says nothing that can be trusted any more."""
+
+
+class Connection:
+    """A client that has negotiated. `serve` returns when it has gone, or was sent away."""
+
+    def __init__(self, connection: socket.socket, disk: Disk, agreed: Agreed) -> None:
+        self._socket, self._disk, self._agreed = connection, disk, agreed
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+        self._size_bytes = disk.root.size_bytes
+        self._sending = threading.Lock()
+        self._outgoing: list[bytes | memoryview] = []
+        self._outgoing_bytes = 0
+        self._skip = 0  # bytes of a refused WRITE that are still to come
+        self._came: queue.SimpleQueue[tuple[Request, bool] | None] = queue.SimpleQueue()
+        self._later: threading.Thread | None = None
+        self._cold_blocks = 0
+        self._cold_changed = threading.Condition()
+        self._ended = False
+        self._commands: dict[int, Callable[[Request], None]] = {
+            Command.READ: self._read,
+            Command.WRITE: self._write,
+            Command.FLUSH: self._flush,
+            Command.CACHE: self._cache,
+            Command.BLOCK_STATUS: self._block_status,
+        }
+
+    def serve(self) -> None:
+        try:
+            self._requests()
+        except (OSError, _Broken) as wrong:
+            _log.debug("a connection ends: %s", wrong)
+        finally:
+            self.end()
+            if self._later is not None:
+                self._came.put(None)
+                self._later.join()
+
+    def end(self) -> None:
+        """Called by anybody: what is under way comes to nothing, and `serve` returns."""
+        with self._cold_changed:
+            self._ended = True
+            self._cold_changed.notify_all()
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # a send or a receive under way ends
+
+    def _requests(self) -> None:
+        left = b""
+        while data := self._socket.recv(_RECEIVED_BYTES):
+            data = left + data
+            position = 0
+            while True:
+                skipped = min(self._skip, len(data) - position)
+                self._skip -= skipped
+                position += skipped
+                if len(data) - position < wire.REQUEST.size:
+                    break
+                if not self._request(data, position):
+                    return
+                position += wire.REQUEST.size
+            left = data[position:]
+            with self._sending:
+                self._send()
+
+    def _request(self, data: bytes, position: int) -> bool:
+        """Answer one, or see that it is answered; False if the client says goodbye."""
+        magic, flags, command, cookie, offset, length = wire.REQUEST.unpack_from(data, position)
+        if magic != wire.REQUEST_MAGIC:
+            raise _Broken("what it sends is no request")
+        if command == Command.DISC:
+            return False
+        request = Request(flags=flags, command=command, cookie=cookie, offset=offset, length=length)
+        perform = self._commands.get(command)
+        if perform is None or flags & ~_FLAGS_OF.get(Command(command), 0):
+            self._refuse(request, Errno.EINVAL)
+        else:
+            perform(request)
+        return True
+
+    # Commands
+
+    def _read(self, request: Request) -> None:
+        is_bad = not 0 < request.length <= wire.PAYLOAD_BYTES_MAX
+        fragment = not request.flags & CommandFlag.DF
+        if is_bad or request.end > self._size_bytes or not (fragment or self._agreed.structured):
+            self._refuse(request, Errno.EINVAL)
+            return
+        first, last = _blocks(request)
+        if self._disk.recording is not None:
+            self._disk.recording.note(first, last)
+        if self._disk.states.find(State.ABSENT, first, last + 1) < 0:
+            self._answer_read(request)
+            return
+        self._await_room(last + 1 - first)
+        match self._disk.want(first, last, lambda well: self._came.put((request, well))):
+            case Wanted.HERE:
+                self._have_room(last + 1 - first)
+                self._answer_read(request)
+            case Wanted.FAILS:
+                self._have_room(last + 1 - first)
+                self._refuse(request, Errno.EIO)
+            case Wanted.COMING:
+                self._have_later()
+
+    def _write(self, request: Request) -> None:
+        self._skip = request.length
+        self._refuse(request, Errno.EPERM)
+
+    def _flush(self, request: Request) -> None:
+        self._acknowledge(request)
+
+    def _cache(self, request: Request) -> None:
+        if request.length == 0 or request.end > self._size_bytes:
+            self._refuse(request, Errno.EINVAL)
+            return
+        self._disk.hint(*_blocks(request))
+        self._acknowledge(request)
+
+    def _block_status(self, request: Request) -> None:
+        is_bad = request.length == 0 or request.end > self._size_bytes
+        if is_bad or not self._agreed.allocation:
+            self._refuse(request, Errno.EINVAL)
+            return
+        extents_max = 1 if request.flags & CommandFlag.REQ_ONE else EXTENTS_MAX
+        try:
+            extents = extents_of(self._disk.run, request.offset, request.end, extents_max)
+        except Exception as wrong:  # noqa: BLE001, as with a block: whatever a store meets
+            _log.warning("%s: no block status: %s", self._disk.root.to_text(), wrong)
+            self._refuse(request, Errno.EIO)
+            return
+        with self._sending:
+            self._put(wire.block_status(request.cookie, extents))
+
+    # Answers
+
+    def _acknowledge(self, request: Request) -> None:
+        of = wire.none if self._agreed.structured else wire.simple
+        with self._sending:
+            self._put(of(request.cookie))
+
+    def _refuse(self, request: Request, error: Errno) -> None:
+        of = wire.failed if self._agreed.structured else wire.simple
+        with self._sending:
+            self._put(of(request.cookie, error))
+
+    def _answer_read(self, request: Request) -> None:
+        """The blocks are here, or were a moment ago."""
+        whole = not self._agreed.structured or bool(request.flags & CommandFlag.DF)
+        with self._sending:
+            if not self._agreed.structured:
+                self._put(wire.simple(request.cookie))
+            elif whole:
+                self._put(
+                    wire.data_header(request.cookie, request.offset, request.length, last=True)
+                )
+            offset = request.offset
+            while offset < request.end:
+                index, start = divmod(offset, BLOCK_BYTES)
+                length = min(BLOCK_BYTES - start, request.end - offset)
+                try:
+                    piece = self._disk.piece(index, start, length)
+                except Exception as wrong:
+                    _log.warning("%s: block %s: %s", self._disk.root.to_text(), index, wrong)
+                    if whole:
+                        raise _Broken("bytes that were promised cannot be had") from wrong
+                    self._put(wire.failed(request.cookie, Errno.EIO))
+                    return
+                last = offset + length == request.end
+                self._put_piece(request.cookie, offset, length, piece, whole=whole, last=last)
+                offset += length
+
+    def _put_piece(
+        self, cookie: int, offset: int, length: int, piece: bytes | None, *, whole: bool, last: bool
+    ) -> None:
+        if whole:
+            self._put(piece or _ZERO[:length])
+        elif piece is None:
+            self._put(wire.hole(cookie, offset, length, last=last))
+        else:
+            self._put(wire.data_header(cookie, offset, length, last=last))
+            self._put(piece)
+
+    def _put(self, data: bytes) -> None:
+        """Send it with what comes next, or now if that is much. The lock is held."""
+        self._outgoing.append(data)
+        self._outgoing_bytes += len(data)
+        if self._outgoing_bytes >= _SENT_AT_ONCE_BYTES or len(self._outgoing) >= _SENT_AT_ONCE:
+            self._send()
+
+    def _send(self) -> None:
+        outgoing, self._outgoing, self._outgoing_bytes = self._outgoing, [], 0
+        while outgoing:
+            sent = self._socket.sendmsg(outgoing)
+            while outgoing and sent >= len(outgoing[0]):
+                sent -= len(outgoing.pop(0))
+            if sent:
+                outgoing[0] = memoryview(outgoing[0])[sent:]
+
+    # What is not here yet
+
+    def _await_room(self, blocks: int) -> None:
+        with self._sending:
+            self._send()  # nobody waits for answers while we wait for room
+        with self._cold_changed:
+            while self._cold_blocks and self._cold_blocks + blocks > COLD_BLOCKS_MAX:
+                if self._ended:
+                    raise _Broken("it is being sent away")
+                self._cold_changed.wait()
+            self._cold_blocks += blocks
+
+    def _have_room(self, blocks: int) -> None:
+        with self._cold_changed:
+            self._cold_blocks -= blocks
+            self._cold_changed.notify_all()
+
+    def _have_later(self) -> None:
+        if self._later is None:
+            self._later = threading.Thread(target=self._answer_later, name="late", daemon=True)
+            self._later.start()
+
+    def _answer_later(self) -> None:
+        try:
+            while (item := self._came.get()) is not None:
+                request, well = item
+                if well:
+                    self._answer_read(request)
+                else:
+                    self._refuse(request, Errno.EIO)
+                with self._sending:
+                    self._send()
+                first, last = _blocks(request)
+                self._have_room(last + 1 - first)
+        except (OSError, _Broken) as wrong:
+            _log.debug("a connection ends: %s", wrong)
+            self.end()
+
+
+def extents_of(
+    run: Callable[[int], tuple[bool, int]], offset: int, end: int, extents_max: int
+) -> Sequence[Extent]:
+    """What is data and what is a hole from `offset` on: at least one extent, of `end` at most."""
+    found: list[Extent] = []
+    while offset < end:
+        is_data, until = run(offset // BLOCK_BYTES)
+        length = min(until * BLOCK_BYTES, end) - offset
+        if found and found[-1].is_hole != is_data:
+            found[-1] = Extent(length=found[-1].length + length, is_hole=not is_data)
+        elif len(found) == extents_max:
+            break
+        else:
+            found.append(Extent(length=length, is_hole=not is_data))
+        offset += length
+    return found
+
+
+def _blocks(request: Request) -> tuple[int, int]:
+    """The first and the last that it touches."""
+    return request.offset // BLOCK_BYTES, (request.end - 1) // BLOCK_BYTES
