@@ -66,6 +66,26 @@ def test_a_tree_holds_what_was_put_in_and_nothing_else(
 
 @given(disks(), st.data())
 @settings(deadline=None)
+def test_a_run_goes_on_in_kind_and_begins_with_its_block(
+    made: tuple[int, dict[int, Digest]], data: st.DataObject
+) -> None:
+    blocks, disk = made
+    store = MemoryChunkStore()
+    manifests = Manifests(store)
+    root = tree_of(manifests, store, blocks, disk)
+    full = without_holes(disk)
+    for index in [*disk, data.draw(st.integers(0, blocks - 1))]:
+        digest, end = manifests.run(root, index)
+        assert digest == disk.get(index, HOLE)
+        assert index < end <= blocks
+        if digest == HOLE:
+            assert not any(index <= each < end for each in full)
+        else:
+            assert all(each in full for each in range(index, end))
+
+
+@given(disks(), st.data())
+@settings(deadline=None)
 def test_the_same_disk_has_the_same_root_whatever_its_history(
     made: tuple[int, dict[int, Digest]], data: st.DataObject
 ) -> None:

@@ -101,12 +101,18 @@ class Client:
         self.socket.close()
 
     def send(self, data: bytes) -> None:
-        self.socket.sendall(data)
+        try:
+            self.socket.sendall(data)
+        except (BrokenPipeError, ConnectionResetError) as gone:
+            raise Gone from gone
 
     def receive(self, length: int) -> bytes:
         data = bytearray()
         while len(data) < length:
-            part = self.socket.recv(length - len(data))
+            try:
+                part = self.socket.recv(length - len(data))
+            except ConnectionResetError as gone:
+                raise Gone from gone
             if not part:
                 raise Gone
             data += part

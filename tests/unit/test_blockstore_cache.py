@@ -127,14 +127,15 @@ def test_what_nobody_needs_is_evicted_and_what_a_crash_left_too(tmp_path: Path) 
     kept = a_root(store, tmp_path)
     gone = ingest_file(store, a_disk(tmp_path / "b", {0: a_block("b")}, BLOCK_BYTES))
     paths = [cache.ensure(store, kept), cache.ensure(store, gone)]
-    stale = tmp_path / "bases" / f"{'0' * 64}-1.raw.part"
-    stale.touch()
+    stale = [tmp_path / "bases" / f"{'0' * 64}-1.raw.{end}" for end in ("part", "cold", "map")]
+    for each in stale:
+        each.touch()
     stranger = tmp_path / "bases" / "notes.txt"
     stranger.touch()
     assert cache.evict([kept]) >= BLOCK_BYTES
     assert paths[0].exists()
     assert not paths[1].exists()
-    assert not stale.exists()
+    assert not any(each.exists() for each in stale)
     assert stranger.exists()
 
 
@@ -144,7 +145,8 @@ def test_one_base_is_dropped_with_what_a_crash_left_of_it(tmp_path: Path) -> Non
     other = Root.empty(4)
     cache.ensure(store, root)
     cache.ensure(store, other)
-    cache.path(root).with_name(f"{cache.path(root).name}.part").touch()
+    for draft in ("part", "cold", "map"):
+        cache.path(root).with_name(f"{cache.path(root).name}.{draft}").touch()
     for _ in range(2):
         cache.drop(root)
         assert list((tmp_path / "bases").iterdir()) == [cache.path(other)]

@@ -61,7 +61,7 @@ def _serve(settings: Settings) -> int:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     catalog = open_catalog(settings)
-    places = region_stores.homes(settings, catalog)
+    places = region_stores.places(settings, catalog)
     catalog.close()
     os.umask(0o077)
     host, mark = process.host_of(settings), process.mark_of(settings, places)

@@ -39,7 +39,7 @@ class Demand:
             thread.start()
 
     def ask(self, disk: Fetching, indices: Sequence[int]) -> None:
-        """Have these fetched. After `close` they are not: nobody is left who could wait."""
+        """Have these, at least one, fetched. After `close` they are not: nobody is left to wait."""
         with self._changed:
             self._asked.setdefault(disk, deque()).extend(indices)
             self._changed.notify(len(indices))

@@ -136,7 +136,8 @@ class Disk:
                     asked.append(index)
                 else:
                     waiting.append(pending)
-        self._demand.ask(self, asked)
+        if asked:
+            self._demand.ask(self, asked)
         return Wanted.COMING
 
     def hint(self, first: int, last: int) -> None:
@@ -217,7 +218,7 @@ class Disk:
 
     def _claim(self, index: int, now: float) -> bool:
         """Whether nobody has it and nobody fetches it; then we do. The lock is held."""
-        there = self._is_here(index) or index in self._waiting
+        there = self.states[index] != State.ABSENT or index in self._waiting
         if there or self._failed.get(index, 0.0) > now:
             return False
         self._waiting[index] = []
@@ -245,11 +246,18 @@ class Disk:
             else:
                 self.kept.keep_hole(index, end)
             return 0
-        digest, end = self._run(index)
-        if digest == HOLE:
-            self.kept.keep_hole(index, end)
-            return 0
-        block = self._block(digest)
+        with self._lock:
+            block = self._unkept.pop(index, None)  # there may be room by now
+        if block is None:
+            digest, end = self._run(index)
+            if digest == HOLE:
+                self.kept.keep_hole(index, end)
+                return 0
+            block = self._block(digest)
+        self._keep(index, block)
+        return BLOCK_BYTES
+
+    def _keep(self, index: int, block: bytes) -> None:
         try:
             self.kept.keep(index, block)
             self._tell_host("")
@@ -260,7 +268,6 @@ class Disk:
                 self._unkept[index] = block
                 if len(self._unkept) > UNKEPT_MAX:
                     self._unkept.popitem(last=False)
-        return BLOCK_BYTES
 
     def _run(self, index: int) -> tuple[Digest, int]:
         with self._reading_manifest:

@@ -132,7 +132,7 @@ def negotiate(connection: socket.socket, size_bytes: int, names: Sequence[bytes]
     connection.settimeout(TIMEOUT_S)
     connection.sendall(wire.GREETING)
     flags = _U32.unpack(_received(connection, 4, deadline))[0]
-    if flags & ~(ClientFlag.FIXED_NEWSTYLE | ClientFlag.NO_ZEROES):
+    if flags & ~int(ClientFlag.FIXED_NEWSTYLE | ClientFlag.NO_ZEROES):  # ~ of a Flag is not all
         raise HandshakeFailed(f"it has flags that are not known: {flags:#x}")
     handshake = Handshake(size_bytes, names, no_zeroes=bool(flags & ClientFlag.NO_ZEROES))
     for _ in range(OPTIONS_MAX):

@@ -111,7 +111,7 @@ def mark_of(settings: Settings, places: Mapping[Region, Path]) -> str:
 def _arguments(settings: Settings, places: Mapping[Region, Path]) -> list[str]:
     """Read by `python -m openami.nbd`."""
     stores = [f"--store={region}={place.absolute()}" for region, place in places.items()]
-    rate = f"--hydrate-mib-per-s={settings.hydrate_mib_per_s}"
+    rate = f"--hydrate-mib-per-s={float(settings.hydrate_mib_per_s)}"
     return [f"--state-dir={settings.state_dir.absolute()}", rate, *stores]
 
 

@@ -9,7 +9,7 @@ import logging
 import queue
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -28,10 +28,10 @@ _SENT_AT_ONCE_BYTES: Final = 1024 * 1024
 _SENT_AT_ONCE: Final = 128
 _SEND_BUFFER_BYTES: Final = 2 * 1024 * 1024
 _ZERO: Final = bytes(BLOCK_BYTES)
-_FLAGS_OF: Final = {
-    Command.READ: CommandFlag.DF,
+_FLAGS_OF: Final[Mapping[int, int]] = {
+    Command.READ: CommandFlag.DF.value,
     Command.WRITE: 0xFFFF,  # refused whatever it says, but what follows it has to be passed over
-    Command.BLOCK_STATUS: CommandFlag.REQ_ONE,
+    Command.BLOCK_STATUS: CommandFlag.REQ_ONE.value,
 }
 _log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ class Connection:
             return False
         request = Request(flags=flags, command=command, cookie=cookie, offset=offset, length=length)
         perform = self._commands.get(command)
-        if perform is None or flags & ~_FLAGS_OF.get(Command(command), 0):
+        if perform is None or flags & ~_FLAGS_OF.get(command, 0):
             self._refuse(request, Errno.EINVAL)
         else:
             perform(request)

@@ -1,0 +1,288 @@
+"""Disks that are read before they are here: each block fetched once, and what goes wrong told."""
+
+import errno
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from openami.blockstore.cache import BaseCache
+from openami.blockstore.manifest import Manifests
+from openami.blockstore.store import StoreFull
+from openami.domain.block import BLOCK_BYTES
+from openami.domain.ids import Region
+from openami.domain.manifest import Root
+from openami.nbd import disk as disk_module
+from openami.nbd.client import ExportRefused, Hydration
+from openami.nbd.daemon import BlockDaemon
+from openami.nbd.kept import Kept
+from openami.nbd.profile import PROFILES_MAX, ProfileFiles, Recording
+from support.blocks import a_block
+from support.nbd import DISC, HERE, READ, Client, CountingStore, a_daemon, content, stored
+from support.waiting import until
+
+BLOCKS = {index: a_block(f"block {index}") for index in (0, 1, 2, 3, 20, 21, 300)}
+SIZE = 512  # blocks
+DISK = content(BLOCKS, SIZE)
+SLOW = 0.001  # MiB/s: nothing but the first block comes by itself
+
+
+def hydration(daemon: BlockDaemon, root: Root) -> Hydration:
+    told = daemon.control.answer({"verb": "hydration", "region": HERE, "root": root.to_text()})
+    return Hydration(**{**told, "path": Path(told["path"])})
+
+
+def complete(daemon: BlockDaemon, root: Root) -> Hydration:
+    until(lambda: hydration(daemon, root).complete, what="the disk is here")
+    return hydration(daemon, root)
+
+
+def test_a_disk_comes_by_itself_and_is_then_a_base(tmp_path: Path) -> None:
+    store = CountingStore()
+    root = stored(store, BLOCKS, SIZE)
+    with a_daemon(tmp_path, {HERE: store}) as daemon:
+        path = daemon.exports.open("vol-1", HERE, root, 0)
+        with Client(path) as client:
+            client.go()
+            told = complete(daemon, root)
+            assert (told.blocks_here, told.trouble) == (SIZE, "")
+            assert told.path.read_bytes() == DISK
+            assert [each.name for each in told.path.parent.iterdir()] == [told.path.name]
+            assert client.read(0, 4 * BLOCK_BYTES) == DISK[: 4 * BLOCK_BYTES], "it reads on"
+            daemon.exports.close("vol-1")
+            assert client.is_gone()
+        assert not path.exists()
+    assert set(store.fetches.values()) == {1}
+    assert set(store.pages.values()) == {1}
+    fetches = dict(store.fetches)
+    assert BaseCache(tmp_path / "cache").ensure(store, root).read_bytes() == DISK
+    assert store.fetches == fetches, "who needs the base has it"
+
+
+def test_a_chunk_that_many_read_at_once_is_fetched_once(tmp_path: Path) -> None:
+    store = CountingStore()
+    root = stored(store, BLOCKS, SIZE)
+    with a_daemon(tmp_path, {HERE: store}) as daemon:
+        store.gate.clear()
+        exports = [f"vol-{number}" for number in range(8)]
+        paths = [daemon.exports.open(export, HERE, root, 0) for export in exports]
+        clients = [Client(path) for path in paths for _ in range(8)]
+        for client in clients:
+            client.go()
+            client.ask(READ, 20 * BLOCK_BYTES, 2 * BLOCK_BYTES)
+        until(lambda: store.order, what="one has begun")
+        store.gate.set()
+        for client in clients:
+            answer = client.answer(7, 20 * BLOCK_BYTES, 2 * BLOCK_BYTES)
+            assert answer == BLOCKS[20] + BLOCKS[21]
+            client.__exit__()
+        complete(daemon, root)
+    assert set(store.fetches.values()) == {1}
+    assert set(store.pages.values()) == {1}
+
+
+def test_a_read_of_what_is_here_does_not_wait_for_one_that_is_not(tmp_path: Path) -> None:
+    store = CountingStore()
+    root = stored(store, BLOCKS, SIZE)
+    with (
+        a_daemon(tmp_path, {HERE: store}, SLOW) as daemon,
+        Client(daemon.exports.open("vol-1", HERE, root, 0)) as client,
+    ):
+        client.go()
+        assert client.read(300 * BLOCK_BYTES, 512) == BLOCKS[300][:512]
+        store.gate.clear()
+        client.ask(READ, 20 * BLOCK_BYTES, 512, cookie=1)
+        client.ask(READ, 300 * BLOCK_BYTES, 512, cookie=2)
+        assert client.answer(2, 300 * BLOCK_BYTES, 512) == BLOCKS[300][:512]
+        store.gate.set()
+        assert client.answer(1, 20 * BLOCK_BYTES, 512) == BLOCKS[20][:512]
+
+
+def test_a_lost_chunk_is_an_error_to_who_reads_it_and_to_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(disk_module, "RETRY_S", 0.1)
+    store = CountingStore()
+    root = stored(store, BLOCKS, SIZE)
+    lost = Manifests(store).lookup(root, 20)
+    store.lost.add(lost)
+    with (
+        a_daemon(tmp_path, {HERE: store}) as daemon,
+        Client(daemon.exports.open("vol-1", HERE, root, 0)) as client,
+    ):
+        client.go()
+        with pytest.raises(OSError, match="told") as failed:
+            client.read(20 * BLOCK_BYTES, 2 * BLOCK_BYTES)
+        assert failed.value.errno == errno.EIO
+        assert client.read(0, 4 * BLOCK_BYTES) == DISK[: 4 * BLOCK_BYTES]
+        assert client.read(21 * BLOCK_BYTES, BLOCK_BYTES) == BLOCKS[21]
+        until(lambda: hydration(daemon, root).blocks_here == SIZE - 1, what="the rest is here")
+        told = hydration(daemon, root)
+        assert not told.complete
+        assert "block 20" in told.trouble
+        assert lost.hex() in told.trouble
+        assert caplog.text.count(lost.hex()) == 1, "said once"
+
+        store.lost.clear()
+        assert complete(daemon, root).trouble == ""
+        assert client.read(20 * BLOCK_BYTES, BLOCK_BYTES) == BLOCKS[20]
+
+
+def test_a_second_region_gives_what_the_first_has_lost(tmp_path: Path) -> None:
+    stores = {HERE: CountingStore(), Region("us-west-2"): CountingStore()}
+    roots = {stored(store, BLOCKS, SIZE) for store in stores.values()}
+    (root,) = roots
+    stores[HERE].lost |= {Manifests(stores[HERE]).lookup(root, 20)}
+    with a_daemon(tmp_path, stores) as daemon:
+        for number, region in enumerate(stores):
+            daemon.exports.open(f"vol-{number}", region, root, 0)
+        complete(daemon, root)
+
+
+def test_a_full_disk_is_told_and_does_not_keep_anybody_from_reading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk_module, "FULL_RETRY_S", 0.1)
+    full = threading.Event()
+    full.set()
+    keep = Kept.keep
+
+    def kept_if_there_is_room(self: Kept, index: int, block: bytes) -> None:
+        if full.is_set():
+            raise StoreFull("no room left in the test")
+        keep(self, index, block)
+
+    monkeypatch.setattr(Kept, "keep", kept_if_there_is_room)
+    store = CountingStore()
+    blocks = {index: a_block(f"{index}") for index in range(200)}
+    disk = content(blocks, 200)
+    root = stored(store, blocks, 200)
+    with (
+        a_daemon(tmp_path, {HERE: store}) as daemon,
+        Client(daemon.exports.open("vol-1", HERE, root, 0)) as client,
+    ):
+        client.go()
+        length = 64 * BLOCK_BYTES
+        for offset in range(0, len(disk), length):
+            part = disk[offset : offset + length]
+            assert client.read(offset, len(part)) == part
+            assert client.read(offset, 10) == part[:10]
+        assert "no room left in the test" in hydration(daemon, root).trouble
+        full.clear()
+        assert complete(daemon, root).trouble == ""
+        assert client.read(0, length) == disk[:length]
+
+
+def test_what_a_boot_has_read_first_is_fetched_first_the_next_time(tmp_path: Path) -> None:
+    store = CountingStore()
+    root = stored(store, BLOCKS, SIZE)
+    with a_daemon(tmp_path, {HERE: store}) as daemon:
+        with Client(daemon.exports.open("vol-1", HERE, root, 0)) as client:
+            client.go()
+            for index in (300, 2, 20, 2, 300):
+                client.read(index * BLOCK_BYTES + 77, 512)
+            client.ask(DISC, 0, 0)
+        complete(daemon, root)
+        daemon.exports.close("vol-1")
+        for file in (tmp_path / "cache").iterdir():
+            file.unlink()
+        store.order.clear()
+        until(lambda: ProfileFiles(tmp_path / "blocks" / "profiles").load(root), what="recorded")
+        daemon.exports.open("vol-2", HERE, root, 0)
+        complete(daemon, root)
+    first = [Manifests(store).lookup(root, index) for index in (300, 2, 20)]
+    assert set(store.order[:3]) == set(first), "several are fetched at once, in any order"
+
+
+def test_a_profile_is_of_first_reads_and_has_an_end(tmp_path: Path) -> None:
+    recording = Recording()
+    assert not recording.is_done()
+    for first, last in ((5, 7), (6, 6), (0, 5), (9, 9)):
+        recording.note(first, last)
+    assert list(recording.order()) == [5, 6, 7, 0, 1, 2, 3, 4, 9]
+    recording.note(0, 1_000_000)
+    assert recording.is_done()
+
+
+def test_profiles_are_kept_and_the_oldest_go(tmp_path: Path) -> None:
+    profiles = ProfileFiles(tmp_path / "profiles", profiles_max=2)
+    roots = [Root(digest=bytes([n]) * 32, blocks=10) for n in (1, 2, 3)]
+    for root in roots:
+        assert profiles.load(root) is None
+        profiles.save(root, [3, 1, 99])
+    assert profiles.load(roots[0]) is None
+    assert profiles.load(roots[2]) == [3, 1], "what is beyond the disk is no block of it"
+    assert PROFILES_MAX > 2
+
+
+def test_an_export_is_the_same_when_it_is_opened_again(tmp_path: Path) -> None:
+    store = CountingStore()
+    root = stored(store, BLOCKS, SIZE)
+    with a_daemon(tmp_path, {HERE: store}) as daemon:
+        path = daemon.exports.open("vol-1", HERE, root, 0)
+        with Client(path) as client:
+            client.go()
+            assert daemon.exports.open("vol-1", HERE, root, 0) == path
+            assert client.read(0, 512) == DISK[:512], "its connections go on"
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert path.parent.stat().st_mode & 0o777 == 0o711
+        assert path.parent.parent.stat().st_mode & 0o777 == 0o700
+        with pytest.raises(ExportRefused, match="of b3:"):
+            daemon.exports.open("vol-1", HERE, Root(digest=root.digest, blocks=511), 0)
+        with pytest.raises(ExportRefused, match="eu-north-1"):
+            daemon.exports.open("vol-2", Region("eu-north-1"), root, 0)
+        with pytest.raises(ExportRefused):
+            daemon.exports.open("../vol-3", HERE, root, 0)
+        assert list(daemon.exports.told()) == ["vol-1"]
+        daemon.exports.close("vol-1")
+        daemon.exports.close("vol-1")
+        assert not daemon.exports.told()
+
+
+def test_another_user_gets_the_socket_and_the_former_ones_connections_end(tmp_path: Path) -> None:
+    store = CountingStore()
+    root = stored(store, BLOCKS, SIZE)
+    with a_daemon(tmp_path, {HERE: store}) as daemon:
+        path = daemon.exports.open("vol-1", HERE, root, 0)
+        with Client(path) as client:
+            client.go()
+            daemon.exports.open("vol-1", HERE, root, 12345)
+            assert client.is_gone()
+        assert path.stat().st_uid == 12345
+        assert daemon.exports.told()["vol-1"].uid == 12345
+
+
+def test_what_was_offered_is_offered_again_after_a_restart(tmp_path: Path) -> None:
+    store = CountingStore()
+    root = stored(store, BLOCKS, SIZE)
+    with a_daemon(tmp_path, {HERE: store}, SLOW) as daemon:
+        path = daemon.exports.open("vol-1", HERE, root, 0)
+        with Client(path) as client:
+            client.go()
+            client.read(20 * BLOCK_BYTES, 2 * BLOCK_BYTES)
+    fetches = dict(store.fetches)
+    with a_daemon(tmp_path, {HERE: store}, SLOW) as daemon:
+        assert [(name, export.path) for name, export in daemon.exports.told().items()] == [
+            ("vol-1", path)
+        ]
+        with Client(path) as client:
+            client.go()
+            assert client.read(20 * BLOCK_BYTES, 2 * BLOCK_BYTES) == BLOCKS[20] + BLOCKS[21]
+    assert all(store.fetches[digest] == 1 for digest in fetches), "what was here is here"
+
+
+def test_a_disk_of_16_tib_is_open_at_once_and_read_anywhere(tmp_path: Path) -> None:
+    size = 16 * 1024 * 2048
+    blocks: Mapping[int, bytes] = {index: a_block(f"{index}") for index in (7, size - 2)}
+    store = CountingStore()
+    root = stored(store, blocks, size)
+    with a_daemon(tmp_path, {HERE: store}) as daemon:
+        path = daemon.exports.open("vol-1", HERE, root, 0)
+        with Client(path) as client:
+            assert client.go() == size * BLOCK_BYTES
+            assert client.read((size - 2) * BLOCK_BYTES, 512) == blocks[size - 2][:512]
+            assert client.read(123456789 * 4096, 512) == bytes(512)
+        told = complete(daemon, root)
+        assert told.blocks_here == size
+    assert set(store.fetches.values()) == {1}
