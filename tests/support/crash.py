@@ -17,7 +17,7 @@ from openami.blockstore.cache import BaseCache
 from openami.blockstore.store import ChunkStore, Kind, Writer
 from openami.blockstore.volumes import VolumeHost
 from openami.catalog.catalog import Catalog, Transaction
-from openami.compute.driver import Machine
+from openami.compute.driver import DiskCopy, Machine
 from openami.compute.record.driver import RecordDriver
 from openami.domain.block import Digest
 from openami.domain.ids import InstanceId, VolumeId
@@ -119,10 +119,13 @@ class FusedDriver(RecordDriver):
         super().power_button(instance_id)
         self._fuse.moment()
 
-    def copy_disks(self, instance_id: InstanceId, targets: Mapping[VolumeId, Path]) -> None:
+    def copy_disks(
+        self, instance_id: InstanceId, copies: Mapping[VolumeId, DiskCopy]
+    ) -> frozenset[VolumeId]:
         self._fuse.moment()
-        super().copy_disks(instance_id, targets)
+        partial = super().copy_disks(instance_id, copies)
         self._fuse.moment()
+        return partial
 
 
 def fused_services(tmp_path: Path, fuse: Fuse) -> Services:

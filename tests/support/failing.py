@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from openami.compute.driver import Disk, Machine, MachineFailed, Port
+from openami.compute.driver import Disk, DiskCopy, Machine, MachineFailed, Port
 from openami.domain.ids import InstanceId, VolumeId
 from support.hypervisor import ScriptedHypervisor
 
@@ -55,7 +54,10 @@ class FailingHypervisor(ScriptedHypervisor):
             raise MachineFailed("QEMU does not answer")
         return volume_id not in self.held
 
-    def copy_disks(self, instance_id: InstanceId, targets: Mapping[VolumeId, Path]) -> None:
+    def copy_disks(
+        self, instance_id: InstanceId, copies: Mapping[VolumeId, DiskCopy]
+    ) -> frozenset[VolumeId]:
         self.copying(instance_id)
-        for target in targets.values():
-            target.write_bytes(b"a copy")
+        for wanted in copies.values():
+            wanted.target.write_bytes(b"a copy")
+        return frozenset()

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from openami.compute.driver import (
     Disk,
+    DiskCopy,
     Machine,
     MachineFailed,
     MachineState,
@@ -86,7 +86,9 @@ class ScriptedHypervisor:
     def resume(self, instance_id: InstanceId) -> None:
         self.log.append(f"resume {instance_id}")
 
-    def copy_disks(self, instance_id: InstanceId, targets: Mapping[VolumeId, Path]) -> None:
+    def copy_disks(
+        self, instance_id: InstanceId, copies: Mapping[VolumeId, DiskCopy]
+    ) -> frozenset[VolumeId]:
         raise MachineFailed("nothing to copy")
 
     def update_port(self, port: Port) -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 
-from openami.compute.driver import Disk, Firmware, Machine, Port
+from openami.compute.driver import Disk, DiskCopy, Firmware, Machine, Port
 from openami.compute.network import namespace
 from openami.diskimage.qcow2 import create_overlay
 from openami.domain.ids import InstanceId, VolumeId
@@ -70,6 +70,10 @@ def _size(base: Path | None) -> int:
 
 
 _numbers = iter(range(os.getpid() % 10_000 * 100, 1 << 30))
+
+
+def copies_to(targets: Mapping[VolumeId | None, Path]) -> Mapping[VolumeId, DiskCopy]:
+    return {volume_id: DiskCopy(target=path) for volume_id, path in targets.items() if volume_id}
 
 
 def a_machine(*disks: Disk, **changes: object) -> Machine:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from openami.compute.driver import Machine, MachineFailed
+from openami.compute.driver import DiskCopy, Machine, MachineFailed
 from openami.compute.record.driver import RecordDriver
 from openami.domain.ids import InstanceId, VolumeId
 
@@ -46,6 +46,8 @@ class WatchedDriver(RecordDriver):
         self.grown.append((volume_id, size_bytes))
         super().grow(instance_id, volume_id, size_bytes)
 
-    def copy_disks(self, instance_id: InstanceId, targets: Mapping[VolumeId, Path]) -> None:
-        self.copied.append(set(targets))
-        super().copy_disks(instance_id, targets)
+    def copy_disks(
+        self, instance_id: InstanceId, copies: Mapping[VolumeId, DiskCopy]
+    ) -> frozenset[VolumeId]:
+        self.copied.append(set(copies))
+        return super().copy_disks(instance_id, copies)

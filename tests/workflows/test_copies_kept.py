@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from openami.blockstore.store import ChunkLost, StoreFull
+from openami.compute.driver import DiskCopy
 from openami.compute.record.driver import RecordDriver
 from openami.domain.ids import InstanceId, Region, SnapshotId, VolumeId
 from openami.jobs.engine import NotRunning
@@ -158,9 +159,11 @@ def test_an_image_fails_and_the_guest_is_stopped_when_its_disk_is_lost(
 class InterruptedCopies(RecordDriver):
     during: Callable[[], None]
 
-    def copy_disks(self, instance_id: InstanceId, targets: Mapping[VolumeId, Path]) -> None:
+    def copy_disks(
+        self, instance_id: InstanceId, copies: Mapping[VolumeId, DiskCopy]
+    ) -> frozenset[VolumeId]:
         self.during()
-        super().copy_disks(instance_id, targets)
+        return super().copy_disks(instance_id, copies)
 
 
 def test_a_snapshot_whose_machine_ends_in_the_middle_is_copied_from_the_disk_at_rest(

@@ -5,7 +5,7 @@ The order is lease, bytes, manifest; a collector waits for the leases (DESIGN se
 
 from datetime import datetime
 
-from sqlalchemy import delete, exists, insert, select
+from sqlalchemy import delete, exists, insert, select, update
 
 from openami.catalog.catalog import Transaction
 from openami.catalog.schema import ingest_leases as leases
@@ -24,6 +24,12 @@ def begin(tx: Transaction, resource_id: str, at: datetime, base: Volume | None =
         tx.execute(insert(leases).values(resource_id=resource_id, started_at=at, **lies_on))
 
 
+def rely_on(tx: Transaction, resource_id: str, since_root: str) -> None:
+    """What is ingested holds only what changed since this disk, which may lose its snapshot."""
+    mine = leases.c.resource_id == resource_id
+    tx.execute(update(leases).where(mine).values(since_root=since_root))
+
+
 def end(tx: Transaction, resource_id: str) -> None:
     """Give the lease back, in the transaction that commits the manifest (or gives up)."""
     tx.execute(delete(leases).where(leases.c.resource_id == resource_id))
@@ -37,6 +43,12 @@ def all_roots(tx: Transaction, region: Region) -> set[str]:
     """What ingests of the region rely on without asking for it."""
     query = select(leases.c.root).where(leases.c.root.is_not(None), leases.c.region == region)
     return set(tx.scalars(query))
+
+
+def all_since_roots(tx: Transaction, region: Region) -> set[str]:
+    """The earlier disks of the region to which ingests have only the changes."""
+    root = leases.c.since_root
+    return set(tx.scalars(select(root).where(root.is_not(None), leases.c.region == region)))
 
 
 def all_active(tx: Transaction) -> list[str]:

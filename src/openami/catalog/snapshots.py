@@ -32,7 +32,7 @@ from openami.domain.errors import AuthFailure, SnapshotNotFound
 from openami.domain.filter import Filter, Page
 from openami.domain.ids import AccountId, Region, SnapshotId, VolumeId
 from openami.domain.public_access import PublicAccess, Shareable
-from openami.domain.snapshot import Snapshot, SnapshotState
+from openami.domain.snapshot import Snapshot, SnapshotState, StorageTier
 
 C: Final = snapshots.c
 
@@ -191,6 +191,16 @@ def pending_of_set(tx: Transaction, set_id: str) -> list[Snapshot]:
 def pending_of_volume(tx: Transaction, volume_id: VolumeId) -> list[Snapshot]:
     mine = (C.state == SnapshotState.PENDING) & (C.volume_id == volume_id)
     return _found(tx, select(snapshots).where(mine).order_by(C.id))
+
+
+def latest_of_volume(tx: Transaction, volume_id: VolumeId, region: Region) -> Snapshot | None:
+    """The last that was begun of those whose content is known and will stay where it is."""
+    mine = (C.volume_id == volume_id) & (C.region == region)
+    whole = (C.state == SnapshotState.COMPLETED) & C.root.is_not(None)
+    at_hand = (C.storage_tier == StorageTier.STANDARD) & C.restore_expires_at.is_(None)
+    query = select(snapshots).where(mine, whole, at_hand)
+    found = _found(tx, query.order_by(C.started_at.desc(), C.id).limit(1))
+    return found[0] if found else None
 
 
 def describe(

@@ -40,6 +40,21 @@ class Disk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DiskCopy:
+    """How one disk of a running machine is to be copied to a new file at `target`.
+
+    From no later than the moment of the copy the machine notes under the name `mark` which
+    blocks change. With `since`, the mark of an earlier copy, only blocks noted under it are
+    copied, if the machine has noted them all. It forgets all marks but these and `keep`.
+    """
+
+    target: Path
+    mark: str | None = None
+    since: str | None = None
+    keep: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """One ingress permission of a security group, already resolved to addresses.
 
@@ -164,12 +179,15 @@ class ComputeDriver(Protocol):
         """Let a machine that waits for its disk try again now. Raises MachineFailed."""
         ...
 
-    def copy_disks(self, instance_id: InstanceId, targets: Mapping[VolumeId, Path]) -> None:
-        """Write what the running machine's overlays hold into new qcow2 files at `targets`.
+    def copy_disks(
+        self, instance_id: InstanceId, copies: Mapping[VolumeId, DiskCopy]
+    ) -> frozenset[VolumeId]:
+        """Write what the running machine's disks hold into new qcow2 files, and tell how much.
 
-        All at one point in time, the moment of the call, while the guest goes on; the
-        targets hold the overlays' own clusters only and name no backing file. Complete
-        when this returns. Raises MachineFailed.
+        All at one point in time, the moment of the call, while the guest goes on. The files
+        name no backing file. Of the volumes that are returned they hold the blocks that
+        changed since `since`, of the others the overlay's own clusters. Complete when this
+        returns. Raises MachineFailed, and OSError when there is no room for them.
         """
         ...
 

@@ -67,7 +67,7 @@ def _change(svc: Services, args: Args) -> None:
     volume_id = str(args["volume_id"])
     instance_id = _place(_volume(svc, args))
     # A machine that copies its disks lets nobody resize them; then nobody starts or ends it.
-    first, second = f"copies of {instance_id}", str(instance_id or volume_id)
+    first, second = scratch.copying(instance_id), str(instance_id or volume_id)
     with svc.locks(first), svc.locks(second), svc.locks(volume_id):
         volume, modification = _volume(svc, args), _modification(svc, args)
         if _place(volume) != instance_id:

@@ -13,7 +13,7 @@ import shutil
 import time
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +30,7 @@ from openami.domain.snapshot import Snapshot, SnapshotState
 from openami.domain.volume import Volume, VolumeState
 from openami.jobs.engine import GiveUp
 from openami.services import Services
+from openami.workflows import changes
 
 _DONE: Final = "copies.json"
 _FICLONE: Final = 0x40049409  # linux/fs.h: share the other file's extents
@@ -98,28 +99,48 @@ def _take(
         for snapshot_id, volume_id in wanted.items()
     }
     with _held(svc, wanted, of) as (its_volumes, instance_id):
-        origins = {each: svc.volumes.origin(volume_id) for each, volume_id in wanted.items()}
         if instance_id is None or svc.compute.state(instance_id) is MachineState.ABSENT:
-            with _filling(svc, owner, origins):
+            with _filling(svc, owner) as directory:
                 for volume in its_volumes:
                     overlay, _ = svc.volumes.paths(volume.id, volume.region)
                     _copy(overlay, targets[volume.id])
+                _finish(directory, _origins(svc, wanted))
             return
-    # A copy of a running machine may take minutes, and nobody has to wait for it but the next.
-    with svc.locks(f"copies of {instance_id}"), _filling(svc, owner, origins):
-        svc.compute.copy_disks(instance_id, targets)
+    # A copy of a running machine may take minutes, and nobody has to wait for it but the next,
+    # and who changes what the disks lie on.
+    with svc.locks(copying(instance_id)), _filling(svc, owner) as directory:
+        wishes = [
+            changes.wished(svc, key, volume_id, targets[volume_id])
+            for key, volume_id in wanted.items()
+        ]
+        copies = {wish.volume_id: wish.copy for wish in wishes}
+        partial = svc.compute.copy_disks(instance_id, copies)
+        since = {wish.key: wish.root for wish in wishes if wish.volume_id in partial}
+        origins = {
+            key: replace(origin, root=since.get(key, origin.root))
+            for key, origin in _origins(svc, wanted).items()
+        }
+        _finish(directory, origins)
+
+
+def copying(instance_id: InstanceId | None) -> str:
+    """The lock of who copies the disks of a running machine: their nodes stay as they are."""
+    return f"copies of {instance_id}"
+
+
+def _origins(svc: Services, wanted: Mapping[SnapshotId, VolumeId]) -> Mapping[SnapshotId, Origin]:
+    return {key: svc.volumes.origin(volume_id) for key, volume_id in wanted.items()}
 
 
 @contextmanager
-def _filling(svc: Services, owner: str, origins: Mapping[SnapshotId, Origin]) -> Generator[None]:
-    """An empty directory for the copies, which counts as complete when the block has ended."""
+def _filling(svc: Services, owner: str) -> Generator[Path]:
+    """An empty directory for the copies. It goes again if they do not come about."""
     directory = home(svc, owner)
     drop(svc, owner)
     directory.mkdir(parents=True)
     try:
         with full_disk_is_told(directory):
-            yield
-            _finish(directory, origins)
+            yield directory
     except Exception:
         drop(svc, owner)  # half a copy is of no use, and the disk may be full of it
         raise

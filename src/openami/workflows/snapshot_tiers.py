@@ -14,7 +14,7 @@ from openami.blockstore.manifest import Manifests
 from openami.blockstore.store import ChunkLost, StoreFull
 from openami.blockstore.tiered import move
 from openami.blockstore.verify import chunks_only_of
-from openami.catalog import images, snapshot_copies, snapshot_tiers, snapshots, volumes
+from openami.catalog import images, ingests, snapshot_copies, snapshot_tiers, snapshots, volumes
 from openami.catalog.catalog import Transaction
 from openami.domain.block import Digest
 from openami.domain.ids import ImageId, Region, SnapshotId
@@ -118,13 +118,15 @@ def _root(snapshot: Snapshot) -> Root:
 
 
 def _own(svc: Services, snapshot: Snapshot) -> Iterable[Digest]:
-    """The chunks that no volume, no copy and no other snapshot in use relies on."""
+    """The chunks that no volume, no copy, no ingest and no other snapshot in use relies on."""
     region: Region = snapshot.region
     with svc.catalog.read() as tx:
         texts = {
             *snapshot_tiers.roots_in_use(tx, region, snapshot.id),
             *volumes.all_roots(tx, region),
             *snapshot_copies.all_roots(tx, region),
+            *ingests.all_roots(tx, region),
+            *ingests.all_since_roots(tx, region),
         }
     others = [Root.from_text(text) for text in sorted(texts)]
     return sorted(chunks_only_of(svc.stores[region], _root(snapshot), others))

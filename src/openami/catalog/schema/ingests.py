@@ -14,4 +14,6 @@ ingest_leases = Table(
     # What it relies on and never asks the store for: the disk that a volume lies on.
     Column("region", String(32)),
     Column("root", String(96)),
+    # And the disk that it has only the changes to: an earlier snapshot of the volume.
+    Column("since_root", String(96)),
 )

@@ -30,6 +30,7 @@ HOLDERS: Final[Mapping[str, Callable[[Transaction, Region], set[str]]]] = {
     "volume.root": volumes.all_roots,
     "snapshot_copy.root": snapshot_copies.all_roots,
     "ingest_lease.root": ingests.all_roots,
+    "ingest_lease.since_root": ingests.all_since_roots,
     "import_task.disks": import_tasks.all_roots,
     "store_image_task.head": store_image_tasks.all_roots,
     "export_task.root": export_tasks.all_roots,

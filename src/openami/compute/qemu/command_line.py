@@ -88,6 +88,19 @@ def device_name(serial: str) -> str:
     return f"disk-{serial}"
 
 
+def overlay_file_name(serial: str) -> str:
+    return f"top-file-{serial}"
+
+
+def copy_name(serial: str) -> str:
+    """The node, and the job, of a copy that is being made of the disk."""
+    return f"copy-{serial}"
+
+
+def copy_file_name(serial: str) -> str:
+    return f"copy-file-{serial}"
+
+
 def fdset(number: int) -> str:
     """How QEMU names a set of descriptors where it wants a file name."""
     return f"/dev/fdset/{number}"
@@ -105,7 +118,7 @@ def overlay_node(disk: Disk, overlay: int, base: int | None) -> Node:
         "discard": "unmap",
         "detect-zeroes": "unmap",
         "cache": {"direct": False, "no-flush": False},
-        "file": _file_node(f"top-file-{disk.serial}", overlay) | {"discard": "unmap"},
+        "file": _file_node(overlay_file_name(disk.serial), overlay) | {"discard": "unmap"},
         "backing": None,
     }
     if base is not None:

@@ -17,6 +17,7 @@ from typing import Final
 
 from openami.compute.driver import (
     Disk,
+    DiskCopy,
     Firmware,
     Machine,
     MachineFailed,
@@ -26,7 +27,7 @@ from openami.compute.driver import (
     OnReset,
     Port,
 )
-from openami.compute.qemu import accelerator, console, disks, process
+from openami.compute.qemu import accelerator, console, disk_copies, disks, process
 from openami.compute.qemu.command_line import Descriptors, DiskDescriptors, command_line
 from openami.compute.qemu.files import MachineFiles
 from openami.compute.qemu.news import News
@@ -143,11 +144,13 @@ class QemuDriver:
     def resume(self, instance_id: InstanceId) -> None:
         self._running(instance_id).monitor.ask("cont")
 
-    def copy_disks(self, instance_id: InstanceId, targets: Mapping[VolumeId, Path]) -> None:
+    def copy_disks(
+        self, instance_id: InstanceId, copies: Mapping[VolumeId, DiskCopy]
+    ) -> frozenset[VolumeId]:
         running = self._running(instance_id)
         self._abandon_old_copies(running)
         # Not under the lock: it may take minutes, and the machine may be killed meanwhile.
-        disks.copy(running.monitor, targets)
+        return disk_copies.copy(running.monitor, copies)
 
     def update_port(self, port: Port) -> None:
         self._network.update(port)
@@ -298,7 +301,7 @@ class QemuDriver:
         """Before there is a copy of this server's; MachineFailed means that it must be retried."""
         with self._lock(running.instance_id):
             if running.has_old_copies:
-                disks.abandon_copies(running.monitor)
+                disk_copies.abandon(running.monitor)
                 running.has_old_copies = False
 
     def _name_the_nameless(self, found: set[InstanceId]) -> None:

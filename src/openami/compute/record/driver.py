@@ -18,6 +18,7 @@ from typing import Final, Self
 
 from openami.compute.driver import (
     Disk,
+    DiskCopy,
     Machine,
     MachineFailed,
     MachineState,
@@ -145,19 +146,22 @@ class RecordDriver:
     def resume(self, instance_id: InstanceId) -> None:
         """A record never waits."""
 
-    def copy_disks(self, instance_id: InstanceId, targets: Mapping[VolumeId, Path]) -> None:
-        """The overlays as they are: nothing writes to them."""
+    def copy_disks(
+        self, instance_id: InstanceId, copies: Mapping[VolumeId, DiskCopy]
+    ) -> frozenset[VolumeId]:
+        """The overlays as they are: nothing writes to them, so nothing is noted either."""
         with self._lock:
             overlays = self._running(instance_id).overlays
-        if missing := set(targets) - set(overlays):
+        if missing := set(copies) - set(overlays):
             raise MachineFailed(f"no disk {min(missing)} is attached")
         try:
-            for volume_id, target in targets.items():
-                _copy(overlays[volume_id], target)
+            for volume_id, wanted in copies.items():
+                _copy(overlays[volume_id], wanted.target)
         except OSError as wrong:
-            for target in targets.values():
-                target.unlink(missing_ok=True)
+            for wanted in copies.values():
+                wanted.target.unlink(missing_ok=True)
             raise MachineFailed(f"a disk cannot be copied: {wrong}") from wrong
+        return frozenset()
 
     def update_port(self, port: Port) -> None:
         """A record has no network."""

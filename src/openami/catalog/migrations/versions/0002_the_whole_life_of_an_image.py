@@ -625,6 +625,7 @@ def upgrade() -> None:
     with op.batch_alter_table("ingest_lease", schema=None) as batch_op:
         batch_op.add_column(sa.Column("region", sa.String(length=32), nullable=True))
         batch_op.add_column(sa.Column("root", sa.String(length=96), nullable=True))
+        batch_op.add_column(sa.Column("since_root", sa.String(length=96), nullable=True))
 
     with op.batch_alter_table("instance", schema=None) as batch_op:
         batch_op.add_column(sa.Column("core_count", sa.Integer(), nullable=True))

@@ -1,0 +1,63 @@
+"""What a snapshot of a running volume need not copy, because an earlier snapshot has it.
+
+The machine notes which blocks change, from a snapshot's moment on and under the snapshot's id.
+So there is nothing to remember: what was noted under an id are the changes to the content that
+the catalog has for it, if that snapshot was completed. One that failed has no content, and what
+changed before it is still noted under the id of the one before.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from openami.catalog import ingests, snapshot_tiers, snapshots, volumes
+from openami.catalog.catalog import Transaction
+from openami.compute.driver import DiskCopy
+from openami.domain.ids import SnapshotId, VolumeId
+from openami.domain.manifest import Root
+from openami.domain.snapshot import Progress, Snapshot
+from openami.services import Services
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """A copy of a volume for `key`, if possible of no more than the changes to `root`."""
+
+    key: SnapshotId
+    volume_id: VolumeId
+    root: Root | None
+    copy: DiskCopy
+
+
+def wished(svc: Services, key: SnapshotId, volume_id: VolumeId, target: Path) -> Wish:
+    """What to ask of the machine. From here on the lease of `key` covers `root` too."""
+    with svc.catalog.begin() as tx:
+        mine = snapshots.fetch_any(tx, key)  # None for what is copied but for a snapshot
+        earlier = _earlier(tx, mine, volume_id)
+        pending = {each.id for each in snapshots.pending_of_volume(tx, volume_id)}
+        if earlier is not None and earlier.root is not None:
+            ingests.rely_on(tx, key, earlier.root)
+    return Wish(
+        key=key,
+        volume_id=volume_id,
+        root=None if earlier is None else Root.from_text(str(earlier.root)),
+        copy=DiskCopy(
+            target=target,
+            mark=None if mine is None else key,
+            since=None if earlier is None else earlier.id,
+            keep=frozenset(pending - {key}),
+        ),
+    )
+
+
+def _earlier(tx: Transaction, mine: Snapshot | None, volume_id: VolumeId) -> Snapshot | None:
+    """The volume's latest snapshot, if its blocks stay and it is no larger than what is wanted."""
+    volume = volumes.fetch_any(tx, volume_id)
+    if volume is None:
+        return None
+    found = snapshots.latest_of_volume(tx, volume_id, volume.region)
+    size_gib = volume.size_gib if mine is None else mine.volume_size_gib
+    if found is None or found.volume_size_gib > size_gib:
+        return None
+    tiering = snapshot_tiers.find(tx, found.id)
+    moves = tiering is not None and tiering.progress is Progress.GOING_ON
+    return None if moves else found

@@ -1,0 +1,228 @@
+"""Snapshots of volumes that a real QEMU has open: no more is copied than what changed, no less."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from openami.blockstore.store import StoreFull
+from openami.diskimage.qcow2 import changed_blocks
+from openami.services import Services
+from openami.workflows import scratch
+from support.asking import a_bootable_image, a_running_instance, ask
+from support.bare_qemu import BareDriver
+from support.disk_contents import snapshot_blocks
+from support.fakes import services
+
+DATA = {"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 1}}
+
+
+class House:
+    """An instance with two volumes, and what its guest has written to them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.host = BareDriver(directory / "instances")
+        self.svc: Services = services(directory, compute=self.host)
+        a_bootable_image(self.svc)
+        self.instance_id = a_running_instance(self.svc, BlockDeviceMappings=[DATA])
+        self.data, self.root = self._volume("/dev/sdf"), self._volume("/dev/xvda")
+        self.written: dict[str, dict[int, str]] = {self.data: {}, self.root: {}}
+
+    def _volume(self, device: str) -> str:
+        for volume in ask(self.svc, "DescribeVolumes")["Volumes"]:
+            if volume["Attachments"] and volume["Attachments"][0]["Device"] == device:
+                return volume["VolumeId"]
+        raise AssertionError(device)
+
+    def write(self, volume_id: str, blocks: dict[int, str]) -> None:
+        self.host.write(volume_id, blocks)
+        self.written[volume_id] |= blocks
+
+    def snapshot(self, volume_id: str) -> str:
+        return ask(self.svc, "CreateSnapshot", VolumeId=volume_id)["SnapshotId"]
+
+    def state(self, snapshot_id: str) -> str:
+        (told,) = ask(self.svc, "DescribeSnapshots", SnapshotIds=[snapshot_id])["Snapshots"]
+        return told["State"]
+
+    def is_right(self, snapshot_id: str, volume_id: str) -> None:
+        assert snapshot_blocks(self.svc, snapshot_id) == self.written[volume_id]
+
+    def again(self) -> None:
+        ask(self.svc, "StopInstances", InstanceIds=[self.instance_id])
+        ask(self.svc, "StartInstances", InstanceIds=[self.instance_id])
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    house = House(tmp_path)
+    yield house
+    house.host.close()
+
+
+def test_the_second_snapshot_copies_what_changed_since_the_first(house: House) -> None:
+    house.write(house.data, {3: "a", 9: "b"})
+    first = house.snapshot(house.data)
+    house.is_right(first, house.data)
+    house.write(house.data, {9: "c", 700: "d"})
+    second = house.snapshot(house.data)
+    house.is_right(second, house.data)
+    assert house.host.partial == [set(), {house.data}]
+    assert house.host.marks(house.data) == {first, second}
+    assert snapshot_blocks(house.svc, first) == {3: "a", 9: "b"}
+
+
+def test_a_snapshot_without_changes_copies_nothing(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.write(house.data, {3: "a"})
+    house.snapshot(house.data)
+    taken: list[dict[int, bytes]] = []
+    keep = house.svc.volumes.snapshot_from
+
+    def looked_at(overlay: Path, *args, **more):
+        taken.append(dict(changed_blocks(overlay, 1 << 30, lambda _: bytes(512 << 10))))
+        return keep(overlay, *args, **more)
+
+    monkeypatch.setattr(house.svc.volumes, "snapshot_from", looked_at)
+    house.is_right(house.snapshot(house.data), house.data)
+    assert taken == [{}]
+
+
+def test_what_changed_before_a_snapshot_that_failed_is_in_the_next(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.write(house.data, {3: "a"})
+    house.snapshot(house.data)
+    house.write(house.data, {4: "b"})
+    with monkeypatch.context() as broken:
+        broken.setattr(house.svc.volumes, "snapshot_from", _full)
+        failed = house.snapshot(house.data)
+    assert house.state(failed) == "error"
+    house.write(house.data, {5: "c"})
+    house.is_right(house.snapshot(house.data), house.data)
+    assert house.host.partial == [set(), {house.data}, {house.data}]
+    assert failed not in house.host.marks(house.data)
+
+
+def test_a_deleted_snapshot_is_nothing_to_rely_on(house: House) -> None:
+    house.write(house.data, {3: "a"})
+    ask(house.svc, "DeleteSnapshot", SnapshotId=house.snapshot(house.data))
+    house.write(house.data, {4: "b"})
+    house.is_right(house.snapshot(house.data), house.data)
+    assert house.host.partial == [set(), set()]
+
+
+def test_what_changed_is_not_known_after_the_machine_was_stopped(house: House) -> None:
+    house.write(house.data, {3: "a"})
+    house.snapshot(house.data)
+    house.write(house.data, {4: "b"})
+    house.again()
+    house.write(house.data, {5: "c"})
+    house.is_right(house.snapshot(house.data), house.data)
+    assert house.host.partial == [set(), set()]
+
+
+def test_a_volume_that_grew_keeps_its_marks(house: House) -> None:
+    house.write(house.data, {3: "a"})
+    house.snapshot(house.data)
+    ask(house.svc, "ModifyVolume", VolumeId=house.data, Size=2)
+    house.write(house.data, {4000: "z"})
+    house.is_right(house.snapshot(house.data), house.data)
+    assert house.host.partial == [set(), {house.data}]
+
+
+def test_a_copy_that_a_killed_server_left_is_abandoned_and_the_marks_are_kept(
+    house: House,
+) -> None:
+    house.write(house.data, {3: "a"})
+    first = house.snapshot(house.data)
+    house.write(house.data, {4: "b"})
+    qemu, disk = house.host.disks[house.data]
+    job = {"device": f"top-{disk.serial}", "job-id": f"copy-{disk.serial}", "speed": 1}
+    file = {
+        "driver": "file",
+        "filename": str(_a_file(house)),
+        "node-name": f"copy-file-{disk.serial}",
+    }
+    qemu.monitor.ask("blockdev-add", file)
+    raw = {"driver": "raw", "file": file["node-name"], "node-name": f"copy-{disk.serial}"}
+    qemu.monitor.ask("blockdev-add", raw)
+    mark = {"sync": "bitmap", "bitmap": f"since-{first}", "bitmap-mode": "never"}
+    qemu.monitor.ask("blockdev-backup", {**job, **mark, "target": raw["node-name"]})
+    qemu.monitor.close()
+    qemu.connect()
+    house.is_right(house.snapshot(house.data), house.data)
+    assert house.host.partial == [set(), {house.data}]
+
+
+def _a_file(house: House) -> Path:
+    path = house.svc.settings.state_dir / "left"
+    with path.open("wb") as file:
+        file.truncate(1 << 30)
+    return path
+
+
+class Story(House):
+    """Things that happen, each of which leaves every snapshot as it should be."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.kept: list[str] = []
+
+    def takes(self, volume_id: str) -> None:
+        self.kept.append(self.snapshot(volume_id))
+        self.is_right(self.kept[-1], volume_id)
+
+    def takes_both(self) -> None:
+        of = {"InstanceId": self.instance_id}
+        for each in ask(self.svc, "CreateSnapshots", InstanceSpecification=of)["Snapshots"]:
+            self.is_right(each["SnapshotId"], each["VolumeId"])
+            self.kept.append(each["SnapshotId"])
+
+    def fails(self, volume_id: str) -> None:
+        with pytest.MonkeyPatch.context() as broken:
+            broken.setattr(self.svc.volumes, "snapshot_from", _full)
+            assert self.state(self.snapshot(volume_id)) == "error"
+
+    def deletes(self, which: int) -> None:
+        if self.kept:
+            gone = self.kept.pop(which % len(self.kept))
+            ask(self.svc, "DeleteSnapshot", SnapshotId=gone)
+
+
+def _full(*_args: object, **_more: object) -> None:
+    raise StoreFull("/chunks")
+
+
+ROOT_OR_DATA = st.sampled_from(["root", "data"])
+BLOCKS = st.dictionaries(st.integers(0, 2047), st.sampled_from("abcdef"), min_size=1, max_size=4)
+WRITES = st.tuples(st.just("write"), ROOT_OR_DATA, BLOCKS)
+TAKES = st.tuples(st.just("takes"), ROOT_OR_DATA)
+RARE = st.one_of(
+    st.just(("takes_both",)),
+    st.just(("again",)),
+    st.tuples(st.just("fails"), ROOT_OR_DATA),
+    st.tuples(st.just("deletes"), st.integers(0, 9)),
+)
+
+
+@settings(max_examples=3, deadline=None, derandomize=True)
+@given(acts=st.lists(st.one_of(WRITES, TAKES, RARE), min_size=15, max_size=30))
+def test_whatever_happens_a_snapshot_is_the_disk_at_its_moment(
+    tmp_path_factory: pytest.TempPathFactory, acts: list[tuple[str, ...]]
+) -> None:
+    story = Story(tmp_path_factory.mktemp("story"))
+    try:
+        for act, *given_ in acts:
+            volumes = {"root": story.root, "data": story.data}
+            getattr(story, act)(
+                *(volumes.get(each, each) if isinstance(each, str) else each for each in given_)
+            )
+        story.takes_both()
+    finally:
+        story.host.close()
+    home = scratch.home(story.svc, "any").parent
+    assert list(home.iterdir()) == []
