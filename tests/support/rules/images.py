@@ -1,31 +1,12 @@
-"""The rules of who may do what to images and snapshots, as plain as they can be said.
-
-No SQL, no states that are tables, no requests: what a test holds the real thing against. Each
-method gives the code of the refusal, or "" and the change is made.
-"""
+"""The rules of images: who sees, uses, shares, changes and retires one."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-NO_IMAGE, GONE, NOT_YOURS = "InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "AuthFailure"
-NO_SNAPSHOT = "InvalidSnapshot.NotFound"
+from support.rules.retention import DAY, HOUR, SHARED
+from support.rules.snapshots import NO_SNAPSHOT, NOT_YOURS, RuledSnapshot, SnapshotRules
 
-
-@dataclass(kw_only=True)
-class RuledLock:
-    mode: str
-    ends: datetime
-    cools_until: datetime | None = None
-
-
-@dataclass(kw_only=True)
-class RuledSnapshot:
-    owner: str
-    public: bool = False
-    shared: set[str] = field(default_factory=set)
-    lock: RuledLock | None = None
-    bin_until: datetime | None = None
+NO_IMAGE, GONE = "InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"
 
 
 @dataclass(kw_only=True)
@@ -46,21 +27,15 @@ class RuledImage:
 
 
 @dataclass(kw_only=True)
-class Rules:
-    """All that several accounts have in one region.
+class Rules(SnapshotRules):
+    """All that several accounts have in one region. An image in the Recycle Bin is deregistered.
 
     `places` is where an account is in the organization: "unit", or "org" outside of its unit.
-    `binned` are the snapshots in the Recycle Bin, where an image is only deregistered.
     """
 
-    now: datetime
     images: dict[str, RuledImage] = field(default_factory=dict)
-    snapshots: dict[str, RuledSnapshot] = field(default_factory=dict)
     blocked: set[str] = field(default_factory=set)
-    blocked_snapshots: dict[str, str] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
-    binned: dict[str, RuledSnapshot] = field(default_factory=dict)
-    kept_days: dict[tuple[str, str], list[int]] = field(default_factory=dict)
 
     def sees(self, account: str, image: RuledImage) -> bool:
         if account == image.owner:
@@ -73,11 +48,6 @@ class Rules:
         place = self.places.get(account)
         return place in image.shared or (place == "unit" and "org" in image.shared)
 
-    def sees_snapshot(self, account: str, snapshot: RuledSnapshot) -> bool:
-        if account == snapshot.owner or account in snapshot.shared:
-            return True
-        return snapshot.public and self.blocked_snapshots.get(snapshot.owner) != "block-all-sharing"
-
     def look(self, account: str, image_id: str) -> str:
         image = self.images.get(image_id)
         if image is None or not self.sees(account, image):
@@ -87,12 +57,6 @@ class Rules:
     def look_as_owner(self, account: str, image_id: str) -> str:
         refusal = self.look(account, image_id)
         return refusal or ("" if self.images[image_id].owner == account else NOT_YOURS)
-
-    def look_at_snapshot(self, account: str, snapshot_id: str, *, as_owner: bool = False) -> str:
-        snapshot = self.snapshots.get(snapshot_id)
-        if snapshot is None or not self.sees_snapshot(account, snapshot):
-            return NO_SNAPSHOT
-        return NOT_YOURS if as_owner and snapshot.owner != account else ""
 
     def listed(self, account: str, *, disabled: bool, deprecated: bool) -> set[str]:
         return {
@@ -109,9 +73,6 @@ class Rules:
             return True
         return image.deprecated is not None and self.now >= image.deprecated
 
-    def listed_snapshots(self, account: str) -> set[str]:
-        return {key for key, each in self.snapshots.items() if self.sees_snapshot(account, each)}
-
     def register(self, account: str, name: str, snapshot_id: str, image_id: str) -> str:
         if self._is_taken(account, name):
             return "InvalidAMIName.Duplicate"
@@ -121,6 +82,45 @@ class Rules:
                 owner=account, name=name, snapshot=snapshot_id, created=self.now
             )
         return refusal
+
+    def copy(
+        self, account: str, image_id: str, name: str, *, copy_tags: bool, copied: tuple[str, str]
+    ) -> str:
+        """`copied`: the new image and its snapshot, the account's own and nobody else's."""
+        refusal = self.look(account, image_id)
+        if refusal:
+            return refusal
+        if self._is_taken(account, name):
+            return "InvalidAMIName.Duplicate"
+        source = self.images[image_id]
+        if self.look_at_snapshot(account, source.snapshot):
+            return "InvalidRequest"
+        copy_id, snapshot_id = copied
+        self.snapshots[snapshot_id] = RuledSnapshot(owner=account)
+        self.images[copy_id] = RuledImage(
+            owner=account, name=name, snapshot=snapshot_id, created=self.now
+        )
+        if copy_tags:
+            self.tags[account, copy_id] = self.tags_seen(account, source.owner, image_id)
+        return ""
+
+    def tag(self, account: str, image_id: str, key: str, value: str | None) -> str:
+        """All who see an image tag it, each for itself; the owner, for all of them."""
+        image = self.images.get(image_id)
+        if image is None or not self.sees(account, image):
+            return NO_IMAGE
+        refusal = self.look_as_owner(account, image_id) if key.startswith(SHARED) else ""
+        if not refusal:
+            self.put_tag(account, image_id, key, value)
+        return refusal
+
+    def permissions(self, account: str, image_id: str) -> tuple[str, set[str]]:
+        """Whom the owner has given the image."""
+        refusal = self.look_as_owner(account, image_id)
+        if refusal:
+            return refusal, set()
+        image = self.images[image_id]
+        return "", image.shared | ({"all"} if image.public else set())
 
     def _is_taken(self, account: str, name: str) -> bool:
         return any(
@@ -146,40 +146,18 @@ class Rules:
         if image.protection != "none" or cooling:
             return "OperationNotPermitted"
         image.was, image.state, image.deregistered = image.state, "deregistered", self.now
-        image.bin_until = self._bin_until(account, "image")
+        image.bin_until = self.bin_until(account, "image")
         snapshot = self.snapshots.get(image.snapshot)
         mine = snapshot is not None and snapshot.owner == account
-        if delete and mine and not self._used(image.snapshot) and not self._locked(image.snapshot):
-            self._drop(image.snapshot)
+        if delete and mine and not self.used(image.snapshot) and not self.locked(image.snapshot):
+            self.drop_snapshot(image.snapshot)
         return ""
 
-    def _bin_until(self, account: str, kind: str) -> datetime | None:
-        """When what is deleted now leaves the bin: by the longest rule, if there is one."""
-        days = self.kept_days.get((account, kind))
-        return self.now + max(days) * DAY if days else None
-
-    def _drop(self, snapshot_id: str) -> None:
-        snapshot = self.snapshots.pop(snapshot_id)
-        snapshot.bin_until = self._bin_until(snapshot.owner, "snapshot")
-        if snapshot.bin_until is not None:
-            self.binned[snapshot_id] = snapshot
-
-    def _locked(self, snapshot_id: str) -> bool:
-        lock = self.snapshots[snapshot_id].lock
-        return lock is not None and self.now < lock.ends
-
-    def keep(self, account: str, kind: str, days: int | None) -> None:
-        """Another retention rule; None takes all of them away. What is in the bin stays."""
-        if days is None:
-            self.kept_days.pop((account, kind), None)
-        else:
-            self.kept_days.setdefault((account, kind), []).append(days)
-
-    def in_bin(self, account: str) -> set[str]:
-        kept = {**self.images, **self.binned}
+    def in_bin(self, account: str) -> dict[str, datetime]:
+        """What the account has in the bin, and when it leaves it."""
         return {
-            key
-            for key, each in kept.items()
+            key: each.bin_until
+            for key, each in [*self.images.items(), *self.binned.items()]
             if each.owner == account and each.bin_until is not None
         }
 
@@ -194,67 +172,12 @@ class Rules:
         image.state, image.deregistered, image.bin_until = image.was, None, None
         return ""
 
-    def restore_snapshot(self, account: str, snapshot_id: str) -> str:
-        snapshot = self.binned.get(snapshot_id)
-        if snapshot is None or snapshot.owner != account:
-            return NO_SNAPSHOT
-        snapshot.bin_until = None
-        self.snapshots[snapshot_id] = self.binned.pop(snapshot_id)
-        return ""
-
-    def lock(self, account: str, snapshot_id: str, asked: tuple[str, int, int]) -> str:
-        """`asked`: the mode, the days, and the hours in which all can still be changed."""
-        refusal = self.look_at_snapshot(account, snapshot_id, as_owner=True)
-        if refusal:
-            return refusal
-        mode, days, hours = asked
-        snapshot, ends = self.snapshots[snapshot_id], self.now + days * DAY
-        if self._bound(snapshot):
-            if hours:
-                return "InvalidParameterCombination"
-            if mode != "compliance" or (snapshot.lock and ends < snapshot.lock.ends):
-                return "OperationNotPermitted"
-        cools_until = self.now + hours * HOUR if hours else None
-        snapshot.lock = RuledLock(mode=mode, ends=ends, cools_until=cools_until)
-        return ""
-
-    def unlock(self, account: str, snapshot_id: str) -> str:
-        refusal = self.look_at_snapshot(account, snapshot_id, as_owner=True)
-        if refusal:
-            return refusal
-        snapshot = self.snapshots[snapshot_id]
-        if snapshot.lock is None:
-            return "IncorrectState"
-        if self._bound(snapshot):
-            return "OperationNotPermitted"
-        snapshot.lock = None
-        return ""
-
-    def _bound(self, snapshot: RuledSnapshot) -> bool:
-        """By a lock that nobody takes away or makes shorter before it ends."""
-        lock = snapshot.lock
-        if lock is None or lock.mode != "compliance" or self.now >= lock.ends:
-            return False
-        return lock.cools_until is None or self.now >= lock.cools_until
-
-    def _used(self, snapshot_id: str) -> bool:
-        """By an image of its owner: those that others made of it do not keep it."""
+    def used(self, snapshot_id: str) -> bool:
         owner = self.snapshots[snapshot_id].owner
         return any(
             (image.snapshot, image.owner) == (snapshot_id, owner) and image.state != "deregistered"
             for image in self.images.values()
         )
-
-    def delete_snapshot(self, account: str, snapshot_id: str) -> str:
-        refusal = self.look_at_snapshot(account, snapshot_id, as_owner=True)
-        if refusal:
-            return refusal
-        if self._used(snapshot_id):
-            return "InvalidSnapshot.InUse"
-        if self._locked(snapshot_id):
-            return "OperationNotPermitted"
-        self._drop(snapshot_id)
-        return ""
 
     def share(self, account: str, image_id: str, whom: str, *, add: bool) -> str:
         refusal = self.look_as_owner(account, image_id)
@@ -269,19 +192,6 @@ class Rules:
             image.public = add
         else:
             (image.shared.add if add else image.shared.discard)(whom)
-        return ""
-
-    def share_snapshot(self, account: str, snapshot_id: str, whom: str, *, add: bool) -> str:
-        refusal = self.look_at_snapshot(account, snapshot_id, as_owner=True)
-        if refusal:
-            return refusal
-        snapshot = self.snapshots[snapshot_id]
-        if whom == "all":
-            if add and account in self.blocked_snapshots:
-                return "OperationNotPermitted"
-            snapshot.public = add
-        else:
-            (snapshot.shared.add if add else snapshot.shared.discard)(whom)
         return ""
 
     def unshare(self, account: str, image_id: str) -> str:
