@@ -12,6 +12,7 @@ from openami.domain.ids import Clock, Ids, InstanceId, Region
 from openami.domain.limits.throttle import Throttle
 from openami.jobs.engine import Engine
 from openami.jobs.locks import KeyedLocks
+from openami.jobs.room import Room
 from openami.objects.store import ObjectStore
 from openami.settings import Settings
 
@@ -33,6 +34,8 @@ class Services:
     locks: KeyedLocks
     clock: Clock
     ids: Ids
+    room: Room = field(default_factory=Room)
+    """Of the filesystem of `<state_dir>/scratch`."""
     throttle: Throttle = field(default_factory=lambda: Throttle(Lock()))
     stale_ports: set[InstanceId] = field(default_factory=set[InstanceId])
     """Machines whose firewall could not be made what the catalog says; the sweep tries again.

@@ -34,10 +34,15 @@ def a_member(
     return member, data
 
 
+def unpack(archive: Path, target: Path, progress: ova.Progress) -> None:
+    with archive.open("rb") as file:
+        ova.unpack_disk(file, target, progress)
+
+
 def test_the_disk_is_the_one_that_the_description_names(tmp_path: Path) -> None:
     archive = tmp_path / "machine.ova"
     archive.write_bytes(an_ova(DISK, **{"notes.txt": b"x", "machine.mf": b"SHA256"}))
-    ova.unpack_disk(archive, tmp_path / "disk", lambda _done, _total: None)
+    unpack(archive, tmp_path / "disk", lambda _done, _total: None)
     assert (tmp_path / "disk").read_bytes() == DISK
 
 
@@ -50,7 +55,7 @@ def test_an_archive_that_is_cut_off_while_it_is_read_leaves_no_disk(tmp_path: Pa
             file.truncate(1024)
 
     with pytest.raises(DiskRejected, match="cut off"):
-        ova.unpack_disk(archive, tmp_path / "disk", cut)
+        unpack(archive, tmp_path / "disk", cut)
     assert not (tmp_path / "disk").exists()
 
 
@@ -153,5 +158,5 @@ def test_what_ends_the_work_leaves_no_disk(tmp_path: Path) -> None:
 
     progress: Callable[[int, int], None] = cancelled
     with pytest.raises(InterruptedError):
-        ova.unpack_disk(archive, tmp_path / "disk", progress)
+        unpack(archive, tmp_path / "disk", progress)
     assert not (tmp_path / "disk").exists()

@@ -16,7 +16,6 @@ from openami.diskimage.errors import DiskImageError, DiskRejected
 from openami.diskimage.formats import DiskFormat
 from openami.diskimage.qemu_img import DiskInfo, Limits, convert_to_raw, inspect
 from support.hostile_disks import MIB, qcow2, vmdk
-from support.waiting import until
 
 SIZE = 24 * MIB
 ACL = "system.posix_acl_access"
@@ -138,19 +137,49 @@ def test_an_access_list_of_the_operator_stays(tmp_path: Path) -> None:
 def test_a_file_that_another_import_reads_is_private_in_the_end(tmp_path: Path) -> None:
     disk = a_disk(tmp_path, "qcow2")
     disk.chmod(0o640)  # as its mode shows while the other reads
-    second = threading.Thread(target=inspect, args=(disk,))
+    waits = threading.Event()
+    second = threading.Thread(target=lambda: inspect(disk, watch=waits.set))
     with disk.open("rb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         second.start()
-        waits = f":{disk.stat().st_ino} "
-        until(lambda: any("->" in one and waits in one for one in locks()))
+        assert waits.wait(60)
         disk.chmod(0o600)
     second.join()
     assert disk.stat().st_mode & 0o777 == 0o600
 
 
-def locks() -> list[str]:
-    return Path("/proc/locks").read_text().splitlines()
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a permission and takes it back")
+def test_the_wait_for_a_file_that_another_import_reads_can_be_ended(tmp_path: Path) -> None:
+    disk = a_disk(tmp_path, "qcow2")
+    disk.chmod(0o600)
+
+    def cancelled() -> None:
+        raise InterruptedError
+
+    with disk.open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(InterruptedError):
+            convert_to_raw(disk, DiskFormat.QCOW2, tmp_path / "out.raw", watch=cancelled)
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "raw"])
+def test_the_room_that_is_told_is_enough_and_no_more_than_the_file_can_fill(
+    tmp_path: Path, kind: str
+) -> None:
+    disk, out, told = a_disk(tmp_path, kind), tmp_path / "out.raw", list[int]()
+    convert_to_raw(disk, KINDS[kind][0], out, needs=told.append)
+    most = min(SIZE, max(disk.stat().st_size, 8 * MIB))
+    assert out.stat().st_blocks * 512 <= told[0] <= most
+
+
+def test_what_does_not_fit_is_not_begun(tmp_path: Path) -> None:
+    def refuse(_needed_bytes: int) -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        convert_to_raw(a_disk(tmp_path, "qcow2"), DiskFormat.QCOW2, tmp_path / "o", needs=refuse)
+    assert not (tmp_path / "o").exists()
 
 
 def test_a_raw_disk_with_a_qcow2_header_is_not_probed_again(tmp_path: Path) -> None:

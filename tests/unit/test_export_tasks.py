@@ -351,10 +351,12 @@ def fetched(tx: Transaction, name: str) -> Bucket:
 def test_a_disk_is_converted_only_where_there_is_room(
     svc: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export_disk, "_SPARE_BYTES", 1 << 60)
+    monkeypatch.setattr(svc.room, "_free", lambda _directory: 512 << 20)
     exported(svc, "VMDK")
     (task,) = tasks(svc)
-    assert "no room" in task["StatusMessage"]
+    assert task["StatusMessage"].startswith(
+        f"There is no room on the server to convert the disk of {IMAGE}: "
+    )
 
 
 def test_a_bucket_that_went_to_another_account_gets_nothing(svc: Services) -> None:

@@ -1,19 +1,20 @@
 """ImportSnapshot: objects become snapshots, and what stands in the way is told by name."""
 
-import os
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
 from openami.blockstore.store import StoreFull
 from openami.catalog import ingests
+from openami.diskimage.formats import DiskFormat
 from openami.domain.errors import DryRunOperation
 from openami.services import Services
 from openami.settings import Settings
-from openami.workflows import import_disks
+from openami.workflows import host_files, import_disks
 from support.asking import ask, filtered, put_accounts, refused
 from support.builders import ALICE, BOB, THERE
 from support.crash import assert_survives
@@ -311,11 +312,11 @@ def test_an_object_for_which_there_is_no_room_is_not_downloaded(
     svc: Services, disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload(svc, "disk.raw", disk.read_bytes())
-    free = os.statvfs("/").f_bavail * os.statvfs("/").f_frsize
-    monkeypatch.setattr(import_disks, "SPARE_BYTES", free * 4)
+    monkeypatch.setattr(svc.room, "_free", lambda _directory: (512 << 20) + (1 << 20))
     failed = task(svc, bring(svc, "disk.raw"))
     assert failed["StatusMessage"] == (
-        "ServerError: There is no room on the server for s3://disks/disk.raw. Ask its operator."
+        "ServerError: There is no room on the server for s3://disks/disk.raw: 3 MiB are lacking."
+        " Import it again when other tasks have ended, or ask the server's operator for room."
     )
     nothing_is_left(svc)
 
@@ -394,6 +395,76 @@ def test_no_file_outside_of_the_directory_is_read(tmp_path: Path, disk: Path) ->
     ):
         with refused("InvalidParameterValue", "names no file in the directory"):
             ask(svc, "ImportSnapshot", DiskContainer={"Url": f"file://{path}"})
+
+
+def test_what_takes_the_place_of_a_file_after_it_was_looked_at_is_not_read(
+    tmp_path: Path, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    svc, directory = with_files(tmp_path)
+    inner, secret = directory / "inner", tmp_path / "secret"
+    for each in (inner, secret):
+        each.mkdir()
+        (each / "disk.raw").write_bytes(disk.read_bytes())
+    url = f"file://{inner}/disk.raw"
+    found = host_files.served(svc.settings, url)
+    inner.rename(directory / "moved")
+    inner.symlink_to(secret)
+    monkeypatch.setattr(host_files, "served", lambda _settings, _url: found)
+    with (
+        pytest.raises(host_files.NotServed, match="names no file"),
+        host_files.opened(svc.settings, url),
+    ):
+        pass
+    inner.unlink()
+    (directory / "moved").rename(inner)
+    with host_files.opened(svc.settings, url) as file:
+        assert file.read() == disk.read_bytes()
+
+
+def test_a_file_is_read_to_its_end_when_another_takes_its_place_meanwhile(
+    tmp_path: Path, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    svc, directory = with_files(tmp_path)
+    file = directory / "disk.qcow2"
+    file.write_bytes(converted(disk, "qcow2"))
+    format_of = import_disks.formats.detect
+
+    def replaced(opened: BinaryIO) -> DiskFormat:
+        found = format_of(opened)
+        (directory / "other").write_bytes(b"o" * 4096)
+        (directory / "other").rename(file)
+        return found
+
+    monkeypatch.setattr(import_disks.formats, "detect", replaced)
+    done = task(
+        svc, ask(svc, "ImportSnapshot", DiskContainer={"Url": f"file://{file}"})["ImportTaskId"]
+    )
+    assert done["Status"] == "completed"
+    assert snapshot_blocks(svc, done["SnapshotId"]) == CONTENT
+
+
+def test_a_disk_beyond_the_largest_volume_is_refused_before_it_is_fetched(svc: Services) -> None:
+    upload(svc, "disk.qcow2", a_qcow2_of((64 << 40) + 512) + bytes(20 << 20))
+    fetched = list[int]()
+    objects = the_objects(svc)
+    read = objects.read
+
+    def counted(bucket: str, key: str, etag: str, start: int, length: int) -> bytes:
+        fetched.append(length)
+        return read(bucket, key, etag, start, length)
+
+    objects.read = counted  # type: ignore[method-assign]
+    failed = task(svc, bring(svc, "disk.qcow2"))
+    assert failed["StatusMessage"] == (
+        "ClientError: Disk validation failed [s3://disks/disk.qcow2: The disk has 65537 GiB; the"
+        " largest volume has 65536 GiB.]"
+    )
+    assert sum(fetched) < 1 << 20
+    nothing_is_left(svc)
+
+
+def a_qcow2_of(size_bytes: int) -> bytes:
+    return struct.pack(">4sIQIIQI", b"QFI\xfb", 2, 0, 0, 16, size_bytes, 0).ljust(512, b"\0")
 
 
 def test_without_a_directory_no_file_is_read(svc: Services, disk: Path) -> None:

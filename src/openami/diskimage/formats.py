@@ -15,7 +15,8 @@ from typing import BinaryIO, Final
 from openami.diskimage.errors import DiskRejected
 
 SECTOR: Final = 512
-SIZE_BYTES_MAX: Final = 64 << 40  # EBS's largest volume
+_GIB: Final = 1 << 30
+SIZE_BYTES_MAX: Final = 64 << 40  # EBS's largest volume, of the types gp3 and io2
 
 
 class DiskFormat(StrEnum):
@@ -84,7 +85,10 @@ def check_size(size_bytes: int) -> None:
     if size_bytes <= 0:
         raise DiskRejected("The disk is empty: its size is 0 bytes.")
     if size_bytes > SIZE_BYTES_MAX:
-        raise DiskRejected(f"The disk has {size_bytes} bytes; at most {SIZE_BYTES_MAX} are taken.")
+        raise DiskRejected(
+            f"The disk has {-(-size_bytes // _GIB)} GiB; the largest volume has"
+            f" {SIZE_BYTES_MAX // _GIB} GiB."
+        )
 
 
 def _check_raw(file: BinaryIO) -> None:

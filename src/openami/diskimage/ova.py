@@ -45,7 +45,7 @@ def is_archive(file: BinaryIO) -> bool:
     return file.read(len(_MAGIC)) == _MAGIC
 
 
-def unpack_disk(archive: Path, target: Path, progress: Progress) -> None:
+def unpack_disk(file: BinaryIO, target: Path, progress: Progress) -> None:
     """Write the one disk of the archive, a streamOptimized VMDK, to `target`, whole and durable
     or not at all.
 
@@ -53,7 +53,7 @@ def unpack_disk(archive: Path, target: Path, progress: Progress) -> None:
     Raises DiskRejected with a sentence for the archive's sender, OSError.
     """
     draft = target.with_name(f".{target.name}")
-    with archive.open("rb") as file, draft.open("wb") as out:
+    with draft.open("wb") as out:
         disk = disk_of(file)
         file.seek(disk.offset)
         for done in range(0, disk.size_bytes, _COPY_BYTES):

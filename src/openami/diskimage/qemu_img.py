@@ -7,16 +7,13 @@ names another is refused before QEMU sees it (formats.py). Source: qemu-img(1); 
 "Disk images".
 """
 
-import fcntl
 import json
 import os
 import re
-import stat
-import struct
 import subprocess
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
@@ -24,6 +21,7 @@ from typing import Any, BinaryIO, Final, cast
 from openami.diskimage import formats
 from openami.diskimage.errors import DiskImageError, DiskRejected
 from openami.diskimage.formats import DiskFormat
+from openami.diskimage.readable import LOOK_EVERY_S, Watch, nobody_watches, readable
 from openami.diskimage.tools import find
 
 _DRIVERS: Final = {
@@ -39,21 +37,20 @@ _WRITTEN_AS: Final = {
 }
 _FORMAT_BYTES: Final = 64 << 20  # more than the tables of a small disk, whatever its format
 _WITH_BACKING: Final = (DiskFormat.QCOW2, DiskFormat.VMDK)
+_COMPRESSED: Final = (DiskFormat.QCOW2, DiskFormat.VMDK)
 _CHECKABLE: Final = (DiskFormat.QCOW2, DiskFormat.VMDK, DiskFormat.VHDX)
 _CHECK_CORRUPT: Final = 2  # qemu-img check's exit status; 3 is leaked clusters, which lose nothing
 # One arena and small stacks: what 64 threads of qemu-img reserve (8 MiB of stack and, each on its
 # own, 64 MiB of heap) would be more address space than it may have, and it aborts on honest disks.
 _ENVIRONMENT: Final = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "MALLOC_ARENA_MAX": "1"}
 _STACK_BYTES: Final = 1024 * 1024
-_ACL: Final = "system.posix_acl_access"
-_LOOK_EVERY_S: Final = 0.5
 
-Watch = Callable[[], None]
-"""Called about twice a second while qemu-img works; what it raises ends the work."""
+Needs = Callable[[int], None]
+"""Told how many bytes are about to be written at most; what it raises ends the work."""
 
 
-def nobody_watches() -> None:
-    """For work that nothing but its own limits may end."""
+def nobody_counts(needed_bytes: int) -> None:
+    """For work that takes the room that it finds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,30 +75,35 @@ class DiskInfo:
 
 
 def inspect(
-    path: Path, disk_format: DiskFormat | None = None, limits: Limits = DEFAULT_LIMITS
+    source: Path | BinaryIO,
+    disk_format: DiskFormat | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    watch: Watch = nobody_watches,
 ) -> DiskInfo:
     """What the disk is. With `disk_format` it is read as that, else by its own mark.
 
     Raises DiskRejected with a sentence for its sender, DiskImageError for the host's faults.
     """
-    with _readable(path, limits.uid) as file:
-        return _inspect(file, disk_format or formats.detect(file), limits)
+    with readable(source, limits.uid, watch) as file:
+        return _inspect(file, disk_format or formats.detect(file), limits, watch)
 
 
 def convert_to_raw(
-    path: Path,
+    source: Path | BinaryIO,
     disk_format: DiskFormat,
     out: Path,
     limits: Limits = DEFAULT_LIMITS,
     watch: Watch = nobody_watches,
+    needs: Needs = nobody_counts,
 ) -> DiskInfo:
     """Write the disk's content to the new sparse file `out`, which is whole or not there.
 
     Raises DiskRejected with a sentence for its sender, DiskImageError for the host's faults, and
-    what `watch` raises.
+    what `watch` and `needs` raise.
     """
-    with _readable(path, limits.uid) as file:
+    with readable(source, limits.uid, watch) as file:
         info = _inspect(file, disk_format, limits, watch)
+        needs(_data_bytes(file, info, limits, watch))
         with _new(out, limits.uid) as target:
             _fill(file, info, target, limits, watch)
     return info
@@ -120,7 +122,7 @@ def convert_from_raw(
     Raises DiskRejected for a disk that the format cannot hold, DiskImageError for the host, and
     what `watch` raises.
     """
-    with _readable(path, limits.uid) as file:
+    with readable(path, limits.uid, watch) as file:
         size = os.fstat(file.fileno()).st_size
         with _new(out, limits.uid) as target:
             command = ["convert", "-S", "4k", "-O", _DRIVERS[disk_format]]
@@ -168,6 +170,19 @@ def _inspect(
         command = ["check", "-q", "--output=human", _source(file, disk_format)]
         _qemu_img(command, (file,), 0, limits, disk_format, watch)
     return DiskInfo(format=disk_format, virtual_size_bytes=size, file_size_bytes=file_size)
+
+
+def _data_bytes(file: BinaryIO, info: DiskInfo, limits: Limits, watch: Watch) -> int:
+    """At most so many bytes of the disk are not holes.
+
+    What the disk would take as a qcow2, where it may be compressed; else the file has them all.
+    """
+    if info.format not in _COMPRESSED:
+        return min(info.virtual_size_bytes, info.file_size_bytes)
+    command = ["measure", "--output=json", "-O", "qcow2", _source(file, info.format)]
+    told = _qemu_img(command, (file,), 0, limits, info.format, watch)
+    measured = int(cast("dict[str, Any]", json.loads(told))["required"])
+    return min(info.virtual_size_bytes, measured)
 
 
 def _fill(file: BinaryIO, info: DiskInfo, target: BinaryIO, limits: Limits, watch: Watch) -> None:
@@ -224,7 +239,7 @@ def _said(process: subprocess.Popen[bytes], wall_s: float, watch: Watch) -> tupl
         while True:
             left_s = deadline - time.monotonic()
             try:
-                return process.communicate(timeout=max(0.0, min(_LOOK_EVERY_S, left_s)))
+                return process.communicate(timeout=max(0.0, min(LOOK_EVERY_S, left_s)))
             except subprocess.TimeoutExpired:
                 if left_s <= 0:
                     raise
@@ -269,86 +284,3 @@ def _confinement(limits: Limits, write_bytes: int) -> list[str]:
     user = [f"--reuid={limits.uid}", f"--regid={limits.uid}", "--clear-groups"]
     powers = ["--no-new-privs", "--inh-caps=-all", "--bounding-set=-all"]
     return [find("unshare"), "--net", "--ipc", find("setpriv"), *user, *powers, *limited]
-
-
-@contextmanager
-def _readable(path: Path, uid: int) -> Generator[BinaryIO]:
-    """The file, open, and for this long readable by `uid`.
-
-    Opening a descriptor by its number asks the file's own permissions again.
-    """
-    with _opened(path) as file:
-        descriptor = file.fileno()
-        if os.geteuid() != 0 or os.fstat(descriptor).st_mode & stat.S_IROTH:
-            yield file
-            return
-        # One at a time: who ends first would take the permission away from the other.
-        # The mode is read under the lock too: another's list shows in its group bits.
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        before, mode = _permissions(descriptor, uid)
-        try:
-            os.setxattr(descriptor, _ACL, _readable_by(uid, mode))
-        except OSError as failure:
-            raise DiskImageError(f"{path} takes no access list: {failure.strerror}") from failure
-        try:
-            yield file
-        finally:
-            _restore(descriptor, before, mode)
-
-
-@contextmanager
-def _opened(path: Path) -> Generator[BinaryIO]:
-    """The regular file at `path`; no link is followed and no pipe is waited for."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError as failure:
-        raise DiskImageError(f"{path} cannot be read: {failure.strerror}") from failure
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise DiskImageError(f"{path} is not a regular file")
-    with os.fdopen(descriptor, "rb") as file:
-        yield file
-
-
-def _access_list(descriptor: int) -> bytes | None:
-    with suppress(OSError):
-        return os.getxattr(descriptor, _ACL)
-    return None
-
-
-def _permissions(descriptor: int, uid: int) -> tuple[bytes | None, int]:
-    """The operator's access list, if any, and mode.
-
-    A list of ours is what an import left that was killed: it counts as none. The mode's group
-    bits then show the list's mask (acl(5)), and only the list tells what they were.
-    """
-    found, mode = _access_list(descriptor), stat.S_IMODE(os.fstat(descriptor).st_mode)
-    for group in range(8):
-        original = (mode & ~stat.S_IRWXG) | group << 3
-        if found == _readable_by(uid, original):
-            return None, original
-    return found, mode
-
-
-def _restore(descriptor: int, before: bytes | None, mode: int) -> None:
-    if before is not None:
-        os.setxattr(descriptor, _ACL, before)
-        return
-    # Mode first: a kill between the two leaves a list whose mask gives no more than the mode.
-    os.fchmod(descriptor, mode)
-    os.removexattr(descriptor, _ACL)
-
-
-def _readable_by(uid: int, mode: int) -> bytes:
-    """An access list (acl(5)) that is the mode and `uid` reading; in the kernel's xattr form."""
-    nobody = 0xFFFFFFFF
-    owner, group, other = (mode >> 6) & 7, (mode >> 3) & 7, mode & 7
-    user_obj, user, group_obj, mask, others = 0x01, 0x02, 0x04, 0x10, 0x20
-    entries = (
-        (user_obj, owner, nobody),
-        (user, 4, uid),
-        (group_obj, group, nobody),
-        (mask, group | 4, nobody),
-        (others, other, nobody),
-    )
-    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)

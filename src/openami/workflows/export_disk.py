@@ -6,7 +6,6 @@ named by the task alone. RAW is sent as it is read. For the other formats the di
 """
 
 import logging
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -27,14 +26,15 @@ from openami.domain.manifest import Root
 from openami.domain.transfers.export_task import DiskImageFormat, ExportState, ExportTask
 from openami.jobs.engine import Args, GiveUp, Job
 from openami.jobs.lanes import TRANSFERS
+from openami.jobs.room import NoRoom, Share
 from openami.services import Services
 from openami.workflows import scratch, uploads
 from openami.workflows.progress import whole_percents
 
 NAME: Final = "export_disk"
 _FORMATS: Final = {DiskImageFormat.VMDK: DiskFormat.VMDK, DiskImageFormat.VHD: DiskFormat.VHD}
-_SPARE_BYTES: Final = 1 << 30
-"""As much room stays free on the scratch disk: the server has more to do than exports."""
+_OVERHEAD: Final = 64
+"""The part of a disk's data that the tables of a converted one take at most."""
 _PIECE_BYTES: Final = 1 << 20
 _LOOK_EVERY: Final = 16  # pieces between two looks whether the task is cancelled
 _CONVERTED_PERCENT: Final = 50  # a converted disk's upload begins there
@@ -125,40 +125,48 @@ def _convert(svc: Services, args: Args) -> None:
         return
     scratch.drop(svc, task.id)  # what an attempt left that died
     out.parent.mkdir(parents=True)
-    root, store = _root(task), svc.stores[task.region]
+    with svc.room.share(out.parent) as share:
+        try:
+            _write(svc, args, task, share)
+        except (ChunkLost, StoreFull) as failure:
+            _log.warning("%s cannot be converted: %s", task.id, failure)
+            raise GiveUp("The disk cannot be read, or there is no room to convert it") from failure
+        except (DiskImageError, DiskRejected) as failure:
+            _log.warning("%s cannot be converted: %s", task.id, failure)
+            raise GiveUp(f"The disk cannot be written as {task.disk_format}") from failure
+        except NoRoom as full:
+            raise GiveUp(
+                f"There is no room on the server to convert the disk of {_source(task)}:"
+                f" {-(-full.lacking_bytes >> 20)} MiB are lacking. Export it again when other"
+                " tasks have ended, export it as RAW, or ask the server's operator for room."
+            ) from full
+
+
+def _source(task: ExportTask) -> str:
+    return str(task.image_id or task.instance_id)
+
+
+def _write(svc: Services, args: Args, task: ExportTask, share: Share) -> None:
+    """The raw disk and the converted one are there together, for a while."""
+    root, store, out = _root(task), svc.stores[task.region], _converted(svc, task)
     raw, draft = out.with_name("disk.raw"), out.with_name(".disk")
     tell = _tell(svc, task, "converting")
     tell(0)
 
     def look() -> None:
         _active(svc, args)
+        share.look()
 
     def half(percent: int) -> None:
         look()
         tell(percent * _CONVERTED_PERCENT // 100)
 
-    try:
-        _check_room(out.parent, sum(1 for _ in Manifests(store).iterate(root)) * BLOCK_BYTES)
-        restore(
-            *(store, root, raw),
-            size_bytes=task.size_bytes,
-            progress=whole_percents(half),
-        )
-        qemu_img.convert_from_raw(raw, _FORMATS[task.disk_format], draft, watch=look)
-    except (ChunkLost, StoreFull) as failure:
-        _log.warning("%s cannot be converted: %s", task.id, failure)
-        raise GiveUp("The disk cannot be read, or there is no room to convert it") from failure
-    except (DiskImageError, DiskRejected) as failure:
-        _log.warning("%s cannot be converted: %s", task.id, failure)
-        raise GiveUp(f"The disk cannot be written as {task.disk_format}") from failure
+    data_bytes = sum(1 for _ in Manifests(store).iterate(root)) * BLOCK_BYTES
+    share.claim(2 * data_bytes + data_bytes // _OVERHEAD)
+    restore(*(store, root, raw), size_bytes=task.size_bytes, progress=whole_percents(half))
+    qemu_img.convert_from_raw(raw, _FORMATS[task.disk_format], draft, watch=look)
     raw.unlink()
     draft.rename(out)
-
-
-def _check_room(directory: Path, data_bytes: int) -> None:
-    """The raw disk and the converted one are there together."""
-    if shutil.disk_usage(directory).free < 2 * data_bytes + _SPARE_BYTES:
-        raise GiveUp("There is no room on the server's disk to convert the disk")
 
 
 def _upload(svc: Services, args: Args) -> None:

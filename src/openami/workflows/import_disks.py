@@ -7,12 +7,11 @@ at the last one that is there. `<n>.source` is the object, `<n>.vmdk` what was i
 
 import errno
 import logging
-import shutil
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from openami.blockstore.ingest import SourceChanged, ingest_file
 from openami.blockstore.parallel import Progress
@@ -23,15 +22,14 @@ from openami.diskimage.errors import DiskImageError, DiskRejected
 from openami.diskimage.formats import DiskFormat
 from openami.domain.transfers.import_task import ImportedDisk, ImportTask, ImportTaskId
 from openami.jobs.engine import GiveUp
+from openami.jobs.room import NoRoom, Share
 from openami.objects.download import download
 from openami.objects.store import ObjectAbsent, ObjectChanged, ObjectInfo
 from openami.services import Services
-from openami.workflows.host_files import NotServed, served
+from openami.workflows.host_files import NotServed, opened
 from openami.workflows.scratch import home
 
 OVA: Final = "OVA"
-SPARE_BYTES: Final = 512 << 20
-"""As much room stays free on the scratch disk: the server has more to do than imports."""
 _FETCHED, _STORED = 45, 98  # per cent of a disk's share of the work
 _log = logging.getLogger(__name__)
 
@@ -41,20 +39,24 @@ def invalid(disk: ImportedDisk, why: str) -> str:
     return f"ClientError: Disk validation failed [{disk.name}: {why}]"
 
 
-def _no_room(disk: ImportedDisk) -> str:
-    return f"ServerError: There is no room on the server for {disk.name}. Ask its operator."
+def _no_room(disk: ImportedDisk, lacking_bytes: int = 0) -> str:
+    lacking = f": {-(-lacking_bytes >> 20)} MiB are lacking" if lacking_bytes else ""
+    return (
+        f"ServerError: There is no room on the server for {disk.name}{lacking}. Import it again"
+        " when other tasks have ended, or ask the server's operator for room."
+    )
 
 
 class Watch:
     """Looks whether the work is still to be done, and tells the catalog how far it is.
 
-    Its methods raise GiveUp when the task is cancelled or the scratch disk is as good as full.
+    Its methods raise GiveUp when the task is cancelled, NoRoom when it takes what others need.
     """
 
     def __init__(
-        self, svc: Services, task_id: ImportTaskId, directory: Path, number: int, disks: int
+        self, svc: Services, task_id: ImportTaskId, share: Share, number: int, disks: int
     ) -> None:
-        self._svc, self._task_id, self._directory = svc, task_id, directory
+        self._svc, self._task_id, self.room = svc, task_id, share
         self._number, self._disks = number, disks
         self._told = 0
 
@@ -62,8 +64,7 @@ class Watch:
         with self._svc.catalog.read() as tx:
             if not import_tasks.is_active(tx, self._task_id):
                 raise GiveUp("the import was cancelled")
-        if shutil.disk_usage(self._directory).free < SPARE_BYTES:
-            raise OSError(errno.ENOSPC, "the scratch disk is full")
+        self.room.look()
 
     def progress(self, message: str, start: int, end: int) -> Progress:
         """For work that is from `start` to `end` per cent of this disk's."""
@@ -80,30 +81,16 @@ class Watch:
         return tell
 
 
-def check_room(svc: Services, directory: Path, disks: Sequence[ImportedDisk]) -> None:
-    """Raises GiveUp unless the largest object that is not here yet fits on the scratch disk."""
-    del svc
-    objects = [disk for disk in disks if disk.bucket is not None and disk.root is None]
-    largest = max(objects, key=lambda disk: disk.size_bytes, default=None)
-    if largest is None:
-        return
-    here = sum(file.stat().st_size for file in directory.iterdir())
-    if shutil.disk_usage(directory).free + here < largest.size_bytes + SPARE_BYTES:
-        raise GiveUp(_no_room(largest))
-
-
 def bring(svc: Services, task: ImportTask, number: int, watch: Watch) -> ImportedDisk:
     """Store the content of a disk; the disk with its root. Raises GiveUp."""
-    disk = task.disks[number]
-    directory = home(svc, task.id)
-    with _told(disk):
-        source = _source(svc, disk, directory / f"{number}.source", watch)
+    disk, directory = task.disks[number], home(svc, task.id)
+    for file in directory.glob(f".{number}.*"):
+        file.unlink()  # of an attempt that died
+    with told(disk), _source(svc, disk, directory / f"{number}.source", watch) as source:
         found = disk.format or _format_of(source)
-        if found == OVA and not (task.makes_image and len(task.disks) == 1):
-            raise DiskRejected(
-                "The file is an ova: import it as an image, as the only disk container."
-            )
+        _check_kind(task, found)
         raw = _raw(source, found, directory / f"{number}.raw", watch)
+        watch.room.release()
         storing = watch.progress("updating", _FETCHED, _STORED)
         storing(0, 1)
         root = ingest_file(svc.stores[task.region], raw, progress=storing)
@@ -112,50 +99,75 @@ def bring(svc: Services, task: ImportTask, number: int, watch: Watch) -> Importe
     return replace(disk, format="VMDK" if found == OVA else found, root=root.to_text())
 
 
-def _source(svc: Services, disk: ImportedDisk, target: Path, watch: Watch) -> Path:
-    if disk.path is not None:
-        return served(svc.settings, str(disk.url))
-    if not target.exists():
-        info = ObjectInfo(size_bytes=disk.size_bytes, etag=str(disk.etag))
-        telling = watch.progress("downloading/converting", 0, _FETCHED)
-        download(svc.objects, str(disk.bucket), str(disk.key), info, target, telling)
-    return target
+def check(task: ImportTask, disk: ImportedDisk, file: BinaryIO) -> None:
+    """Raises DiskRejected for what a few bytes tell, before all others are fetched."""
+    found = disk.format or _format_of(file)
+    _check_kind(task, found)
+    if found != OVA:
+        formats.check(file, DiskFormat(found.lower()))
 
 
-def _format_of(source: Path) -> str:
-    with source.open("rb") as file:
-        if ova.is_archive(file):
-            return OVA
-        return formats.detect(file).value.upper()
-
-
-def _raw(source: Path, found: str, target: Path, watch: Watch) -> Path:
-    """The disk as raw bytes: a raw one is read where it lies."""
-    if found == DiskFormat.RAW.upper():
-        qemu_img.inspect(source, DiskFormat.RAW)
-        return source
-    if target.exists():
-        return target
-    packed = source
-    if found == OVA:
-        packed = target.with_suffix(".vmdk")
-        if not packed.exists():
-            ova.unpack_disk(source, packed, lambda _done, _total: watch.look())
-    draft = target.with_name(f".{target.name}")
-    draft.unlink(missing_ok=True)  # of an attempt that died
-    disk_format = DiskFormat.VMDK if found == OVA else DiskFormat(found.lower())
-    qemu_img.convert_to_raw(packed, disk_format, draft, watch=watch.look)
-    return draft.rename(target)
+def _check_kind(task: ImportTask, found: str) -> None:
+    if found == OVA and not (task.makes_image and len(task.disks) == 1):
+        raise DiskRejected("The file is an ova: import it as an image, as the only disk container.")
 
 
 @contextmanager
-def _told(disk: ImportedDisk) -> Generator[None]:
+def _source(svc: Services, disk: ImportedDisk, target: Path, watch: Watch) -> Generator[BinaryIO]:
+    """The file or the object, opened once: what is judged is what is read."""
+    if disk.path is not None:
+        with opened(svc.settings, str(disk.url)) as file:
+            yield file
+        return
+    if not target.exists():
+        watch.room.claim(disk.size_bytes)
+        info = ObjectInfo(size_bytes=disk.size_bytes, etag=str(disk.etag))
+        telling = watch.progress("downloading/converting", 0, _FETCHED)
+        download(svc.objects, str(disk.bucket), str(disk.key), info, target, telling)
+    with target.open("rb") as file:
+        yield file
+
+
+def _format_of(file: BinaryIO) -> str:
+    if ova.is_archive(file):
+        return OVA
+    return formats.detect(file).value.upper()
+
+
+def _raw(source: BinaryIO, found: str, target: Path, watch: Watch) -> Path:
+    """The disk as raw bytes: a raw one is read where it lies."""
+    if found == DiskFormat.RAW.upper():
+        qemu_img.inspect(source, DiskFormat.RAW, watch=watch.look)
+        return Path(f"/proc/self/fd/{source.fileno()}")
+    if target.exists():
+        return target
+    draft = target.with_name(f".{target.name}")
+    if found == OVA:
+        packed = target.with_suffix(".vmdk")
+        if not packed.exists():
+            watch.room.claim(source.seek(0, 2))
+            ova.unpack_disk(source, packed, lambda _done, _total: watch.look())
+        _convert(packed, DiskFormat.VMDK, draft, watch)
+    else:
+        _convert(source, DiskFormat(found.lower()), draft, watch)
+    return draft.rename(target)
+
+
+def _convert(source: Path | BinaryIO, disk_format: DiskFormat, draft: Path, watch: Watch) -> None:
+    claim = watch.room.claim
+    qemu_img.convert_to_raw(source, disk_format, draft, watch=watch.look, needs=claim)
+
+
+@contextmanager
+def told(disk: ImportedDisk) -> Generator[None]:
     """What is wrong with the disk, or with our room for it, as the task's StatusMessage.
 
     The object store being away is neither: the step is tried again.
     """
     try:
         yield
+    except NoRoom as full:
+        raise GiveUp(_no_room(disk, full.lacking_bytes)) from full
     except (DiskRejected, NotServed) as wrong:
         raise GiveUp(invalid(disk, str(wrong))) from wrong
     except (ObjectAbsent, ObjectChanged, SourceChanged) as changed:

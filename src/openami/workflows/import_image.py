@@ -17,6 +17,7 @@ from openami.domain.image import Image, ImageEvent, ImageState
 from openami.domain.snapshot import SnapshotState
 from openami.domain.state_reason import StateReason
 from openami.jobs.engine import Args, GiveUp, Job
+from openami.jobs.room import NoRoom
 from openami.services import Services
 from openami.workflows import scratch
 from openami.workflows.progress import progress_of
@@ -94,10 +95,14 @@ def _convert(svc: Services, args: Args) -> None:
     raw.parent.mkdir(parents=True, exist_ok=True)
     draft = raw.with_name(".disk.raw")
     draft.unlink(missing_ok=True)  # of an attempt that died
-    try:
-        qemu_img.convert_to_raw(Path(str(args["path"])), DiskFormat(str(args["format"])), draft)
-    except (DiskImageError, DiskRejected) as failure:
-        raise GiveUp(str(failure)) from failure
+    source, disk_format = Path(str(args["path"])), DiskFormat(str(args["format"]))
+    with svc.room.share(draft.parent) as share:
+        try:
+            qemu_img.convert_to_raw(
+                *(source, disk_format, draft), watch=share.look, needs=share.claim
+            )
+        except (DiskImageError, DiskRejected, NoRoom) as failure:
+            raise GiveUp(str(failure)) from failure
     draft.rename(raw)
 
 

@@ -6,6 +6,7 @@ one that fails or is cancelled has nothing to take back but its scratch director
 """
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -26,10 +27,11 @@ from openami.domain.transfers.import_task import (
 )
 from openami.jobs.engine import Args, GiveUp, Job
 from openami.jobs.lanes import TRANSFERS
+from openami.objects.ranges import as_file
 from openami.objects.store import ObjectAbsent
 from openami.services import Services
 from openami.workflows import import_disks, imported, scratch
-from openami.workflows.host_files import NotServed, served
+from openami.workflows.host_files import NotServed, opened
 
 NAME: Final = "import_task"
 CANCELLED: Final = "the import was cancelled"
@@ -104,21 +106,24 @@ def _look(svc: Services, task_id: ImportTaskId) -> None:
 def _object(svc: Services, task_id: ImportTaskId, disk: ImportedDisk) -> ImportedDisk:
     bucket, key = str(disk.bucket), str(disk.key)
     with svc.catalog.read() as tx:
-        owner, its_bucket = _active(tx, task_id).owner, buckets.find(tx, bucket)
-    if its_bucket is None or its_bucket.owner != owner:
+        task, its_bucket = _active(tx, task_id), buckets.find(tx, bucket)
+    if its_bucket is None or its_bucket.owner != task.owner:
         raise GiveUp(import_disks.invalid(disk, "the bucket is not the account's any more."))
     try:
         info = svc.objects.head(bucket, key)
     except ObjectAbsent:
         why = "there is no such object in the bucket. Upload it, and import again."
         raise GiveUp(import_disks.invalid(disk, why)) from None
+    with import_disks.told(disk):
+        import_disks.check(task, disk, as_file(svc.objects, bucket, key, info))
     return replace(disk, size_bytes=info.size_bytes, etag=info.etag)
 
 
 def _file_size(svc: Services, disk: ImportedDisk) -> int:
     try:
-        return served(svc.settings, str(disk.url)).stat().st_size
-    except (NotServed, OSError):
+        with opened(svc.settings, str(disk.url)) as file:
+            return os.fstat(file.fileno()).st_size
+    except NotServed:
         raise GiveUp(import_disks.invalid(disk, "the file is not there any more.")) from None
 
 
@@ -127,12 +132,12 @@ def _bring(svc: Services, task_id: ImportTaskId) -> None:
     task = _fetched(svc, task_id)
     home = scratch.home(svc, task_id)
     home.mkdir(parents=True, exist_ok=True)
-    import_disks.check_room(svc, home, task.disks)
     for number, disk in enumerate(task.disks):
         if disk.root is not None:
             continue
-        watch = import_disks.Watch(svc, task_id, home, number, len(task.disks))
-        found = import_disks.bring(svc, task, number, watch)
+        with svc.room.share(home) as share:
+            watch = import_disks.Watch(svc, task_id, share, number, len(task.disks))
+            found = import_disks.bring(svc, task, number, watch)
         _change(svc, task_id, lambda task, n=number, found=found: task.with_disk(n, found))
 
 

@@ -6,7 +6,7 @@ from typing import Final
 from openami.catalog import images, import_tasks, snapshots
 from openami.catalog.catalog import Transaction
 from openami.domain.block import GIB
-from openami.domain.block_device import BlockDeviceMapping, EbsDevice
+from openami.domain.block_device import VOLUME_SIZE_GIB, BlockDeviceMapping, EbsDevice
 from openami.domain.errors import EC2Error
 from openami.domain.ids import ImageId, SnapshotId
 from openami.domain.image import Image, ImageState
@@ -17,6 +17,7 @@ from openami.jobs.engine import GiveUp
 from openami.services import Services
 
 ROOT_DEVICE: Final = "/dev/sda1"
+_GP2_GIB_MAX: Final = VOLUME_SIZE_GIB["gp2"][1]
 _DATA_DEVICES: Final = tuple(f"/dev/sd{letter}" for letter in "bcdefghijklmnopqrstuvwxyz")
 
 
@@ -92,10 +93,11 @@ def _image(svc: Services, task: ImportTask) -> Image:
 
 def _mapping(task: ImportTask, number: int) -> BlockDeviceMapping:
     disk = task.disks[number]
+    size = size_gib(disk)
     device = EbsDevice(
         snapshot_id=disk.snapshot_id,
-        volume_size_gib=size_gib(disk),
-        volume_type="gp2",
+        volume_size_gib=size,
+        volume_type="gp2" if size <= _GP2_GIB_MAX else "gp3",
         delete_on_termination=number == 0,
     )
     return BlockDeviceMapping(device_name=device_name(task, number), ebs=device)

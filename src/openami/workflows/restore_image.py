@@ -1,7 +1,8 @@
 """An object that holds a stored image becomes an image with snapshots of its own.
 
-The image, its snapshots and their leases are there, pending, before the first byte is read. An
-object that is not whole and true to the last byte makes nothing but a failed image.
+The image, its snapshots and their leases are there, pending, before the first byte is read, and
+come to their end together. An object that is not whole and true to the last byte makes nothing
+but a failed image.
 """
 
 import logging
@@ -48,10 +49,7 @@ def resume(svc: Services) -> None:
 def job(svc: Services) -> Job:
     return Job(
         name=NAME,
-        steps=(
-            ("bring the disks", lambda args: _bring(svc, args)),
-            ("complete the image", lambda args: _complete(svc, args)),
-        ),
+        steps=(("bring the disks", lambda args: _bring(svc, args)),),
         give_up=lambda args, reason: _fail(svc, args, reason),
         lane=TRANSFERS,
     )
@@ -94,11 +92,7 @@ def _bring(svc: Services, args: Args) -> None:
     except StoreFull as full:
         _log.warning("%s cannot be restored: %s", image.id, full)
         raise GiveUp(f"{_OURS}: There is no room in {image.region}") from full
-    # The image names its snapshots as the stored one named its own.
-    old = snapshot_ids(stored.image)
-    contents = {disk.snapshot_id: disk.root for disk in stored.disks}
-    for snapshot_id, was in zip(snapshot_ids(image), old, strict=True):
-        scratch.complete(svc, snapshot_id, contents[was])
+    _complete(svc, image, stored)
 
 
 def _restored(svc: Services, image: Image, restore: ImageRestore) -> StoredImage:
@@ -123,24 +117,26 @@ def _progress(svc: Services, image: Image) -> Progress:
     return whole_percents(tell)
 
 
-def _complete(svc: Services, args: Args) -> None:
+def _complete(svc: Services, image: Image, stored: StoredImage) -> None:
+    """The image and its snapshots, which it names as the stored one named its own."""
+    roots = {disk.snapshot_id: disk.root for disk in stored.disks}
+    pairs = zip(snapshot_ids(image), snapshot_ids(stored.image), strict=True)
     with svc.catalog.begin() as tx:
-        image = images.fetch_any(tx, _image_id(args))
-        if image is not None and image.state is ImageState.PENDING:
-            images.save(tx, image.after(ImageEvent.SNAPSHOTS_COMPLETED))
-        image_restores.end(tx, _image_id(args))
+        for snapshot_id, was in pairs:
+            scratch.complete_in(tx, snapshot_id, roots[was], svc.clock.now())
+        now = images.fetch_any(tx, image.id)
+        if now is not None and now.state is ImageState.PENDING:
+            images.save(tx, now.after(ImageEvent.SNAPSHOTS_COMPLETED))
+        image_restores.end(tx, image.id)
 
 
 def _fail(svc: Services, args: Args, why: str) -> None:
-    """The snapshots first: what the sweep finds them by goes with the image's failure."""
-    with svc.catalog.read() as tx:
-        image = images.fetch_any(tx, _image_id(args))
-    for snapshot_id in [] if image is None else snapshot_ids(image):
-        scratch.fail(svc, snapshot_id, why)
     code = _OBJECTS_FAULT if why.startswith(_OBJECTS_FAULT) else _OURS
     reason = StateReason(code=code, message=why)
     with svc.catalog.begin() as tx:
         image = images.fetch_any(tx, _image_id(args))
+        for snapshot_id in [] if image is None else snapshot_ids(image):
+            scratch.fail_in(tx, snapshot_id, why)
         if image is not None and image.state is ImageState.PENDING:
             images.save(tx, image.after(ImageEvent.SNAPSHOT_FAILED, reason))
         image_restores.end(tx, _image_id(args))

@@ -14,6 +14,7 @@ import time
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -196,24 +197,34 @@ def store(svc: Services, owner: str, snapshot_id: SnapshotId) -> None:
 def complete(svc: Services, snapshot_id: SnapshotId, root: Root) -> None:
     """Commit the content of a pending snapshot and give its lease back."""
     with svc.catalog.begin() as tx:
-        snapshot = snapshots.fetch_any(tx, snapshot_id)
-        if snapshot is None or snapshot.state is not SnapshotState.PENDING:
-            return  # deleted meanwhile; whoever did gave the lease back
-        if not ingests.is_active(tx, snapshot_id):
-            raise GiveUp("Server.InternalError: the lease of the snapshot is lost")
-        snapshots.save(tx, snapshot.completed(root.to_text(), svc.clock.now()))
-        ingests.end(tx, snapshot_id)
-        snapshot_copies.end(tx, snapshot_id)
+        complete_in(tx, snapshot_id, root, svc.clock.now())
+
+
+def complete_in(tx: Transaction, snapshot_id: SnapshotId, root: Root, now: datetime) -> None:
+    """As part of a transaction that does more. Raises GiveUp when the lease is lost."""
+    snapshot = snapshots.fetch_any(tx, snapshot_id)
+    if snapshot is None or snapshot.state is not SnapshotState.PENDING:
+        return  # deleted meanwhile; whoever did gave the lease back
+    if not ingests.is_active(tx, snapshot_id):
+        raise GiveUp("Server.InternalError: the lease of the snapshot is lost")
+    snapshots.save(tx, snapshot.completed(root.to_text(), now))
+    ingests.end(tx, snapshot_id)
+    snapshot_copies.end(tx, snapshot_id)
 
 
 def fail(svc: Services, snapshot_id: SnapshotId, reason: str) -> None:
     """Record that a snapshot is not to be, and give its lease back."""
     with svc.catalog.begin() as tx:
-        current = snapshots.fetch_any(tx, snapshot_id)
-        if current is not None and current.state is SnapshotState.PENDING:
-            snapshots.save(tx, current.given_up(reason))
-        ingests.end(tx, snapshot_id)
-        snapshot_copies.end(tx, snapshot_id)
+        fail_in(tx, snapshot_id, reason)
+
+
+def fail_in(tx: Transaction, snapshot_id: SnapshotId, reason: str) -> None:
+    """As part of a transaction that does more."""
+    current = snapshots.fetch_any(tx, snapshot_id)
+    if current is not None and current.state is SnapshotState.PENDING:
+        snapshots.save(tx, current.given_up(reason))
+    ingests.end(tx, snapshot_id)
+    snapshot_copies.end(tx, snapshot_id)
 
 
 def drop(svc: Services, owner: str) -> None:
