@@ -63,6 +63,7 @@ class Settings:
     s3_access_key_id: str = ""
     s3_secret_access_key: str = ""
     s3_region: str = "us-east-1"
+    s3_patience_s: float = 120.0  # how long a transfer waits for an S3 that does not answer
     public_base_url: str = ""  # as clients reach us; told by DescribeRegions
 
     def __post_init__(self) -> None:

@@ -69,7 +69,7 @@ def services(
 
     `disturbed` may put something worse in the place of a service, before any job knows it.
     """
-    settings = settings or Settings(state_dir=tmp_path, compute_driver="record")
+    settings = settings or Settings(state_dir=tmp_path, compute_driver="record", s3_patience_s=0)
     catalog = Catalog.in_memory()
     archives = {Region(name): MemoryChunkStore() for name in settings.regions}
     stores = {

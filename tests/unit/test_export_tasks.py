@@ -3,6 +3,7 @@
 import io
 import tarfile
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,19 @@ import pytest
 from openami.blockstore import codec
 from openami.catalog import buckets
 from openami.catalog.catalog import Transaction
+from openami.catalog.transfers import left_uploads
 from openami.diskimage import qemu_img
 from openami.diskimage.formats import DiskFormat
 from openami.domain.bucket import Bucket
 from openami.domain.ids import ExportTaskId, SnapshotId
+from openami.domain.transfers.left_upload import LeftUpload
 from openami.jobs.engine import GiveUp
+from openami.objects.store import ObjectStoreError
 from openami.services import Services
 from openami.settings import Settings
-from openami.workflows import export_disk, scratch
+from openami.workflows import export_disk, registry, scratch, uploads
 from support.asking import a_bootable_image, a_running_instance, ask, filtered, put, refused
-from support.builders import BOB, EMPTY_GIB, HERE, IMAGE, a_device, a_snapshot, an_image
+from support.builders import ALICE, BOB, EMPTY_GIB, HERE, IMAGE, a_device, a_snapshot, an_image
 from support.disk_contents import write_volume
 from support.fakes import services
 from support.stored import (
@@ -366,3 +370,97 @@ def test_a_bucket_that_went_to_another_account_gets_nothing(svc: Services) -> No
     exported(svc)
     (task,) = tasks(svc)
     assert task["StatusMessage"] == f"The bucket {MINE} does not exist"
+
+
+def with_patience(tmp_path: Path, patience_s: float) -> Services:
+    settings = Settings(state_dir=tmp_path, compute_driver="record", s3_patience_s=patience_s)
+    svc = services(tmp_path, settings=settings)
+    with_an_image_and_buckets(svc, **ONE_DISK)
+    return svc
+
+
+def test_an_upload_that_an_outage_broke_off_begins_anew(tmp_path: Path) -> None:
+    svc = with_patience(tmp_path, 60)
+    moments = count()
+
+    def breaks_off() -> None:
+        if next(moments) in (1, 3):
+            raise ObjectStoreError("connection reset")
+
+    objects(svc).moment = breaks_off
+    exported(svc)
+    (task,) = tasks(svc)
+    assert task["Status"] == "completed"
+    assert {len(data) for data in objects(svc).held.values()} == {GIB}
+    assert objects(svc).uploads == set()
+
+
+def test_an_upload_that_breaks_off_each_time_fails_with_a_sentence(tmp_path: Path) -> None:
+    svc = with_patience(tmp_path, 1)
+
+    def breaks_off() -> None:
+        raise ObjectStoreError("connection reset")
+
+    objects(svc).moment = breaks_off
+    exported(svc)
+    (task,) = tasks(svc)
+    assert task["StatusMessage"] == (
+        f"The S3 store did not answer for 1 seconds while the object was written to the bucket"
+        f" {MINE}. Ask for it again when it answers."
+    )
+    assert objects(svc).held == {}
+
+
+def test_what_an_outage_left_in_the_store_goes_when_it_answers_again(svc: Services) -> None:
+    def goes_down() -> None:
+        objects(svc).down = True
+        raise ObjectStoreError("connection reset")
+
+    objects(svc).moment = goes_down
+    exported(svc)
+    assert len(objects(svc).uploads) == 1
+    registry.sweep(svc)
+    assert len(objects(svc).uploads) == 1
+    objects(svc).down = False
+    registry.sweep(svc)
+    assert objects(svc).uploads == set()
+    with svc.catalog.read() as tx:
+        assert left_uploads.every(tx) == []
+
+
+def test_an_object_that_was_whole_before_the_outage_goes_too(svc: Services) -> None:
+    def goes_down() -> None:
+        if objects(svc).held:
+            objects(svc).down = True
+            (task,) = tasks(svc)
+            ask(svc, "CancelExportTask", ExportTaskId=task["ExportImageTaskId"])
+
+    objects(svc).moment = goes_down
+    exported(svc)
+    assert len(objects(svc).held) == 1
+    objects(svc).down = False
+    registry.sweep(svc)
+    assert objects(svc).held == {}
+
+
+def test_what_was_left_in_a_bucket_that_is_another_s_by_now_is_not_touched(svc: Services) -> None:
+    place = (MINE, "exports/left")
+    with svc.catalog.begin() as tx:
+        left = LeftUpload(bucket=place[0], key=place[1], owner=BOB, is_object=True)
+        left_uploads.add(tx, left)
+    objects(svc).held[place] = b"mine"
+    registry.sweep(svc)
+    assert objects(svc).held == {place: b"mine"}
+    with svc.catalog.read() as tx:
+        assert left_uploads.every(tx) == []
+
+
+def test_an_upload_to_the_same_place_is_not_taken_for_what_was_left_there(svc: Services) -> None:
+    with svc.catalog.begin() as tx:
+        key = f"{IMAGE}.bin"
+        left_uploads.add(tx, LeftUpload(bucket=MINE, key=key, owner=ALICE, is_object=False))
+    objects(svc).moment = lambda: uploads.resume(svc)
+    ask(svc, "CreateStoreImageTask", ImageId=IMAGE, Bucket=MINE)
+    assert list(objects(svc).held) == [(MINE, key)]
+    with svc.catalog.read() as tx:
+        assert left_uploads.every(tx) == []

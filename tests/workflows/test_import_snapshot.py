@@ -3,8 +3,9 @@
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import pytest
 
@@ -289,23 +290,51 @@ def test_an_object_that_is_written_anew_while_it_is_read_fails_the_task(
     nothing_is_left(svc)
 
 
-def test_a_store_that_is_away_for_a_moment_is_asked_again(tmp_path: Path, disk: Path) -> None:
-    svc, objects = interrupted(tmp_path)
+def away_now_and_then(tmp_path: Path, disk: Path, patience_s: float) -> Services:
+    """Each part of the object is there at the third request for it."""
+    settings = Settings(
+        state_dir=tmp_path / "state", compute_driver="record", s3_patience_s=patience_s
+    )
+    svc, objects = interrupted(tmp_path, settings)
     upload(svc, "disk.raw", disk.read_bytes())
+    asked = count(1)
 
-    def away_once() -> None:
-        objects.down = not objects.down
+    def away() -> None:
+        objects.down = next(asked) % 3 != 0
 
-    objects.reading = away_once
-    objects.down = False
-    heads = objects.head
+    objects.reading = away
+    return svc
 
-    def head(bucket: str, key: str) -> Any:
-        objects.down = False
-        return heads(bucket, key)
 
-    objects.head = head  # type: ignore[method-assign]
-    assert task(svc, bring(svc, "disk.raw"))["Status"] == "completed"
+def test_a_store_that_is_away_for_a_moment_is_asked_again(tmp_path: Path, disk: Path) -> None:
+    svc = away_now_and_then(tmp_path, disk, patience_s=60)
+    done = task(svc, bring(svc, "disk.raw"))
+    assert done["Status"] == "completed"
+    assert snapshot_blocks(svc, done["SnapshotId"]) == CONTENT
+
+
+def test_a_store_that_stays_away_is_told_and_nothing_is_left(tmp_path: Path, disk: Path) -> None:
+    svc = away_now_and_then(tmp_path, disk, patience_s=0)
+    assert task(svc, bring(svc, "disk.raw"))["StatusMessage"] == (
+        "ServerError: The S3 store did not answer for 0 seconds while s3://disks/disk.raw was read."
+        " Import it again when it answers."
+    )
+    nothing_is_left(svc)
+
+
+def test_a_task_that_waits_for_the_store_can_be_cancelled(tmp_path: Path, disk: Path) -> None:
+    svc = away_now_and_then(tmp_path, disk, patience_s=3600)
+    objects = cast("Interrupted", svc.objects)
+
+    def away() -> None:
+        objects.down = True
+        if not ask(svc, "DescribeImportSnapshotTasks", Filters=cancelled)["ImportSnapshotTasks"]:
+            ask(svc, "CancelImportTask", ImportTaskId=only_task(svc))
+
+    cancelled = filtered("task-state", "deleting")
+    objects.reading = away
+    assert task(svc, bring(svc, "disk.raw"))["Status"] == "deleted"
+    nothing_is_left(svc)
 
 
 def test_an_object_for_which_there_is_no_room_is_not_downloaded(

@@ -4,11 +4,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from openami.objects.store import ObjectInfo, ObjectStore, stream
+from openami.objects.store import ObjectInfo, Reader, stream
 
 
 def download(
-    store: ObjectStore,
+    store: Reader,
     bucket: str,
     key: str,
     info: ObjectInfo,

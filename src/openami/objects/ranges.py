@@ -3,7 +3,7 @@
 import io
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from openami.objects.store import ObjectInfo, ObjectStore
+from openami.objects.store import ObjectInfo, Reader
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 _AT_ONCE_BYTES: Final = 64 << 10
 
 
-def as_file(store: ObjectStore, bucket: str, key: str, info: ObjectInfo) -> BinaryIO:
+def as_file(store: Reader, bucket: str, key: str, info: ObjectInfo) -> BinaryIO:
     """Its `read` raises as `ObjectStore.read`."""
     return io.BufferedReader(_Ranges(store, bucket, key, info), _AT_ONCE_BYTES)
 
 
 class _Ranges(io.RawIOBase):
-    def __init__(self, store: ObjectStore, bucket: str, key: str, info: ObjectInfo) -> None:
+    def __init__(self, store: Reader, bucket: str, key: str, info: ObjectInfo) -> None:
         self._store, self._place, self._info = store, (bucket, key), info
         self._at = 0
 

@@ -88,8 +88,16 @@ class ObjectStore(Protocol):
         ...
 
 
+class Reader(Protocol):
+    """The part of a store that reads."""
+
+    def read(self, bucket: str, key: str, etag: str, start: int, length: int) -> bytes:
+        """As `ObjectStore.read`."""
+        ...
+
+
 def stream(
-    store: ObjectStore, bucket: str, key: str, info: ObjectInfo, start: int = 0
+    store: Reader, bucket: str, key: str, info: ObjectInfo, start: int = 0
 ) -> Iterator[bytes]:
     """The object's bytes from `start` on. Raises as `read` does."""
     while start < info.size_bytes:

@@ -80,6 +80,10 @@ def _active(svc: Services, args: Args) -> ExportTask:
     return task
 
 
+def _check_active(svc: Services, args: Args) -> None:
+    _active(svc, args)
+
+
 def _tell(svc: Services, task: ExportTask, message: str) -> Callable[[int], None]:
     def tell(percent: int) -> None:
         with svc.catalog.begin() as tx:
@@ -171,34 +175,37 @@ def _write(svc: Services, args: Args, task: ExportTask, share: Share) -> None:
 
 def _upload(svc: Services, args: Args) -> None:
     task = _active(svc, args)
-    parts, size_bytes = _parts(svc, task)
+    disk_bytes = _size_bytes(svc, task)
     try:
         uploads.upload(
             *(svc, task.owner, (task.bucket, task.key)),
-            _until_cancelled(svc, args, parts),
-            size_bytes=size_bytes,
+            lambda: _until_cancelled(svc, args, _parts(svc, task, disk_bytes)),
+            lambda: _check_active(svc, args),
+            size_bytes=disk_bytes,
         )
     except ChunkLost as lost:
         _log.exception("%s cannot be exported", task.id)
         raise GiveUp("The disk's content cannot be read") from lost
 
 
-def _parts(svc: Services, task: ExportTask) -> tuple[Iterator[bytes], int]:
+def _size_bytes(svc: Services, task: ExportTask) -> int:
+    """Of the disk as it is sent."""
+    if task.disk_format is DiskImageFormat.RAW:
+        return task.size_bytes
+    return _converted(svc, task).stat().st_size
+
+
+def _parts(svc: Services, task: ExportTask, size: int) -> Iterator[bytes]:
     told = whole_percents(_tell(svc, task, "uploading"), task.progress_percent)
     if task.disk_format is DiskImageFormat.RAW:
-        parts = pieces(
-            svc.stores[task.region], _root(task), size_bytes=task.size_bytes, progress=told
-        )
-        return parts, task.size_bytes
-    file = _converted(svc, task)
-    size = file.stat().st_size
+        return pieces(svc.stores[task.region], _root(task), size_bytes=size, progress=told)
 
     def second_half(done_bytes: int) -> None:
         rest = 100 - _CONVERTED_PERCENT
         told(_CONVERTED_PERCENT * size + rest * done_bytes, 100 * size)
 
-    parts = _read(file, second_half)
-    return (_in_ova(svc, task, parts, size) if task.as_ova else parts), size
+    parts = _read(_converted(svc, task), second_half)
+    return _in_ova(svc, task, parts, size) if task.as_ova else parts
 
 
 def _read(file: Path, progress: Callable[[int], None]) -> Iterator[bytes]:
@@ -248,8 +255,7 @@ def _remove(svc: Services, args: Args, why: str) -> None:
     if task is None or task.state not in (ExportState.ACTIVE, ExportState.CANCELLING):
         return
     place = (task.bucket, task.key)
-    uploads.abandon(svc, task.owner, place)
-    uploads.remove(svc, task.owner, place)
+    uploads.withdraw(svc, task.owner, place, is_object=True)
     scratch.drop(svc, task.id)
     with svc.catalog.begin() as tx:
         now = export_tasks.fetch_any(tx, task.id)

@@ -24,9 +24,11 @@ from openami.domain.transfers.import_task import ImportedDisk, ImportTask, Impor
 from openami.jobs.engine import GiveUp
 from openami.jobs.room import NoRoom, Share
 from openami.objects.download import download
-from openami.objects.store import ObjectAbsent, ObjectChanged, ObjectInfo
+from openami.objects.store import ObjectAbsent, ObjectChanged, ObjectInfo, ObjectStoreError
 from openami.services import Services
+from openami.workflows import outages
 from openami.workflows.host_files import NotServed, opened
+from openami.workflows.outages import PatientReader
 from openami.workflows.scratch import home
 
 OVA: Final = "OVA"
@@ -47,6 +49,22 @@ def _no_room(disk: ImportedDisk, lacking_bytes: int = 0) -> str:
     )
 
 
+def reader(svc: Services, task_id: ImportTaskId) -> PatientReader:
+    """The objects, as a task reads them that may be cancelled."""
+    return PatientReader(
+        store=svc.objects,
+        settings=svc.settings,
+        who=task_id,
+        look=lambda: _check_active(svc, task_id),
+    )
+
+
+def _check_active(svc: Services, task_id: ImportTaskId) -> None:
+    with svc.catalog.read() as tx:
+        if not import_tasks.is_active(tx, task_id):
+            raise GiveUp("the import was cancelled")
+
+
 class Watch:
     """Looks whether the work is still to be done, and tells the catalog how far it is.
 
@@ -57,13 +75,12 @@ class Watch:
         self, svc: Services, task_id: ImportTaskId, share: Share, number: int, disks: int
     ) -> None:
         self._svc, self._task_id, self.room = svc, task_id, share
+        self.objects = reader(svc, task_id)
         self._number, self._disks = number, disks
         self._told = 0
 
     def look(self) -> None:
-        with self._svc.catalog.read() as tx:
-            if not import_tasks.is_active(tx, self._task_id):
-                raise GiveUp("the import was cancelled")
+        _check_active(self._svc, self._task_id)
         self.room.look()
 
     def progress(self, message: str, start: int, end: int) -> Progress:
@@ -86,7 +103,7 @@ def bring(svc: Services, task: ImportTask, number: int, watch: Watch) -> Importe
     disk, directory = task.disks[number], home(svc, task.id)
     for file in directory.glob(f".{number}.*"):
         file.unlink()  # of an attempt that died
-    with told(disk), _source(svc, disk, directory / f"{number}.source", watch) as source:
+    with told(svc, disk), _source(svc, disk, directory / f"{number}.source", watch) as source:
         found = disk.format or _format_of(source)
         _check_kind(task, found)
         raw = _raw(source, found, directory / f"{number}.raw", watch)
@@ -123,7 +140,7 @@ def _source(svc: Services, disk: ImportedDisk, target: Path, watch: Watch) -> Ge
         watch.room.claim(disk.size_bytes)
         info = ObjectInfo(size_bytes=disk.size_bytes, etag=str(disk.etag))
         telling = watch.progress("downloading/converting", 0, _FETCHED)
-        download(svc.objects, str(disk.bucket), str(disk.key), info, target, telling)
+        download(watch.objects, str(disk.bucket), str(disk.key), info, target, telling)
     with target.open("rb") as file:
         yield file
 
@@ -159,11 +176,8 @@ def _convert(source: Path | BinaryIO, disk_format: DiskFormat, draft: Path, watc
 
 
 @contextmanager
-def told(disk: ImportedDisk) -> Generator[None]:
-    """What is wrong with the disk, or with our room for it, as the task's StatusMessage.
-
-    The object store being away is neither: the step is tried again.
-    """
+def told(svc: Services, disk: ImportedDisk) -> Generator[None]:
+    """What is wrong with the disk, with our room for it or with its store, as a StatusMessage."""
     try:
         yield
     except NoRoom as full:
@@ -173,6 +187,10 @@ def told(disk: ImportedDisk) -> Generator[None]:
     except (ObjectAbsent, ObjectChanged, SourceChanged) as changed:
         why = "it changed while it was read. Import it again when its upload has ended."
         raise GiveUp(invalid(disk, why)) from changed
+    except ObjectStoreError as failure:
+        _log.warning("%s cannot be read: %s", disk.name, failure)
+        why = outages.away(svc.settings, f"{disk.name} was read")
+        raise GiveUp(f"ServerError: {why} Import it again when it answers.") from failure
     except (StoreFull, DiskImageError, OSError) as failure:
         if isinstance(failure, StoreFull) or _is_full(failure):
             raise GiveUp(_no_room(disk)) from failure

@@ -109,13 +109,14 @@ def _object(svc: Services, task_id: ImportTaskId, disk: ImportedDisk) -> Importe
         task, its_bucket = _active(tx, task_id), buckets.find(tx, bucket)
     if its_bucket is None or its_bucket.owner != task.owner:
         raise GiveUp(import_disks.invalid(disk, "the bucket is not the account's any more."))
-    try:
-        info = svc.objects.head(bucket, key)
-    except ObjectAbsent:
-        why = "there is no such object in the bucket. Upload it, and import again."
-        raise GiveUp(import_disks.invalid(disk, why)) from None
-    with import_disks.told(disk):
-        import_disks.check(task, disk, as_file(svc.objects, bucket, key, info))
+    objects = import_disks.reader(svc, task_id)
+    with import_disks.told(svc, disk):
+        try:
+            info = objects.head(bucket, key)
+        except ObjectAbsent:
+            why = "there is no such object in the bucket. Upload it, and import again."
+            raise GiveUp(import_disks.invalid(disk, why)) from None
+        import_disks.check(task, disk, as_file(objects, bucket, key, info))
     return replace(disk, size_bytes=info.size_bytes, etag=info.etag)
 
 

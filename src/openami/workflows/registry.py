@@ -37,6 +37,7 @@ from openami.workflows import (
     stop_instance,
     store_image,
     terminate_instance,
+    uploads,
 )
 
 _JOBS: Final[Sequence[Callable[[Services], Job]]] = (
@@ -95,6 +96,7 @@ _RESUMES: Final[Sequence[Callable[[Services], None]]] = (
     store_image.resume,
     restore_image.resume,
     export_disk.resume,
+    uploads.resume,
     purge_images.resume,
     image_usage_report.resume,
     machines.refresh_stale,

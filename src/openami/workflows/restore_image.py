@@ -23,7 +23,8 @@ from openami.jobs.engine import Args, GiveUp, Job
 from openami.jobs.lanes import TRANSFERS
 from openami.objects.store import ObjectAbsent, ObjectChanged, ObjectInfo, ObjectStoreError, stream
 from openami.services import Services
-from openami.workflows import scratch, uploads
+from openami.workflows import outages, scratch, uploads
+from openami.workflows.outages import PatientReader
 from openami.workflows.progress import whole_percents
 
 NAME: Final = "restore_image"
@@ -88,7 +89,8 @@ def _bring(svc: Services, args: Args) -> None:
         raise GiveUp(f"{_OBJECTS_FAULT}: {why}") from changed
     except ObjectStoreError as failure:
         _log.warning("%s/%s cannot be read: %s", restore.bucket, restore.key, failure)
-        raise GiveUp(f"{_OURS}: The object {restore.key} cannot be read") from failure
+        why = outages.away(svc.settings, f"the object {restore.key} was read")
+        raise GiveUp(f"{_OURS}: {why} Restore it again when it answers.") from failure
     except StoreFull as full:
         _log.warning("%s cannot be restored: %s", image.id, full)
         raise GiveUp(f"{_OURS}: There is no room in {image.region}") from full
@@ -96,9 +98,15 @@ def _bring(svc: Services, args: Args) -> None:
 
 
 def _restored(svc: Services, image: Image, restore: ImageRestore) -> StoredImage:
-    found = svc.objects.head(restore.bucket, restore.key)
+    objects = PatientReader(
+        store=svc.objects,
+        settings=svc.settings,
+        who=image.id,
+        look=lambda: None,  # nothing cancels it
+    )
+    found = objects.head(restore.bucket, restore.key)
     info = ObjectInfo(size_bytes=found.size_bytes, etag=restore.etag)
-    source = Source(stream(svc.objects, restore.bucket, restore.key, info))
+    source = Source(stream(objects, restore.bucket, restore.key, info))
     stored = head_of(source, svc)
     store = svc.stores[image.region]
     archive.restore(source, store, stored.roots, progress=_progress(svc, image))

@@ -63,10 +63,9 @@ def _upload(svc: Services, args: Args) -> None:
         return
     try:
         uploads.upload(
-            svc,
-            task.owner,
-            (task.bucket, task.key),
-            _object(svc, task),
+            *(svc, task.owner, (task.bucket, task.key)),
+            lambda: _object(svc, task),
+            lambda: None,  # nothing cancels it
             tags=task.object_tags,
             size_bytes=task.size_gib * GIB,
         )
@@ -97,6 +96,6 @@ def _complete(svc: Services, args: Args) -> None:
 def _fail(svc: Services, args: Args, reason: str) -> None:
     task = _task(svc, args)
     if task is not None:
-        uploads.abandon(svc, task.owner, (task.bucket, task.key))
+        uploads.withdraw(svc, task.owner, (task.bucket, task.key))
         with svc.catalog.begin() as tx:
             tasks.save(tx, task.failed(reason))

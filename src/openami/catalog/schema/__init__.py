@@ -36,6 +36,7 @@ from openami.catalog.schema.instance_settings import instance_settings
 from openami.catalog.schema.instances import instance_security_groups, instances
 from openami.catalog.schema.key_pairs import key_pairs
 from openami.catalog.schema.launch_templates import launch_template_versions, launch_templates
+from openami.catalog.schema.left_uploads import left_uploads
 from openami.catalog.schema.lifecycle_policies import lifecycle_policies, lifecycle_runs
 from openami.catalog.schema.network import subnets, vpcs
 from openami.catalog.schema.organizations import (
@@ -95,6 +96,7 @@ __all__ = [
     "key_pairs",
     "launch_template_versions",
     "launch_templates",
+    "left_uploads",
     "lifecycle_policies",
     "lifecycle_runs",
     "metadata",

@@ -278,6 +278,14 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "left_upload",
+        sa.Column("bucket", sa.String(length=63), nullable=False),
+        sa.Column("key", sa.String(length=1024), nullable=False),
+        sa.Column("owner", sa.String(length=12), nullable=False),
+        sa.Column("is_object", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("bucket", "key", name=op.f("pk_left_upload")),
+    )
+    op.create_table(
         "lifecycle_policy",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("region", sa.String(length=32), nullable=False),
