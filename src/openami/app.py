@@ -13,10 +13,8 @@ from typing import Final
 
 from openami.actions import instances, metadata
 from openami.actions.lifecycle import runs as lifecycle_runs
-from openami.blockstore import tiered
 from openami.blockstore.cache import BaseCache
 from openami.blockstore.guarded import GuardedStore
-from openami.blockstore.tiered import TieredStore
 from openami.blockstore.volumes import VolumeHost
 from openami.catalog import migrate
 from openami.catalog.catalog import Catalog
@@ -84,17 +82,15 @@ class App:
         catalog = Catalog.open(settings.state_dir / "catalog.sqlite")
         migrate.upgrade(catalog)
         own = region_stores.ready(settings, catalog, RealIds())
-        archives = {region: tiered.beside(store) for region, store in own.items()}
         stores = {
-            region: GuardedStore(TieredStore(store, archives[region]), Ledger(catalog, region))
-            for region, store in own.items()
+            region: GuardedStore(store, Ledger(catalog, region)) for region, store in own.items()
         }
         cache = BaseCache(settings.state_dir / "cache")
         self.services = Services(
             settings=settings,
             catalog=catalog,
             stores=stores,
-            archives=archives,
+            archives={region: store.archive for region, store in own.items()},
             volumes=VolumeHost(settings.state_dir / "volumes", cache, stores),
             compute=self._driver(settings),
             objects=choice.chosen(settings, RealClock(), RealIds()),

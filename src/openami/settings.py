@@ -6,11 +6,12 @@ a misspelt setting must not be silently ignored.
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, cast
 
 from openami.domain.limits.quota import Quota, limits
+from openami.domain.store_place import BucketPlace, is_bucket
 
 
 class SettingsError(Exception):
@@ -34,7 +35,8 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8773
     regions: tuple[str, ...] = ("us-east-1", "us-west-2")
-    region_stores: tuple[str, ...] = ()  # "region=directory" where it is not the default one
+    region_stores: tuple[str, ...] = ()  # "region=/directory" or "region=s3://bucket/prefix"
+    region_store_keys: tuple[str, ...] = field(default=(), repr=False)  # "region=id:secret"
     compute_driver: str = "qemu"  # "qemu" or "record"
     accelerator: str = "auto"  # "auto" (a trial boot decides), "kvm" or "tcg"
     egress: str = "none"  # the guests' way out of their VPC: "none" or "nat"
@@ -61,7 +63,7 @@ class Settings:
     request_bytes_max: int = 1024 * 1024
     s3_endpoint: str = "embedded"  # "embedded" (SeaweedFS on loopback), "none", or a URL
     s3_access_key_id: str = ""
-    s3_secret_access_key: str = ""
+    s3_secret_access_key: str = field(default="", repr=False)
     s3_region: str = "us-east-1"
     s3_patience_s: float = 120.0  # how long a transfer waits for an S3 that does not answer
     public_base_url: str = ""  # as clients reach us; told by DescribeRegions
@@ -82,9 +84,11 @@ class Settings:
     def _check_regions(self) -> None:
         if not self.regions:
             raise SettingsError("regions is empty: name at least one")
-        for each in self.region_stores:
-            if not each.partition("=")[2].startswith("/"):
-                raise SettingsError(f"region_stores has {each!r}: not <region>=</a/directory>")
+        for region, place in _pairs(self.region_stores):
+            self._place(region, place)
+        for region, keys in _pairs(self.region_store_keys):
+            if not (region and all(keys.partition(":"))):
+                raise SettingsError(f"region_store_keys for {region!r}: not <region>=<id>:<secret>")
 
     def quota(self, quota: Quota) -> int:
         """The limit of an account in a region; 0 is none."""
@@ -97,13 +101,41 @@ class Settings:
             raise SettingsError(f"quotas is {','.join(self.quotas)!r}: {bad}") from bad
 
     @property
-    def store_of(self) -> Mapping[str, Path]:
-        """Region → directory of `region_stores`. Raises SettingsError for an unknown region."""
-        pairs = [each.partition("=") for each in self.region_stores]
-        for region, _, _ in pairs:
-            if region not in self.regions:
-                raise SettingsError(f"region_stores names {region}, which is not in regions")
-        return {region: Path(directory) for region, _, directory in pairs}
+    def store_of(self) -> Mapping[str, Path | BucketPlace]:
+        """Region → its place in `region_stores`. Raises SettingsError for an unknown region."""
+        for name in ("region_stores", "region_store_keys"):
+            for region, _ in _pairs(getattr(self, name)):
+                if region not in self.regions:
+                    raise SettingsError(f"{name} names {region}, which is not in regions")
+        return {region: self._place(region, place) for region, place in _pairs(self.region_stores)}
+
+    def _place(self, region: str, text: str) -> Path | BucketPlace:
+        if text.startswith("/"):
+            return Path(text)
+        if not is_bucket(text):
+            raise SettingsError(
+                f"region_stores has {region}={text}: not <region>=</a/directory>, and not"
+                " <region>=s3://<bucket>/<prefix>"
+            )
+        keys = dict(_pairs(self.region_store_keys)).get(region)
+        access_key_id, _, secret = (keys or "").partition(":")
+        try:
+            return BucketPlace.parse(
+                text,
+                endpoint=self.s3_endpoint,
+                region=self.s3_region,
+                keys=(
+                    access_key_id or self.s3_access_key_id,
+                    secret or self.s3_secret_access_key,
+                ),
+            )
+        except ValueError as wrong:
+            raise SettingsError(f"region_stores has {region}={text}: {wrong}") from wrong
+
+
+def _pairs(texts: tuple[str, ...]) -> list[tuple[str, str]]:
+    parts = [each.partition("=") for each in texts]
+    return [(name, value) for name, _, value in parts]
 
 
 def _is_http(url: str) -> bool:

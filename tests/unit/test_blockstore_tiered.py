@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from openami.blockstore import codec, tiered
+from openami.blockstore import codec
 from openami.blockstore.local_dir import LocalDirChunkStore
 from openami.blockstore.memory import MemoryChunkStore
 from openami.blockstore.store import ChunkCorrupt, ChunkLost, ChunkStore
@@ -40,7 +40,7 @@ def test_what_is_in_neither_is_lost() -> None:
 
 def test_a_damaged_chunk_is_read_from_the_archive_or_told_as_damaged(tmp_path: Path) -> None:
     hot = LocalDirChunkStore(tmp_path)
-    cold = tiered.beside(hot)
+    cold = LocalDirChunkStore(tmp_path / "archive")
     store = TieredStore(hot, cold)
     a, b = put(store, b"a"), put(store, b"b")
     put(cold, b"a")
@@ -53,7 +53,7 @@ def test_a_damaged_chunk_is_read_from_the_archive_or_told_as_damaged(tmp_path: P
 
 def test_chunks_move_there_and_back(tmp_path: Path) -> None:
     hot = LocalDirChunkStore(tmp_path)
-    cold = tiered.beside(hot)
+    cold = LocalDirChunkStore(tmp_path / "archive")
     store = TieredStore(hot, cold)
     digests = [put(store, bytes([n])) for n in range(1, 6)]
     put(cold, bytes([1]))  # of an attempt that died

@@ -22,6 +22,7 @@ from openami.blockstore.ownership import (
     claim,
     is_claimed,
 )
+from openami.blockstore.tiered import TieredStore
 from openami.catalog import snapshots, volumes
 from openami.catalog.catalog import Catalog
 from openami.catalog.schema import metadata
@@ -45,7 +46,7 @@ def settings(tmp_path: Path, **but: object) -> Settings:
 IDS = CountingIds()  # one for all: two catalogs do not have one id
 
 
-def ready(settings: Settings, catalog: Catalog) -> Mapping[Region, LocalDirChunkStore]:
+def ready(settings: Settings, catalog: Catalog) -> Mapping[Region, TieredStore]:
     return region_stores.ready(settings, catalog, IDS)
 
 

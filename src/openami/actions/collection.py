@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from openami.blockstore.store import ChunkLost
+from openami.blockstore.store import ChunkLost, StoreAway
 from openami.domain.collection import Phase, Round
 from openami.domain.ids import Region
 from openami.services import Services
@@ -19,7 +19,7 @@ def from_operator(svc: Services, request: Mapping[str, Any]) -> Mapping[str, Any
     """A whole round in every region, as `openami store gc` asks for it: what became free.
 
     What a round waits for still, after `wait_s` seconds, is told by name. Where a disk is not
-    whole nothing is deleted.
+    whole, or a store is away, nothing is deleted.
     """
     deadline = time.monotonic() + float(request.get("wait_s", WAIT_S))
     return {"regions": [_collected(svc, region, deadline) for region in svc.stores]}
@@ -30,6 +30,8 @@ def _collected(svc: Services, region: Region, deadline: float) -> Mapping[str, A
         one = _whole_round(svc, region, deadline)
     except ChunkLost as lost:
         return {"region": region, "not_whole": str(lost)}
+    except StoreAway as away:
+        return {"region": region, "away": str(away)}
     return {
         "region": region,
         "freed_objects": one.freed_objects,

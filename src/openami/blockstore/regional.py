@@ -1,37 +1,81 @@
 """One store of chunks per region, so that what a region holds is there without the others.
 
-Each is a directory. Whose it is, its owner's record says (ownership.py).
+Each is in a directory of its own, or under a prefix of a bucket, in the same layout. Whose it is,
+its owner's record says (ownership.py).
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
+from typing import Final, TypeAlias
 
-from openami.blockstore.ownership import ForeignStore
+from openami.blockstore.local_dir import LocalDirChunkStore
+from openami.blockstore.ownership import ForeignStore, OwnerFile, OwnerRecord
+from openami.blockstore.s3 import bucket
+from openami.blockstore.s3.owner import OwnerObject
+from openami.blockstore.s3.store import S3ChunkStore
 from openami.domain.ids import Region
+from openami.domain.store_place import BucketPlace
+
+Place: TypeAlias = Path | BucketPlace
+RegionStore: TypeAlias = LocalDirChunkStore | S3ChunkStore
+
+ARCHIVE: Final = "archive"
+"""Beside a store's chunks. In a directory it may be a link to a slower disk, or its mount."""
 
 
-def directories(
-    state_dir: Path, regions: Sequence[str], elsewhere: Mapping[str, Path]
-) -> dict[Region, Path]:
+def places(
+    state_dir: Path, regions: Sequence[str], elsewhere: Mapping[str, Place]
+) -> dict[Region, Place]:
     """Region → where its store is or will be: `elsewhere` if it is named there, otherwise
     `<state_dir>/chunks` for the first and `<state_dir>/regions/<region>/chunks` for the others.
 
     Raises ForeignStore where two regions are to share one.
     """
-    found: dict[Region, Path] = {}
+    found: dict[Region, Place] = {}
     for name in dict.fromkeys(regions):
         ordinary = state_dir / "regions" / name / "chunks" if found else state_dir / "chunks"
         found[Region(name)] = elsewhere.get(name, ordinary)
-    _refuse_shared(found)
+    for (first, its), (second, other) in combinations(found.items(), 2):
+        if _overlap(its, other):  # each region would take what is the other's for garbage
+            raise ForeignStore(
+                f"{other} is named for {first} and for {second}: each region needs its own"
+            )
     return found
 
 
-def _refuse_shared(places: Mapping[Region, Path]) -> None:
-    """Each region would take what is the other's for garbage."""
-    seen: dict[Path, Region] = {}
-    for region, directory in places.items():
-        first = seen.setdefault(directory.resolve(), region)
-        if first != region:
-            raise ForeignStore(
-                f"{directory} is named for {first} and for {region}: each region needs its own"
-            )
+def _overlap(one: Place, other: Place) -> bool:
+    match one, other:
+        case Path(), Path():
+            return one.resolve() == other.resolve()
+        case BucketPlace(), BucketPlace():
+            return one.overlaps(other)
+        case _:
+            return False
+
+
+def archive_of(place: Place) -> Place:
+    """Where the archive of the store there is."""
+    match place:
+        case Path():
+            return place / ARCHIVE
+        case BucketPlace():
+            return replace(place, prefix=f"{place.prefix}/{ARCHIVE}".lstrip("/"))
+
+
+def store_at(place: Place) -> RegionStore:
+    """A directory is made if it is not there, a bucket is not."""
+    match place:
+        case Path():
+            return LocalDirChunkStore(place)
+        case BucketPlace():
+            return S3ChunkStore(bucket.at(place))
+
+
+def record_at(place: Place) -> OwnerRecord:
+    match place:
+        case Path():
+            return OwnerFile(place)
+        case BucketPlace():
+            return OwnerObject(bucket.at(place))

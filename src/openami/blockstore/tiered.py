@@ -6,18 +6,15 @@ ingest that needs it writes it again and does not depend on the archive.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from itertools import islice
 from typing import Final, TypeVar
 
-from openami.blockstore.local_dir import LocalDirChunkStore
 from openami.blockstore.store import ChunkCorrupt, ChunkLost, ChunkStore, Kind, Writer
 from openami.domain.block import Digest
 
 T = TypeVar("T")
 
-ARCHIVE: Final = "archive"
-"""The directory beside a store's chunks. It may be a link to a slower disk, or its mount."""
-
+_LISTED_AT_ONCE: Final = 1000
 MOVE_AT_ONCE: Final = 256
 """Chunks that are copied before the first of them is deleted: 128 MiB before compression."""
 
@@ -27,6 +24,7 @@ class TieredStore:
 
     def __init__(self, hot: ChunkStore, cold: ChunkStore) -> None:
         self._hot, self._cold = hot, cold
+        self.archive: ChunkStore = cold
         self.writer: Callable[[], Writer] = hot.writer
         self.has, self.missing, self.delete = hot.has, hot.missing, hot.delete
 
@@ -49,9 +47,10 @@ class TieredStore:
 
     def digests(self, kind: Kind = Kind.CHUNK) -> Iterator[Digest]:
         yield from self._hot.digests(kind)
-        for digest in self._cold.digests(kind):
-            if not self._hot.has(digest, kind):
-                yield digest
+        archived = self._cold.digests(kind)
+        while part := list(islice(archived, _LISTED_AT_ONCE)):
+            alone = self._hot.missing(part, kind)
+            yield from (digest for digest in part if digest in alone)
 
     def _either(self, ask: Callable[[ChunkStore], T]) -> T:
         try:
@@ -67,24 +66,15 @@ class TieredStore:
                 return ask(self._hot)  # it came back between the two looks, or is lost
 
 
-def beside(store: LocalDirChunkStore) -> LocalDirChunkStore:
-    """The archive of a store, made if it is not there."""
-    return LocalDirChunkStore(store.directory / ARCHIVE)
-
-
-def opened(directory: Path) -> TieredStore:
-    """A store with its archive, as a server reads it."""
-    store = LocalDirChunkStore(directory)
-    return TieredStore(store, beside(store))
-
-
 def move(source: ChunkStore, target: ChunkStore, digests: Iterable[Digest]) -> int:
     """Bring chunks that are in `source` itself into `target`; how many there were.
 
     Each is durable there before it is deleted here, so it may die anywhere and be run again:
     what is in both is only deleted. Raises ChunkCorrupt, StoreFull.
     """
-    held = [digest for digest in digests if source.has(digest)]
+    asked = list(digests)
+    absent = source.missing(asked)
+    held = [digest for digest in asked if digest not in absent]
     for start in range(0, len(held), MOVE_AT_ONCE):
         _move(source, target, held[start : start + MOVE_AT_ONCE])
     return len(held)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from openami.blockstore.regional import Place
 from openami.catalog import images, ingests, instances, migrate, snapshots, volumes, vpcs
 from openami.catalog.catalog import Catalog
 from openami.cli import host
@@ -30,7 +31,8 @@ class Seen:
     """Everything of one moment that the checks compare: the catalog's rows, the host's things."""
 
     settings: Settings
-    stores: Sequence[Path]
+    stores: Sequence[Place]
+    strange_stores: Sequence[str]
     pending: Sequence[str]
     leases: Sequence[str]
     filling: frozenset[str]
@@ -83,6 +85,7 @@ def look(settings: Settings, catalog: Catalog) -> Seen:
     """The host first: what is made meanwhile has its row before its files and process."""
     processes = tuple(host.processes(settings.state_dir))
     stores = tuple(region_stores.places(settings, catalog).values())
+    strange_stores = tuple(region_stores.strange(settings, catalog))
     with catalog.read() as tx:
         its_instances = instances.in_state(tx, *S)
         its_volumes = volumes.in_state(tx, *V)
@@ -91,6 +94,7 @@ def look(settings: Settings, catalog: Catalog) -> Seen:
         return Seen(
             settings=settings,
             stores=stores,
+            strange_stores=strange_stores,
             pending=[*pending, *_moving(its_instances, its_volumes)],
             leases=ingests.all_active(tx),
             filling=frozenset({*(str(each.id) for each in filling), *_creating(its_volumes)}),
@@ -208,10 +212,18 @@ def _ephemeral(seen: Seen) -> Iterator[str]:
 
 
 def _drafts(seen: Seen) -> Iterator[str]:
-    """What a killed writer left; the server's start removes it, so with no writer it is ill."""
-    for store in () if seen.leases else seen.stores:
+    """What a killed writer left; the server's start removes it, so with no writer it is ill.
+
+    In a bucket nothing is staged.
+    """
+    directories = (place for place in seen.stores if isinstance(place, Path))
+    for store in () if seen.leases else directories:
         for stage in _directories(store / "stage").values():
             yield f"{stage} is a draft that nobody writes"
+
+
+def _stores(seen: Seen) -> Iterator[str]:
+    yield from seen.strange_stores
 
 
 def _homeless(seen: Seen, name: str, owners: set[str] | frozenset[str], none: str) -> Iterator[str]:
@@ -238,4 +250,5 @@ CHECKS: Final[Sequence[tuple[str, Check]]] = (
     ("no scratch copy is left over", _scratch),
     ("no instance-store disk is left over", _ephemeral),
     ("no draft of chunks is left over", _drafts),
+    ("the regions' stores answer and are this catalog's", _stores),
 )

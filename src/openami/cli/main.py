@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from openami import __version__, settings
+from openami.blockstore.store import StoreAway
 from openami.cli import account, block_daemon, doctor, image, init, org, serve, store
 from openami.cli.command import CommandFailed
 from openami.settings import Settings, SettingsError
@@ -19,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         return arguments.run(_settings(arguments), arguments)
-    except (CommandFailed, SettingsError) as failed:
+    except (CommandFailed, SettingsError, StoreAway) as failed:
         print(f"openami: {failed}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -99,6 +99,11 @@ def run_gc(settings: Settings, arguments: argparse.Namespace) -> int:
                     f" {each['not_whole']}; see 'openami store verify'"
                 )
                 continue
+            if "away" in each:
+                print(
+                    f"{each['region']}: the store is away, its round goes on later: {each['away']}"
+                )
+                continue
             print(
                 f"{each['region']}: {each['freed_objects']} objects ({each['freed_bytes']} bytes)"
                 " are gone"

@@ -1,20 +1,18 @@
 """The regions' stores as a server finds them: whose they are, opened, cleared of drafts."""
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 
-from openami.blockstore import regional, tiered
-from openami.blockstore.local_dir import LocalDirChunkStore
+from openami.blockstore import regional
 from openami.blockstore.ownership import (
     ForeignStore,
     Owner,
-    OwnerFile,
     OwnerRecord,
     Part,
     claim,
     is_claimed,
 )
-from openami.blockstore.store import ChunkStore, Kind
+from openami.blockstore.regional import Place
+from openami.blockstore.store import ChunkStore, Kind, StoreAway
 from openami.blockstore.tiered import TieredStore
 from openami.blockstore.volumes import VolumeHost
 from openami.catalog import snapshots, volumes
@@ -27,15 +25,15 @@ from openami.domain.manifest import Root
 from openami.settings import Settings
 
 
-def places(settings: Settings, catalog: Catalog) -> Mapping[Region, Path]:
-    """Region → the directory of its store.
+def places(settings: Settings, catalog: Catalog) -> Mapping[Region, Place]:
+    """Region → where its store is.
 
     A region that was taken out of the settings keeps its store while anything of it is there.
     Raises SettingsError, ForeignStore.
     """
     with catalog.read() as tx:
         used = sorted({*snapshots.regions(tx), *volumes.regions(tx)})
-    return regional.directories(settings.state_dir, [*settings.regions, *used], settings.store_of)
+    return regional.places(settings.state_dir, [*settings.regions, *used], settings.store_of)
 
 
 def opened(settings: Settings, catalog: Catalog) -> Mapping[Region, TieredStore]:
@@ -43,26 +41,47 @@ def opened(settings: Settings, catalog: Catalog) -> Mapping[Region, TieredStore]
     its_id = identity.find(catalog)
     found = places(settings, catalog)
     if its_id is not None:
-        for region, directory in found.items():
-            is_claimed(OwnerFile(directory), Owner(catalog=its_id, region=region))
-    return {region: tiered.opened(directory) for region, directory in found.items()}
+        for region, place in found.items():
+            is_claimed(regional.record_at(place), Owner(catalog=its_id, region=region))
+    return {
+        region: TieredStore(regional.store_at(place), regional.store_at(regional.archive_of(place)))
+        for region, place in found.items()
+    }
 
 
-def ready(settings: Settings, catalog: Catalog, ids: Ids) -> Mapping[Region, LocalDirChunkStore]:
+def strange(settings: Settings, catalog: Catalog) -> Iterator[str]:
+    """What is wrong with the stores' owners, and which cannot be asked. Raises SettingsError."""
+    its_id = identity.find(catalog)
+    if its_id is None:
+        return
+    for region, place in places(settings, catalog).items():
+        try:
+            is_claimed(regional.record_at(place), Owner(catalog=its_id, region=region))
+        except (ForeignStore, StoreAway) as trouble:
+            yield f"{region}: {trouble}"
+
+
+def ready(settings: Settings, catalog: Catalog, ids: Ids) -> Mapping[Region, TieredStore]:
     """The stores of this catalog, and of no other, each with its archive.
 
-    Raises SettingsError, ForeignStore, StoreFull.
+    Raises SettingsError, ForeignStore, StoreFull, StoreAway.
     """
     its_id = identity.of(catalog, ids)
-    stores: dict[Region, LocalDirChunkStore] = {}
-    for region, directory in places(settings, catalog).items():
-        store = stores[region] = LocalDirChunkStore(directory)
-        archive = tiered.beside(store)
-        for part, each in ((Part.CHUNKS, store), (Part.ARCHIVE, archive)):
-            owner = Owner(catalog=its_id, region=region, part=part)
-            _take(catalog, each, OwnerFile(each.directory), owner)
-            each.recover()
-    return stores
+
+    def taken(region: Region, part: Part, place: Place) -> ChunkStore:
+        store = regional.store_at(place)
+        owner = Owner(catalog=its_id, region=region, part=part)
+        _take(catalog, store, regional.record_at(place), owner)
+        store.recover()
+        return store
+
+    return {
+        region: TieredStore(
+            taken(region, Part.CHUNKS, place),
+            taken(region, Part.ARCHIVE, regional.archive_of(place)),
+        )
+        for region, place in places(settings, catalog).items()
+    }
 
 
 def _take(catalog: Catalog, store: ChunkStore, record: OwnerRecord, owner: Owner) -> None:

@@ -7,7 +7,7 @@ leaves to us: an answer that ends in its middle, and a write that was acknowledg
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final, TypeVar
 
 import obstore
@@ -38,11 +38,6 @@ class Bucket:
         self._prefix = f"{prefix}/" if prefix else ""
         self._patience = patience
 
-    def within(self, name: str) -> "Bucket":
-        """The prefix `name` of this one."""
-        prefix = f"{self._prefix}{name}"
-        return Bucket(self._store, prefix, f"{name} of {self.where}", self._patience)
-
     def put(self, key: str, body: bytes) -> None:
         """Write the object, and look whether it is there and as long. Raises StoreFull.
 
@@ -58,16 +53,14 @@ class Bucket:
         raise StoreAway(f"{self.where} acknowledges {key} again and again and does not have it")
 
     def create(self, key: str, body: bytes) -> bool:
-        """Write the object unless it is there; False if it is there and is another one."""
+        """Write the object unless it is there; False if another one is."""
 
         def create() -> bool:
-            try:
+            with suppress(AlreadyExistsError):  # by another, or by a try of ours without an answer
                 obstore.put(
                     self._store, self._prefix + key, body, mode="create", use_multipart=False
                 )
-            except AlreadyExistsError:
-                return self.get(key, len(body) + 1) == body
-            return True
+            return self.get(key, len(body)) == body
 
         return self._again(key, create)
 

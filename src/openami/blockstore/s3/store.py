@@ -37,10 +37,6 @@ class S3ChunkStore:
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="s3")
         self._undecided: dict[str, float] = {}
 
-    @property
-    def bucket(self) -> Bucket:
-        return self._bucket
-
     def recover(self) -> int:
         """What writers of dead processes left behind: nothing is staged here."""
         return 0
