@@ -72,8 +72,7 @@ class S3ChunkStore:
 
     def delete(self, digest: Digest, kind: Kind = Kind.CHUNK) -> None:
         """A deletion that was not answered may come late: until it cannot any more, this says
-        StoreAway, and so does a writer who needs the object. A process that dies in between forgets
-        it (docs/storage.md)."""
+        StoreAway, and so does a writer who needs the object."""
         key = _key(digest, kind)
         try:
             self._bucket.delete(key)
