@@ -1,5 +1,6 @@
 """Region stores by setting: which are in a bucket, whose they are, and how bytes come there."""
 
+import json
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any, Final
@@ -74,6 +75,11 @@ def test_what_the_place_does_not_say_is_as_for_transfers() -> None:
         access_key_id="id",
         secret_access_key="secret",
     )
+
+
+def test_another_process_of_ours_is_told_the_place_with_its_keys(tmp_path: Path) -> None:
+    for place in (a_place(region_store_keys=KEYS), tmp_path):
+        assert regional.understood(json.loads(json.dumps(regional.told(place)))) == place
 
 
 @pytest.mark.parametrize(

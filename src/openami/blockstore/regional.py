@@ -5,7 +5,7 @@ its owner's record says (ownership.py).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -15,6 +15,7 @@ from openami.blockstore.ownership import ForeignStore, OwnerFile, OwnerRecord
 from openami.blockstore.s3 import bucket
 from openami.blockstore.s3.owner import OwnerObject
 from openami.blockstore.s3.store import S3ChunkStore
+from openami.blockstore.tiered import TieredStore
 from openami.domain.ids import Region
 from openami.domain.store_place import BucketPlace
 
@@ -71,6 +72,21 @@ def store_at(place: Place) -> RegionStore:
             return LocalDirChunkStore(place)
         case BucketPlace():
             return S3ChunkStore(bucket.at(place))
+
+
+def opened(place: Place) -> TieredStore:
+    """The store there with its archive."""
+    return TieredStore(store_at(place), store_at(archive_of(place)))
+
+
+def told(place: Place) -> str | Mapping[str, str]:
+    """The place as JSON can hold it, keys and all, for another process of ours."""
+    return str(place.absolute()) if isinstance(place, Path) else asdict(place)
+
+
+def understood(text: str | Mapping[str, str]) -> Place:
+    """The place that `told` has told."""
+    return Path(text) if isinstance(text, str) else BucketPlace(**text)
 
 
 def record_at(place: Place) -> OwnerRecord:

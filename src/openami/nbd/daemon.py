@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from openami.blockstore import tiered
+from openami.blockstore import regional
 from openami.blockstore.cache import BaseCache
 from openami.blockstore.manifest import Manifests
+from openami.blockstore.regional import Place
 from openami.blockstore.store import ChunkStore
 from openami.domain.ids import Region
 from openami.nbd import control
@@ -44,9 +45,9 @@ class Host:
     hydrate_mib_per_s: float
 
 
-def opened(places: Mapping[Region, Path]) -> Mapping[Region, ChunkStore]:
+def opened(places: Mapping[Region, Place]) -> Mapping[Region, ChunkStore]:
     """The stores of the regions, with their archives."""
-    return {region: tiered.opened(directory) for region, directory in places.items()}
+    return {region: regional.opened(place) for region, place in places.items()}
 
 
 class BlockDaemon:

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Final
 
 from openami import __version__
-from openami.blockstore import codec
+from openami.blockstore import codec, regional
+from openami.blockstore.regional import Place
 from openami.compute.qemu.process import Process, has_ended, kill
 from openami.domain.ids import Region
 from openami.nbd.client import Daemon, DaemonAway
@@ -48,7 +49,7 @@ def host_of(settings: Settings) -> Host:
     )
 
 
-def ensure(settings: Settings, places: Mapping[Region, Path]) -> Daemon:
+def ensure(settings: Settings, places: Mapping[Region, Place]) -> Daemon:
     """The daemon that serves disks of the stores at `places`: the one that runs, or a new one.
 
     Cheap where it runs already. Raises DaemonAway if none can be started; its log says why.
@@ -102,17 +103,31 @@ def note(directory: Path, mark: str) -> None:
     draft.rename(directory / _PROCESS)
 
 
-def mark_of(settings: Settings, places: Mapping[Region, Path]) -> str:
+def mark_of(settings: Settings, places: Mapping[Region, Place]) -> str:
     """What tells a daemon of the same version and settings from others."""
-    text = json.dumps([__version__, *_arguments(settings, places)])
-    return codec.digest_of(text.encode()).hex()
+    return codec.digest_of(f"{__version__} {_told(settings, places)}".encode()).hex()
 
 
-def _arguments(settings: Settings, places: Mapping[Region, Path]) -> list[str]:
-    """Read by `python -m openami.nbd`."""
-    stores = [f"--store={region}={place.absolute()}" for region, place in places.items()]
-    rate = f"--hydrate-mib-per-s={float(settings.hydrate_mib_per_s)}"
-    return [f"--state-dir={settings.state_dir.absolute()}", rate, *stores]
+def _told(settings: Settings, places: Mapping[Region, Place]) -> str:
+    """What `python -m openami.nbd` reads from its standard input, where nobody else reads it."""
+    return json.dumps(
+        {
+            "state_dir": str(settings.state_dir.absolute()),
+            "hydrate_mib_per_s": float(settings.hydrate_mib_per_s),
+            "stores": {region: regional.told(place) for region, place in places.items()},
+        },
+        sort_keys=True,
+    )
+
+
+def understood(text: str) -> tuple[Settings, Mapping[Region, Place]]:
+    """The settings, those that matter here, and the places of which `_told` has told."""
+    told = json.loads(text)
+    settings = Settings(
+        state_dir=Path(told["state_dir"]), hydrate_mib_per_s=told["hydrate_mib_per_s"]
+    )
+    stores = {Region(each): regional.understood(place) for each, place in told["stores"].items()}
+    return settings, stores
 
 
 def _running(directory: Path, mark: str) -> int | None:
@@ -127,15 +142,14 @@ def _running(directory: Path, mark: str) -> int | None:
     return told.open() if its_mark == mark else None
 
 
-def _start(settings: Settings, places: Mapping[Region, Path]) -> None:
+def _start(settings: Settings, places: Mapping[Region, Place]) -> None:
     """In a session of its own and nobody's child, so that it outlives us and leaves no zombie."""
-    command = [sys.executable, "-m", "openami.nbd", *_arguments(settings, places)]
     with (directory_of(settings) / LOG).open("ab") as log:
         subprocess.run(
-            ["setsid", "--fork", *command],
+            ["setsid", "--fork", sys.executable, "-m", "openami.nbd"],
             check=True,
             cwd="/",
-            stdin=subprocess.DEVNULL,
+            input=_told(settings, places).encode(),
             stdout=log,
             stderr=log,
         )

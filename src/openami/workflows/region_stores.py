@@ -43,10 +43,7 @@ def opened(settings: Settings, catalog: Catalog) -> Mapping[Region, TieredStore]
     if its_id is not None:
         for region, place in found.items():
             is_claimed(regional.record_at(place), Owner(catalog=its_id, region=region))
-    return {
-        region: TieredStore(regional.store_at(place), regional.store_at(regional.archive_of(place)))
-        for region, place in found.items()
-    }
+    return {region: regional.opened(place) for region, place in found.items()}
 
 
 def strange(settings: Settings, catalog: Catalog) -> Iterator[str]:
