@@ -86,6 +86,17 @@ def test_an_earlier_version_is_had_by_its_number_its_label_and_its_arn(svc: Serv
     assert refused(svc, "GetParameter", Name="/none") == "ParameterNotFound"
 
 
+@pytest.mark.parametrize("place", ["us-east-1:222222222222", f"us-west-2:{ALICE}", "us-east-1:"])
+def test_an_arn_of_elsewhere_does_not_mean_ones_own_parameter_of_that_name(
+    svc: Services, place: str
+) -> None:
+    put(svc, "/b/c", "mine")
+    arn = f"arn:aws:ssm:{place}:parameter/b/c"
+    for operation in ("GetParameter", "GetParameterHistory", "DeleteParameter"):
+        assert refused(svc, operation, Name=arn) == "ParameterNotFound"
+    assert value(svc, "/b/c") == "mine"
+
+
 def test_a_parameter_is_its_accounts_and_regions_own(svc: Services) -> None:
     put(svc, "/a")
     assert refused(svc, "GetParameter", a_caller(BOB), Name="/a") == "ParameterNotFound"

@@ -142,7 +142,7 @@ def _check_image(svc: Services, tx: Transaction, caller: Caller, image_id: Image
 
 
 def get_parameter(svc: Services, caller: Caller, name: str) -> tuple[Parameter, Pointer]:
-    pointer = parse_pointer(name)
+    pointer = parse_pointer(name, caller)
     with svc.catalog.read() as tx:
         return parameters.fetch(tx, caller, pointer), pointer
 
@@ -156,7 +156,7 @@ def get_parameters(
     with svc.catalog.read() as tx:
         for name in names:
             try:
-                pointer = parse_pointer(name)
+                pointer = parse_pointer(name, caller)
                 found.append((parameters.fetch(tx, caller, pointer), pointer))
             except EC2Error:
                 missing.append(name)
@@ -185,7 +185,7 @@ def describe_parameters(
 
 def get_parameter_history(svc: Services, caller: Caller, name: str, page: Page) -> list[Parameter]:
     with svc.catalog.read() as tx:
-        found = parameters.fetch_owned(tx, caller, parse_pointer(name).name)
+        found = parameters.fetch_owned(tx, caller, parse_pointer(name, caller).name)
         return parameters.versions(tx, found.id, page)
 
 
@@ -206,7 +206,7 @@ def delete_parameters(
 
 def delete_parameter(svc: Services, caller: Caller, name: str) -> None:
     """Raises ParameterNotFound."""
-    deleted, _ = delete_parameters(svc, caller, [parse_pointer(name).name])
+    deleted, _ = delete_parameters(svc, caller, [parse_pointer(name, caller).name])
     if not deleted:
         raise ParameterNotFound(name)
 
@@ -240,7 +240,7 @@ def unlabel_parameter_version(
 
 
 def _version(tx: Transaction, caller: Caller, name: str, version: int | None) -> Parameter:
-    newest = parameters.fetch_owned(tx, caller, parse_pointer(name).name)
+    newest = parameters.fetch_owned(tx, caller, parse_pointer(name, caller).name)
     if version is None:
         return newest
     found = parameters.fetch_version(tx, newest.id, version)

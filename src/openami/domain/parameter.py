@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from openami.domain.caller import Caller
 from openami.domain.errors import EC2Error
 from openami.domain.ids import AccountId, Region, is_id
 
@@ -75,15 +76,21 @@ class Pointer:
         return self.selector if self.selector and self.version is None else None
 
 
-def parse_pointer(text: str) -> Pointer:
-    """The parameter that `text` names. Raises ValidationException."""
+def parse_pointer(text: str, caller: Caller) -> Pointer:
+    """The parameter that `text` names when the caller asks.
+
+    Raises ValidationException, and ParameterNotFound for an ARN of another account or region:
+    the caller may have a parameter of that name, but it is not the one that is meant.
+    """
     rest = text
     if text.startswith("arn:"):
-        resource = text.split(":", 5)[-1]
-        if not text.startswith("arn:aws:ssm:") or not resource.startswith("parameter/"):
+        place, separator, resource = text.partition(":parameter/")
+        if not text.startswith("arn:aws:ssm:") or not separator:
             raise invalid(f"Invalid parameter ARN: {text}")
-        rest = resource.removeprefix("parameter/")
-        rest = f"/{rest}" if "/" in rest else rest
+        rest = f"/{resource}" if "/" in resource else resource
+        owner = "" if rest.startswith(PUBLIC_PREFIX) else caller.account
+        if place != f"arn:aws:ssm:{caller.region}:{owner}":
+            raise ParameterNotFound(text)
     name, _, selector = rest.partition(":")
     if not name or ":" in selector or _NAME.fullmatch(name) is None:
         raise invalid(f"Invalid label or version, or invalid parameter name: {text}")

@@ -1,13 +1,15 @@
 """What a stranger, a reader and the owner get of each operation that names a resource.
 
 A file per noun, with a table of rows. The stranger is an account with which nothing is shared;
-with the reader everything is shared that can be; the owner made it all.
+with the reader everything is shared that can be; the owner made it all. What each of the three
+has of its own is in things.py; former.py is of what was shared with the reader, and is no more.
 """
 
 from collections.abc import Mapping
 from typing import Final
 
 from support.access import (
+    beside,
     event_windows,
     export_tasks,
     images,
@@ -16,6 +18,7 @@ from support.access import (
     key_pairs,
     launch_templates,
     lifecycle_policies,
+    listings,
     network,
     parameters,
     recycle_bin,
@@ -41,6 +44,8 @@ TABLES: Final[Mapping[str, tuple[Access, ...]]] = {
     "key pair": key_pairs.ROWS,
     "launch template": launch_templates.ROWS,
     "tag": tags.ROWS,
+    "beside": beside.ROWS,
+    "listing": listings.ROWS,
     "parameter": parameters.ROWS,
     "recycle bin": recycle_bin.ROWS,
     "lifecycle policy": lifecycle_policies.ROWS,
@@ -49,8 +54,6 @@ TABLES: Final[Mapping[str, tuple[Access, ...]]] = {
 NAMELESS: Final[Mapping[str, frozenset[str]]] = {
     "ec2": frozenset(
         {
-            "CreateKeyPair",
-            "CreateLaunchTemplate",
             "DescribeAccountAttributes",
             "DescribeAggregateIdFormat",
             *(f"Describe{whose}IdFormat" for whose in ("", "Identity", "Principal")),
@@ -72,7 +75,6 @@ NAMELESS: Final[Mapping[str, frozenset[str]]] = {
             "DescribeInstanceTypeOfferings",
             "DescribeInstanceTypes",
             "DescribeRegions",
-            "DescribeSnapshotTierStatus",
             *(f"{verb}AllowedImagesSettings" for verb in ("Enable", "Disable", "Get")),
             *(
                 f"{verb}{noun}BlockPublicAccess{suffix}"
@@ -80,7 +82,6 @@ NAMELESS: Final[Mapping[str, frozenset[str]]] = {
                 for verb, suffix in (("Enable", ""), ("Disable", ""), ("Get", "State"))
             ),
             "ReplaceImageCriteriaInAllowedImagesSettings",
-            "ImportKeyPair",
         }
     ),
     "ssm": frozenset(),

@@ -18,7 +18,14 @@ _OF_ALL: Final = {"IncludeAllResourceTypes": True}
 _LAUNCH: Final = {"InstanceType": "t3.micro", "MinCount": 1, "MaxCount": 1}
 
 ROWS: Final[tuple[Access, ...]] = (
-    shared("DescribeImages", UNKNOWN, SEES, SEES, ImageIds=["{image}"]),
+    Access(
+        operation="DescribeImages",
+        request={"ImageIds": ["{image}"]},
+        stranger=UNKNOWN,
+        reader=SEES,
+        owner=SEES,
+        hides=("the owner",),
+    ),
     shared(
         "DescribeImages",
         UNKNOWN,
@@ -34,9 +41,28 @@ ROWS: Final[tuple[Access, ...]] = (
     shared("CancelImageLaunchPermission", UNKNOWN, MAY, "InvalidRequest", ImageId="{image}"),
     shared("GetImageAncestry", UNKNOWN, SEES, SEES, ImageId="{image}"),
     shared("DescribeFastLaunchImages", NOTHING, NOTHING, NOTHING, ImageIds=["{image}"]),
-    shared("DescribeImageReferences", UNKNOWN, NOTHING, SEES, ImageIds=["{image}"], **_OF_ALL),
+    Access(
+        operation="DescribeImageReferences",
+        request={"ImageIds": ["{image}"], **_OF_ALL},
+        stranger=UNKNOWN,
+        reader=SEES,
+        owner=SEES,
+        shows="{my_template_of_image}",
+        hides=("{instance}", "{template}"),
+    ),
     *(
         own(operation, NO_REPORT, SEES, ReportIds=["{report}"])
+        for operation in ("DescribeImageUsageReports", "DescribeImageUsageReportEntries")
+    ),
+    *(
+        Access(
+            operation=operation,
+            request={"ImageIds": ["{image}"]},
+            stranger=NOTHING,
+            reader=NOTHING,
+            owner=SEES,
+            shows="{report}",
+        )
         for operation in ("DescribeImageUsageReports", "DescribeImageUsageReportEntries")
     ),
     own("DeleteImageUsageReport", NO_REPORT, ReportId="{report}"),
@@ -58,10 +84,23 @@ ROWS: Final[tuple[Access, ...]] = (
         }.items()
     ),
     shared("EnableImage", UNKNOWN, UNKNOWN, ImageId="{disabled_image}"),
+    *(
+        shared(
+            "DescribeImageAttribute",
+            *(UNKNOWN, NOT_YOURS, SEES),
+            ImageId="{image}",
+            Attribute=attribute,
+        )
+        for attribute in (
+            *("launchPermission", "description", "lastLaunchedTime"),
+            "deregistrationProtection",
+        )
+    ),
+    # EC2 tells it nobody this way.
     shared(
         "DescribeImageAttribute",
-        *(UNKNOWN, NOT_YOURS, SEES),
+        *(NOT_YOURS, NOT_YOURS, NOT_YOURS),
         ImageId="{image}",
-        Attribute="launchPermission",
+        Attribute="blockDeviceMapping",
     ),
 )

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from support.access.row import MAY, SEES, Access, own
+from support.access.row import MAY, SEES, Access, own, shared
 
 UNKNOWN: Final = "InvalidLaunchTemplateId.NotFound"
 UNKNOWN_NAME: Final = "InvalidLaunchTemplateName.NotFoundException"
@@ -25,6 +25,12 @@ ROWS: Final[tuple[Access, ...]] = (
     *_both("ModifyLaunchTemplate", DefaultVersion="1"),
     *_both("DeleteLaunchTemplate"),
     *_both("DeleteLaunchTemplateVersions", Versions=["2"]),
+    # A name that another has taken is free.
+    shared(
+        *("CreateLaunchTemplate", MAY, MAY, "InvalidLaunchTemplateName.AlreadyExistsException"),
+        LaunchTemplateName="{template_name}",
+        LaunchTemplateData=_DATA,
+    ),
     own("RunInstances", UNKNOWN, LaunchTemplate={"LaunchTemplateId": "{template}"}, **_ONE),
     Access(
         operation="GetLaunchTemplateData",

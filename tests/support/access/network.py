@@ -2,13 +2,21 @@
 
 from typing import Any, Final
 
-from support.access.row import SEES, Access, own
+from support.access.row import MAY, SEES, Access, own, shared
 
 _GROUP: Final = "InvalidGroup.NotFound"
 _VPC: Final = "InvalidVpcID.NotFound"
 _RULE: Final[dict[str, Any]] = {"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80}
 _FREE: Final = _RULE | {"CidrIp": "10.0.0.0/8"}
 _RANGES: Final = [_RULE | {"IpRanges": [{"CidrIp": "10.0.0.0/8"}]}]
+_OPEN: Final = [
+    {
+        "IpProtocol": "tcp",
+        "FromPort": 22,
+        "ToPort": 22,
+        "IpRanges": [{"CidrIp": "10.0.0.0/8"}],
+    }
+]
 _EVERYTHING: Final = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
 
 ROWS: Final[tuple[Access, ...]] = (
@@ -34,9 +42,15 @@ ROWS: Final[tuple[Access, ...]] = (
         SecurityGroupRuleIds=["{rule}"],
     ),
     own("CreateSecurityGroup", _VPC, VpcId="{vpc}", GroupName="theirs", Description="theirs"),
+    # A name that another has taken is free.
+    shared(
+        *("CreateSecurityGroup", MAY, MAY, "InvalidGroup.Duplicate"),
+        GroupName="{group_name}",
+        Description="theirs",
+    ),
     own("DeleteSecurityGroup", _GROUP, GroupId="{group}"),
     own("AuthorizeSecurityGroupIngress", _GROUP, GroupId="{group}", **_FREE),
     own("AuthorizeSecurityGroupEgress", _GROUP, GroupId="{group}", IpPermissions=_RANGES),
-    own("RevokeSecurityGroupIngress", _GROUP, GroupId="{group}", SecurityGroupRuleIds=["{rule}"]),
+    own("RevokeSecurityGroupIngress", _GROUP, GroupId="{group}", IpPermissions=_OPEN),
     own("RevokeSecurityGroupEgress", _GROUP, GroupId="{group}", IpPermissions=_EVERYTHING),
 )

@@ -11,7 +11,14 @@ _LOCK: Final = {"LockMode": "governance", "LockDuration": 1}
 _ROOT: Final = [{"DeviceName": "/dev/xvda", "Ebs": {"SnapshotId": "{snapshot}"}}]
 
 ROWS: Final[tuple[Access, ...]] = (
-    shared("DescribeSnapshots", UNKNOWN, SEES, SEES, SnapshotIds=["{snapshot}"]),
+    Access(
+        operation="DescribeSnapshots",
+        request={"SnapshotIds": ["{snapshot}"]},
+        stranger=UNKNOWN,
+        reader=SEES,
+        owner=SEES,
+        hides=("the owner",),
+    ),
     own("DescribeSnapshots", UNKNOWN, SEES, SnapshotIds=["{free_snapshot}"]),
     shared("CreateVolume", UNKNOWN, MAY, SnapshotId="{snapshot}", AvailabilityZone="us-east-1a"),
     shared("CopySnapshot", UNKNOWN, MAY, SourceSnapshotId="{snapshot}", SourceRegion="us-east-1"),

@@ -13,7 +13,6 @@ ROWS: Final[tuple[Access, ...]] = (
     own("CreateSnapshot", UNKNOWN, VolumeId="{volume}"),
     own("CopyVolumes", UNKNOWN, SourceVolumeId="{volume}"),
     own("DeleteVolume", UNKNOWN, VolumeId="{volume}"),
-    own("AttachVolume", UNKNOWN, VolumeId="{volume}", InstanceId="{instance}", Device="/dev/sdh"),
     own("DetachVolume", UNKNOWN, VolumeId="{attached}"),
     own("ModifyVolume", UNKNOWN, VolumeId="{attached}", Size=9),
     own(

@@ -1,83 +1,137 @@
 """Three accounts: the owner of everything, the reader it shares with, and a stranger."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import botocore.exceptions
+from botocore import xform_name
 
 from support import api
-from support.access.row import MAY, NOTHING, SEES, Access
+from support.access.row import MAY, NOTHING, OWN, ROLES, SEES, Access
+from support.access.things import template_of, things_of
 from support.lifecycle import details
 from support.server import Server
 from support.world import registered
 
-ROLES: Final = ("stranger", "reader", "owner")
+_ID: Final = re.compile(r"[a-z]+(-[a-z]+)*-[0-9a-f]{8,17}")
 NEVER: Final = "0123456789abcdef0"
+FORMER: Final = {
+    "image": "former_image",
+    "snapshot": "former_snapshot",
+    "my_template_of_image": "my_template_of_former_image",
+}
+"""What was shared with the reader, by the name of what still is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """`code` is empty if it was no refusal; `text` is a refusal's sentence, or all of an answer."""
+
+    code: str
+    text: str
+
+    def outcome(self, expected: str, shown: str) -> str:
+        """MAY, SEES, NOTHING or the code."""
+        if self.code == "DryRunOperation":
+            return MAY
+        if self.code or expected == MAY:
+            return self.code or MAY
+        return SEES if shown in self.text else NOTHING
+
+    def without(self, names: Iterable[str]) -> "Answer":
+        """The same with ids, names and what counts up taken out of it."""
+        text = re.sub(r"datetime\([^()]*\(\)\)|(?<='VersionNumber': )[0-9]+", "…", self.text)
+        for name in sorted(names, key=len, reverse=True):
+            text = text.replace(name, "…")
+        return Answer(code=self.code, text=text)
 
 
 @dataclass(frozen=True, kw_only=True)
 class AccessWorld:
-    """A server, and the owner's resources by the names that rows call them by."""
+    """A server, and the resources by the names that rows call them by.
+
+    `names` are the owner's. `own` has those that each role has of its own.
+    """
 
     server: Server
     names: Mapping[str, str]
+    own: Mapping[str, Mapping[str, str]]
 
     def never(self) -> "AccessWorld":
         """The same world with ids and names in it that nobody ever had."""
-        unknown = {name: _never(value) for name, value in self.names.items()}
-        return AccessWorld(server=self.server, names=unknown)
+        return AccessWorld(
+            server=self.server,
+            names={name: _never(value) for name, value in self.names.items()},
+            own={
+                role: {**names, "my_template_of_image": names["my_template_of_never"]}
+                for role, names in self.own.items()
+            },
+        )
 
-    def refusal(self, row: Access, role: str) -> tuple[str, str]:
-        """Code and sentence, with ids and names taken out of it; empty if there is no refusal."""
-        try:
-            self._send(row, role, dry=False)
-        except botocore.exceptions.ClientError as refused:
-            error = refused.response["Error"]
-            words = error["Message"].replace(self.names[row.resource], "…")
-            return error["Code"], words
-        return "", ""
+    def taken_back(self) -> "AccessWorld":
+        """The same world, but what is shared with the reader in rows is what was so once."""
 
-    def outcome(self, row: Access, role: str) -> str:
-        """What the account of the role gets: one of row.OUTCOMES or a code."""
-        expected = getattr(row, role)
-        try:
-            answer = self._send(row, role, dry=expected == MAY)
-        except botocore.exceptions.ClientError as refused:
-            code = str(refused.response["Error"]["Code"])
-            return MAY if code == "DryRunOperation" else code
-        if expected == MAY:
-            return MAY
-        answer.pop("ResponseMetadata", None)
-        return SEES if (row.shows or self.names[row.resource]) in repr(answer) else NOTHING
+        def replaced(names: Mapping[str, str]) -> dict[str, str]:
+            former = {name: names[old] for name, old in FORMER.items() if old in names}
+            return {**names, **former}
 
-    def _send(self, row: Access, role: str, *, dry: bool) -> dict[str, Any]:
-        client: Any = self.server.client(row.service, account=f"access-{role}")
-        method = client.meta.method_to_api_mapping
-        name = next(python for python, api_name in method.items() if api_name == row.operation)
-        asked = _filled(row.request, self.names)
+        own = {role: replaced(names) for role, names in self.own.items()}
+        return AccessWorld(server=self.server, names=replaced(self.names), own=own)
+
+    def filled(self, value: Any, role: str) -> Any:
+        """The value with the names in it replaced by what they stand for when the role asks."""
+        if isinstance(value, Mapping):
+            return {key: self.filled(each, role) for key, each in value.items()}
+        if isinstance(value, list):
+            return [self.filled(each, role) for each in value]
+        if isinstance(value, str) and value.startswith("{"):
+            return {**self.names, **self.own[role]}[value[1:-1]]
+        return value
+
+    def shown(self, row: Access, role: str) -> str:
+        return str(self.filled(row.shows or f"{{{row.resource}}}", role))
+
+    def hidden(self, row: Access) -> list[str]:
+        return self.filled(list(row.hides), "owner")
+
+    def every_name(self, role: str) -> set[str]:
+        return {*self.names.values(), *self.own[role].values()}
+
+    def ids(self) -> list[str]:
+        """Those of the owner's resources."""
+        return [value for value in self.names.values() if _ID.fullmatch(value)]
+
+    def told(self, row: Access, role: str, *, dry: bool) -> Answer:
+        """What the role gets, ids and names taken out."""
+        return self.ask(row, role, dry=dry).without(self.every_name(role))
+
+    def ask(self, row: Access, role: str, *, dry: bool) -> Answer:
+        client = self.client(row.service, role)
+        asked = self.filled(row.request, role)
         shape = client.meta.service_model.operation_model(row.operation).input_shape
         if dry and shape is not None and "DryRun" in shape.members:
             asked["DryRun"] = True
-        return getattr(client, name)(**asked)
+        try:
+            answer = getattr(client, xform_name(row.operation))(**asked)
+        except botocore.exceptions.ClientError as refused:
+            error = refused.response["Error"]
+            return Answer(code=str(error["Code"]), text=str(error["Message"]))
+        answer.pop("ResponseMetadata", None)
+        return Answer(code="", text=repr(answer))
 
-
-def _filled(value: Any, names: Mapping[str, str]) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _filled(each, names) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_filled(each, names) for each in value]
-    if isinstance(value, str) and value.startswith("{"):
-        return names[value[1:-1]]
-    return value
+    def client(self, service: str, role: str) -> Any:
+        return self.server.client(service, account=f"access-{role}")
 
 
 def _never(value: str) -> str:
-    if re.fullmatch(r"[a-z]+(-[a-z]+)*-[0-9a-f]{8,17}", value):
+    if _ID.fullmatch(value):
         return f"{value.rpartition('-')[0]}-{NEVER}"
     if re.fullmatch(r"(arn:aws:rbin:.*/)?[0-9a-f]{11}", value):
         return value[:-11] + NEVER[:11]
+    if re.fullmatch(r"[0-9]{12}", value):
+        return value[::-1]
     if re.fullmatch(r"arn:aws:dlm:.*/policy-[0-9a-f]{17}", value):
         return value[:-17] + NEVER
     return f"{value}-that-never-was"
@@ -94,7 +148,7 @@ def populated(server: Server, image_id: str) -> AccessWorld:
     names |= _network(owner, names["instance"])
     names |= _templates(owner, image_id)
     names["report"] = _report(owner, image_id, server.account("access-owner").account)
-    names |= _parameters(server.client("ssm", account="access-owner"))
+    names |= _parameters(server.client("ssm", account="access-owner"), image_id)
     names |= _bin(owner, server.client("rbin", account="access-owner"), names["snapshot"])
     names |= _policies(server.client("dlm", account="access-owner"))
     names |= _buckets(owner, server.client("s3", account="access-owner"), image_id)
@@ -102,15 +156,68 @@ def populated(server: Server, image_id: str) -> AccessWorld:
         SourceSnapshotIds=[names["free_snapshot"]], AvailabilityZones=["us-east-1a"]
     )
     names |= _imports(owner, server.client("s3", account="access-owner"), names)
-    permission = {"Add": [{"UserId": reader}]}
-    owner.modify_snapshot_attribute(
-        SnapshotId=names["snapshot"], CreateVolumePermission={"Add": [{"UserId": reader}]}
+    names["archived"] = _archived(owner)
+    names |= _shared(owner, names, reader, server.account("access-third").account)
+    own = {role: things_of(server, f"access-{role}") for role in ROLES}
+    images = {name: names[name] for name in ("image", "former_image")}
+    for role, things in own.items():
+        for name, each in {**images, "never": f"ami-{NEVER}"}.items():
+            things[f"{OWN}template_of_{name}"] = template_of(server, f"access-{role}", each)
+    own["reader"] |= _made_while_shared(server, names)
+    _take_back(owner, names, reader)
+    return AccessWorld(server=server, names=names, own=own)
+
+
+def _archived(ec2: Any) -> str:
+    volume_id = ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
+    api.await_state(ec2, "volume_available", VolumeIds=[volume_id])
+    snapshot_id = str(ec2.create_snapshot(VolumeId=volume_id)["SnapshotId"])
+    api.await_state(ec2, "snapshot_completed", SnapshotIds=[snapshot_id])
+    ec2.modify_snapshot_tier(SnapshotId=snapshot_id, StorageTier="archive")
+    return snapshot_id
+
+
+def _shared(ec2: Any, names: Mapping[str, str], reader: str, third: str) -> dict[str, str]:
+    """Shares what there is to be shared, and makes what is to be taken back."""
+    made = _storage(ec2, names["snapshot"], "unused")
+    former = {
+        "former_snapshot": made["free_snapshot"],
+        "former_image": registered(ec2, made["free_snapshot"], "access-former"),
+    }
+    permission = {"Add": [{"UserId": reader}, {"UserId": third}]}
+    for each in (names["snapshot"], former["former_snapshot"]):
+        ec2.modify_snapshot_attribute(SnapshotId=each, CreateVolumePermission=permission)
+    images = (names["image"], names["disabled_image"], former["former_image"])
+    for each in images:
+        ec2.modify_image_attribute(ImageId=each, LaunchPermission=permission)
+    ec2.disable_image(ImageId=names["disabled_image"])
+    tagged = [names["image"], names["snapshot"], *former.values()]
+    ec2.create_tags(Resources=tagged, Tags=api.tags({"of": "the owner"}))
+    return former | {"third": third}
+
+
+def _made_while_shared(server: Server, names: Mapping[str, str]) -> dict[str, str]:
+    """What the reader has of what is then taken back."""
+    ec2: Any = server.client(account="access-reader")
+    image_id, snapshot_id = names["former_image"], names["former_snapshot"]
+    api.launch(ec2, image_id)
+    ec2.create_volume(AvailabilityZone="us-east-1a", SnapshotId=snapshot_id)
+    ec2.create_tags(Resources=[image_id, snapshot_id], Tags=api.tags({"by": "the reader"}))
+    server.client("ssm", account="access-reader").put_parameter(
+        Name="/my/former", Type="String", Value=image_id, DataType="aws:ec2:image"
     )
-    for each in ("image", "disabled_image"):
-        owner.modify_image_attribute(ImageId=names[each], LaunchPermission=permission)
-    owner.disable_image(ImageId=names["disabled_image"])
-    owner.create_tags(Resources=[image_id], Tags=api.tags({"of": "the owner"}))
-    return AccessWorld(server=server, names=names)
+    return {
+        "my_former_copy": registered(ec2, snapshot_id, "my-former"),
+        "my_former_parameter": "resolve:ssm:/my/former",
+    }
+
+
+def _take_back(ec2: Any, names: Mapping[str, str], reader: str) -> None:
+    permission = {"Remove": [{"UserId": reader}]}
+    ec2.modify_image_attribute(ImageId=names["former_image"], LaunchPermission=permission)
+    ec2.modify_snapshot_attribute(
+        SnapshotId=names["former_snapshot"], CreateVolumePermission=permission
+    )
 
 
 def _buckets(ec2: Any, s3: Any, image_id: str) -> dict[str, str]:
@@ -212,6 +319,7 @@ def _network(ec2: Any, instance_id: str) -> dict[str, str]:
         "rule": rules[0]["SecurityGroupRuleId"],
         "key": key["KeyPairId"],
         "key_name": "access-key",
+        "group_name": "access-group",
     }
 
 
@@ -266,7 +374,7 @@ def _report(ec2: Any, image_id: str, account: str) -> str:
     return report_id
 
 
-def _parameters(ssm: Any) -> dict[str, str]:
+def _parameters(ssm: Any, image_id: str) -> dict[str, str]:
     names = {
         "parameter": "/access/kept/parameter",
         "spare_parameter": "/access/spare",
@@ -279,4 +387,12 @@ def _parameters(ssm: Any) -> dict[str, str]:
     ssm.add_tags_to_resource(
         ResourceType="Parameter", ResourceId=kept, Tags=api.tags({"of": "the owner"})
     )
-    return names | {"path": "/access/kept"}
+    ssm.put_parameter(Name="/access/image", Type="String", Value=image_id, DataType="aws:ec2:image")
+    arn = ssm.get_parameter(Name="/access/image")["Parameter"]["ARN"]
+    return names | {
+        "path": "/access/kept",
+        "image_parameter": "/access/image",
+        "resolved": "resolve:ssm:/access/image",
+        "parameter_arn": arn,
+        "resolved_arn": f"resolve:ssm:{arn}",
+    }
