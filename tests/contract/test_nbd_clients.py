@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from openami.blockstore.local_dir import LocalDirChunkStore
+from openami.blockstore.manifest import Manifests
+from openami.cli import blocks
 from openami.domain.block import BLOCK_BYTES
 from openami.domain.manifest import Root
 from openami.nbd import process
@@ -168,6 +170,24 @@ def test_the_daemon_is_adopted_and_outlives_who_started_it(host: OneHost) -> Non
     status = Path(f"/proc/{pid}/status").read_text()
     assert f"PPid:\t{os.getpid()}\n" not in status, "it is not our child"
     assert os.getsid(pid) != os.getsid(0)
+
+
+def test_the_doctor_tells_of_disks_that_wait_and_of_disks_that_do_not_come(
+    host: OneHost,
+) -> None:
+    def told(*volumes: str) -> list[str]:
+        return list(blocks.findings(host.settings, volumes))
+
+    assert told() == []
+    store = LocalDirChunkStore(host.places[HERE])
+    lost = Manifests(store).lookup(host.root, 0)
+    store.delete(lost)
+    host.export()
+    until(lambda: told("vol-1"), what="it does not come")
+    assert told("vol-1")[0].startswith("vol-1 does not come to this host: block 0")
+    assert told()[0] == "vol-1 is served and is no volume"
+    host.kill()
+    assert told("vol-1") == ["1 disks wait for a block daemon and none runs"]
 
 
 def test_a_daemon_of_other_settings_is_replaced_and_serves_the_same(host: OneHost) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from openami.blockstore.regional import Place
 from openami.catalog import images, ingests, instances, migrate, snapshots, volumes, vpcs
 from openami.catalog.catalog import Catalog
-from openami.cli import host
+from openami.cli import blocks, host
 from openami.cli.command import catalog_as_it_is
 from openami.compute.driver import MachineFailed, Port
 from openami.domain.ids import InstanceId, VolumeId
@@ -226,6 +226,10 @@ def _stores(seen: Seen) -> Iterator[str]:
     yield from seen.strange_stores
 
 
+def _block_daemon(seen: Seen) -> Iterator[str]:
+    yield from blocks.findings(seen.settings, seen.volumes.keys())
+
+
 def _homeless(seen: Seen, name: str, owners: set[str] | frozenset[str], none: str) -> Iterator[str]:
     for owner, home in _directories(seen.settings.state_dir / name).items():
         if owner not in owners:
@@ -247,6 +251,7 @@ CHECKS: Final[Sequence[tuple[str, Check]]] = (
     ("instances and their machines match", _instances),
     ("no machine's process is without an instance", _processes),
     ("nothing is left in the host's network", _network),
+    ("disks that are not here yet are served and come", _block_daemon),
     ("no scratch copy is left over", _scratch),
     ("no instance-store disk is left over", _ephemeral),
     ("no draft of chunks is left over", _drafts),

@@ -76,13 +76,12 @@ class Exports:
 
     def restore(self) -> None:
         """Offer again what was offered before. One that cannot be is told and passed over."""
-        for file in sorted(self._written.glob("*.json")):
+        for name, export in written(self._written.parent).items():
             try:
-                export = Export.from_json(json.loads(file.read_bytes()))
                 with self._lock:
-                    self._offer(file.stem, export)
-            except (OSError, ValueError, KeyError, TypeError, kept.KeptElsewhere, ExportRefused):
-                _log.exception("%s is not offered again", file)
+                    self._offer(name, export)
+            except (OSError, kept.KeptElsewhere, ExportRefused):
+                _log.exception("%s is not offered again", name)
 
     def open(self, export_id: str, region: Region, root: Root, uid: int) -> Path:
         """As BlockDaemon.open_export. Raises ExportRefused, OSError."""
@@ -238,6 +237,17 @@ class Exports:
             with self._lock:
                 offered.ends.discard(end)
             offered.disk.leave()
+
+
+def written(directory: Path) -> Mapping[str, Export]:
+    """What is to be offered, whether or not a daemon runs. What cannot be read is passed over."""
+    found: dict[str, Export] = {}
+    for file in sorted((directory / "exports").glob("*.json")):
+        try:
+            found[file.stem] = Export.from_json(json.loads(file.read_bytes()))
+        except (OSError, ValueError, KeyError, TypeError):
+            _log.exception("%s is not offered", file)
+    return found
 
 
 class _Ending:
