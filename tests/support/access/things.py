@@ -37,10 +37,10 @@ def things_of(server: Server, account: str) -> dict[str, str]:
     return {f"{OWN}{name}": value for name, value in names.items()}
 
 
-def template_of(server: Server, account: str, image_id: str) -> str:
+def template_of(server: Server, account: str, image_id: str, name: str) -> str:
     """What launches the image without naming it."""
     ec2: Any = server.client(account=account)
     made = ec2.create_launch_template(
-        LaunchTemplateName=f"of-{image_id}", LaunchTemplateData={"ImageId": image_id}
+        LaunchTemplateName=name, LaunchTemplateData={"ImageId": image_id}
     )
     return str(made["LaunchTemplate"]["LaunchTemplateId"])

@@ -162,7 +162,8 @@ def populated(server: Server, image_id: str) -> AccessWorld:
     images = {name: names[name] for name in ("image", "former_image")}
     for role, things in own.items():
         for name, each in {**images, "never": f"ami-{NEVER}"}.items():
-            things[f"{OWN}template_of_{name}"] = template_of(server, f"access-{role}", each)
+            called = f"{OWN}template_of_{name}"
+            things[called] = template_of(server, f"access-{role}", each, called)
     own["reader"] |= _made_while_shared(server, names)
     _take_back(owner, names, reader)
     return AccessWorld(server=server, names=names, own=own)
