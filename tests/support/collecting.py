@@ -7,7 +7,7 @@ order of events, and an order that loses something can be run again.
 
 import random  # noqa: TID251 (seeded: a failure repeats)
 from collections.abc import Callable, Collection, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,19 @@ from typing import Any
 from openami.blockstore import codec
 from openami.blockstore.guarded import GuardedStore, Named, StillDoomed
 from openami.blockstore.manifest import Manifests, digests_array
+from openami.blockstore.marking import Needed
 from openami.blockstore.memory import MemoryChunkStore
 from openami.blockstore.store import Kind
 from openami.blockstore.verify import verify
 from openami.catalog import ingests, snapshots
 from openami.catalog.catalog import Catalog, Transaction
+from openami.catalog.storage import collection
 from openami.domain.block import Digest
-from openami.domain.ids import SnapshotId
+from openami.domain.collection import Phase
+from openami.domain.ids import Region, SnapshotId
 from openami.domain.manifest import Root
 from openami.domain.snapshot import SnapshotState
+from openami.jobs.engine import GiveUp
 from openami.services import Services
 from openami.workflows import collect, region_stores, scratch
 from openami.workflows.collect import Ledger
@@ -46,6 +50,8 @@ class Bugs:
     waits_for_no_doomed: bool = False
     late_lease: bool = False
     row_before_bytes: bool = False
+    mark_before_drain: bool = False
+    no_fencing: bool = False
 
 
 class _Interrupted(Catalog):
@@ -89,8 +95,8 @@ class _HeedlessLedger(Ledger):
 
 
 class _BlindLedger(Ledger):
-    def listed(self) -> Collection[Named]:
-        return ()
+    def any(self) -> bool:
+        return False
 
 
 @dataclass
@@ -130,7 +136,7 @@ class Stage:
         with svc.catalog.begin() as tx:
             snapshots.add(tx, pending)
             if not self.bugs.late_lease:
-                ingests.begin(tx, snapshot_id, svc.clock.now())
+                ingests.begin(tx, snapshot_id, HERE, svc.clock.now())
         yield
         writer = self.guarded.writer()
         yield
@@ -143,16 +149,36 @@ class Stage:
         root = yield from self._root(writer, digests)
         if self.bugs.late_lease:
             with svc.catalog.begin() as tx:
-                ingests.begin(tx, snapshot_id, svc.clock.now())
+                ingests.begin(tx, snapshot_id, HERE, svc.clock.now())
         if dies:
             scratch.fail(svc, snapshot_id, "died")
             return
         if self.bugs.row_before_bytes:
-            scratch.complete(svc, snapshot_id, root)
+            self._complete(snapshot_id, root)
             yield
         writer.commit()
         yield
-        scratch.complete(svc, snapshot_id, root)
+        if self.bugs.no_fencing:
+            with svc.catalog.begin() as tx:
+                snapshots.remove(tx, snapshot_id)
+                snapshots.add(tx, a_snapshot(id=snapshot_id, root=root.to_text()))
+                ingests.end(tx, snapshot_id)
+        else:
+            self._complete(snapshot_id, root)
+
+    def _complete(self, snapshot_id: SnapshotId, root: Root) -> None:
+        with suppress(GiveUp):  # it was cut off from its lease
+            scratch.complete(self.svc, snapshot_id, root)
+
+    def cut_off(self) -> Script:
+        """Somebody gives an ingest up that is under way and does not know of it."""
+        yield
+        with self.svc.catalog.begin() as tx:
+            under_way = ingests.all_active(tx)
+            if under_way:
+                victim = SnapshotId(self.chance.choice(under_way))
+                snapshots.remove(tx, victim)
+                ingests.end(tx, victim)
 
     def _asked(self, writer: Any, digest: Digest) -> Generator[None, None, bool]:
         while True:
@@ -202,6 +228,7 @@ def play(directory: Path, seed: int, bugs: Bugs | None = None) -> Stage:
         for _ in on.ingest(content):
             pass
     on.scripts += [on.forget() for _ in range(4)]
+    on.scripts += [on.cut_off() for _ in range(2)]
     on.scripts += [
         on.ingest(content, dies=on.chance.random() < 0.2)
         for content in on.chance.choices(CONTENTS, k=5)
@@ -209,13 +236,14 @@ def play(directory: Path, seed: int, bugs: Bugs | None = None) -> Stage:
     on.chance.shuffle(on.scripts)
     on.store.turn, on.store.deleted = on.turn, on.check
     interrupted = replace(on.svc, catalog=_Interrupted(on.svc.catalog, on.turn))
-    for _ in range(3):
-        _round(interrupted, on)
-    while on.scripts:
-        on.turn()
-        _round(interrupted, on)
-    on.store.turn = lambda: None
-    _round(on.svc, on)
+    with _marking(on.bugs.mark_before_drain):
+        for _ in range(3):
+            _round(interrupted, on)
+        while on.scripts:
+            on.turn()
+            _round(interrupted, on)
+        on.store.turn = lambda: None
+        _round(on.svc, on)
     on.check()
     return on
 
@@ -226,3 +254,23 @@ def _round(svc: Services, on: Stage) -> None:
         with on.svc.catalog.begin() as tx:
             tx.exec_driver_sql("DELETE FROM collection_awaited")
     collect.advance(svc, HERE)
+
+
+@contextmanager
+def _marking(early: bool) -> Generator[None]:
+    """With the planted bug what is needed is what was when the round began."""
+    right = collect.marked
+    found: list[Needed] = []
+
+    def too_early(svc: Services, region: Region) -> Needed:
+        with svc.catalog.read() as tx:
+            one = collection.find(tx, region)
+        if one is not None and one.phase is Phase.CONDEMNING:
+            found[:] = [right(svc, region)]
+        return found[0]
+
+    collect.marked = too_early if early else right
+    try:
+        yield
+    finally:
+        collect.marked = right

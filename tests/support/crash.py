@@ -16,6 +16,7 @@ from openami.actions import instances
 from openami.blockstore.cache import BaseCache
 from openami.blockstore.store import ChunkStore, Kind, Writer
 from openami.blockstore.volumes import VolumeHost
+from openami.catalog import ingests
 from openami.catalog.catalog import Catalog, Transaction
 from openami.compute.driver import DiskCopy, Machine
 from openami.compute.record.driver import RecordDriver
@@ -170,6 +171,8 @@ def assert_survives(
         fuse = Fuse()
         svc = fused_services(tmp_path / str(at), fuse)
         act = begin(svc)
+        with svc.catalog.read() as tx:
+            kept = ingests.all_active(tx)
         fuse.arm(at)
         try:
             act()
@@ -178,6 +181,8 @@ def assert_survives(
             serve_again(svc)
         was_last = fuse.moments <= at
         fuse.arm(-1)  # what `check_end` does is no part of it
+        with svc.catalog.read() as tx:
+            assert ingests.all_active(tx) == kept, "a lease outlives its ingest"
         check_end(svc)
         if was_last:
             return at

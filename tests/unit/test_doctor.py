@@ -12,7 +12,9 @@ import pytest
 
 from openami.catalog import images, ingests, instances, migrate, snapshots, volumes, vpcs
 from openami.catalog.catalog import Catalog, Transaction
+from openami.catalog.storage import collection
 from openami.cli import doctor, init
+from openami.domain.collection import Round
 from openami.domain.image import ImageState
 from openami.domain.instance import InstanceState
 from openami.domain.network import Subnet, Vpc
@@ -121,8 +123,15 @@ Plant = Callable[[Any], None]
             f"{INSTANCE} restarts for RebootInstances",
         ),
         (
-            lambda tx: ingests.begin(tx, SNAPSHOT, EPOCH),
+            lambda tx: ingests.begin(tx, SNAPSHOT, HERE, EPOCH),
             f"{SNAPSHOT} holds a lease and is not being filled",
+        ),
+        (
+            lambda tx: collection.save(
+                tx, Round(region=HERE, began_at=EPOCH).failing(EPOCH, "c/ab is missing")
+            ),
+            f"nothing is collected in {HERE} (tried 1 times, last at {EPOCH:%Y-%m-%d %H:%M}):"
+            " c/ab is missing",
         ),
         (
             lambda tx: volumes.add(tx, a_volume()),

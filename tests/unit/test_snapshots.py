@@ -13,6 +13,7 @@ from support.asking import a_bootable_image, a_running_instance, ask, filtered, 
 from support.builders import (
     ALICE,
     BOB,
+    HERE,
     SNAPSHOT,
     THERE,
     VOLUME,
@@ -194,7 +195,7 @@ def test_a_pending_snapshot_may_be_deleted_and_gives_its_lease_back(tmp_path: Pa
     svc = services(tmp_path)
     put(svc, a_pending_snapshot())
     with svc.catalog.begin() as tx:
-        ingests.begin(tx, SNAPSHOT, svc.clock.now())
+        ingests.begin(tx, SNAPSHOT, HERE, svc.clock.now())
     ask(svc, "DeleteSnapshot", SnapshotId=SNAPSHOT)
     with svc.catalog.read() as tx:
         assert not ingests.is_active(tx, SNAPSHOT)

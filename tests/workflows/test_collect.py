@@ -5,11 +5,11 @@ from datetime import timedelta
 from pathlib import Path
 
 from openami.actions import collection as verb
-from openami.blockstore import archive
+from openami.blockstore import archive, codec
 from openami.blockstore.accounting import freed_bytes
 from openami.blockstore.ingest import ingest_file
 from openami.blockstore.store import Kind
-from openami.blockstore.verify import verify
+from openami.blockstore.verify import still_lost, verify
 from openami.catalog import ingests, snapshots
 from openami.catalog.storage import collection
 from openami.domain.collection import Phase
@@ -20,7 +20,15 @@ from openami.settings import Settings
 from openami.workflows import collect, region_stores
 from support.asking import ask, put, put_accounts
 from support.blocks import a_disk
-from support.builders import ALICE, HERE, SNAPSHOT, a_snapshot, a_volume
+from support.builders import (
+    ALICE,
+    HERE,
+    SNAPSHOT,
+    THERE,
+    a_pending_snapshot,
+    a_snapshot,
+    a_volume,
+)
 from support.crash import assert_survives
 from support.fakes import StoppedClock, services
 
@@ -86,7 +94,7 @@ def test_a_round_waits_for_who_writes_and_then_goes_on(tmp_path: Path) -> None:
     svc = services(tmp_path)
     two_snapshots(svc)
     with svc.catalog.begin() as tx:
-        ingests.begin(tx, "snap-00000000000000009", svc.clock.now())
+        ingests.begin(tx, "snap-00000000000000009", HERE, svc.clock.now())
     ask(svc, "DeleteSnapshot", SnapshotId=SNAPSHOT)
     told = verb.from_operator(svc, {"wait_s": 0})["regions"][0]
     assert (told["freed_objects"], told["waits_for"]) == (0, ["snap-00000000000000009"])
@@ -100,11 +108,11 @@ def test_who_began_to_write_later_is_not_waited_for(tmp_path: Path) -> None:
     svc = services(tmp_path)
     two_snapshots(svc)
     with svc.catalog.begin() as tx:
-        ingests.begin(tx, "snap-00000000000000008", svc.clock.now())
+        ingests.begin(tx, "snap-00000000000000008", HERE, svc.clock.now())
     ask(svc, "DeleteSnapshot", SnapshotId=SNAPSHOT)
     collect.advance(svc, HERE)
     with svc.catalog.begin() as tx:
-        ingests.begin(tx, "snap-00000000000000009", svc.clock.now())
+        ingests.begin(tx, "snap-00000000000000009", HERE, svc.clock.now())
         ingests.end(tx, "snap-00000000000000008")
     assert collect.advance(svc, HERE).phase is Phase.ENDED
     assert orphans(svc) == 0
@@ -114,7 +122,7 @@ def test_a_disk_that_is_needed_again_is_spared(tmp_path: Path) -> None:
     svc = services(tmp_path)
     two_snapshots(svc)
     with svc.catalog.begin() as tx:
-        ingests.begin(tx, "snap-00000000000000009", svc.clock.now())
+        ingests.begin(tx, "snap-00000000000000009", HERE, svc.clock.now())
         snapshots.remove(tx, SNAPSHOT)
     collect.advance(svc, HERE)  # condemned, and waits
     root = stored(svc, {0: "a", 5: "b", 300: "c"})
@@ -162,6 +170,93 @@ def test_rounds_come_as_often_as_the_setting_says(tmp_path: Path) -> None:
         assert (last.phase, last.began_at) == (Phase.ENDED, expected)
 
 
+def test_who_writes_elsewhere_is_not_waited_for(tmp_path: Path) -> None:
+    svc = services(tmp_path)
+    with svc.catalog.begin() as tx:
+        ingests.begin(tx, "snap-00000000000000009", THERE, svc.clock.now())
+    assert collect.advance(svc, HERE).phase is Phase.ENDED
+    assert collect.advance(svc, THERE).phase is Phase.DRAINING
+
+
+def a_round_that_fails(svc: Services) -> None:
+    two_snapshots(svc)
+    with svc.catalog.read() as tx:
+        second = snapshots.fetch_any(tx, SECOND)
+    assert second is not None
+    svc.stores[HERE].delete(Root.from_text(str(second.root)).digest, Kind.PAGE)
+    collect.resume(svc)
+
+
+def failures(svc: Services) -> int:
+    with svc.catalog.read() as tx:
+        one = collection.find(tx, HERE)
+    assert one is not None
+    return one.failures
+
+
+def test_a_round_that_fails_is_tried_ever_more_seldom_and_told(tmp_path: Path) -> None:
+    svc = services(tmp_path, settings=hourly(tmp_path))
+    a_round_that_fails(svc)
+    assert isinstance(svc.clock, StoppedClock)
+    for minutes, expected in ((4, 1), (1, 2), (9, 2), (1, 3), (19, 3), (1, 4)):
+        svc.clock.advance(timedelta(minutes=minutes))
+        collect.resume(svc)
+        assert failures(svc) == expected
+    with svc.catalog.read() as tx:
+        (told,) = collection.failing(tx)
+    assert "is missing" in str(told.failure)
+
+
+def test_a_round_that_gets_on_again_has_not_failed(tmp_path: Path) -> None:
+    svc = services(tmp_path, settings=hourly(tmp_path))
+    a_round_that_fails(svc)
+    stored(svc, {0: "a", 7: "d"})  # what was lost is there again
+    verb.from_operator(svc, {})
+    assert failures(svc) == 0
+
+
+def test_what_is_doomed_goes_although_rounds_fail(tmp_path: Path) -> None:
+    """Somebody may wait for it."""
+    svc = services(tmp_path, settings=hourly(tmp_path))
+    a_round_that_fails(svc)
+    garbage = ("c", codec.digest_of(b"garbage"))
+    with svc.catalog.begin() as tx:
+        collection.condemn(tx, HERE, [garbage])
+        collection.doom(tx, HERE, [garbage])
+    assert isinstance(svc.clock, StoppedClock)
+    svc.clock.advance(timedelta(minutes=1))
+    collect.resume(svc)
+    with svc.catalog.read() as tx:
+        assert collection.doomed(tx, HERE, 10) == []
+
+
+def test_a_lease_that_nobody_can_use_any_more_is_ended(tmp_path: Path) -> None:
+    svc = services(tmp_path)
+    put_accounts(svc, ALICE)
+    put(svc, a_pending_snapshot())
+    with svc.catalog.begin() as tx:
+        ingests.begin(tx, SNAPSHOT, HERE, svc.clock.now())
+        ingests.begin(tx, "snap-00000000000000009", HERE, svc.clock.now())
+    collect.resume(svc)
+    with svc.catalog.read() as tx:
+        assert ingests.all_active(tx) == [SNAPSHOT]
+
+
+def test_what_is_deleted_while_it_is_verified_is_not_told_as_lost(tmp_path: Path) -> None:
+    svc = services(tmp_path)
+    two_snapshots(svc)
+    store = svc.stores[HERE]
+    before = region_stores.roots(svc.catalog, HERE)
+    ask(svc, "DeleteSnapshot", SnapshotId=SNAPSHOT)
+    verb.from_operator(svc, {})
+    report = verify(store, before)
+    assert not report.intact
+    assert still_lost(store, report, lambda: region_stores.roots(svc.catalog, HERE)).intact
+    told = [before, region_stores.roots(svc.catalog, HERE)]
+    assert still_lost(store, report, lambda: told.pop(0) if told[1:] else told[0]).intact
+    assert still_lost(store, report, lambda: before) == report
+
+
 def a_round_after_a_deletion(svc: Services) -> Callable[[], object]:
     two_snapshots(svc)
     ask(svc, "DeleteSnapshot", SnapshotId=SNAPSHOT)
@@ -176,7 +271,7 @@ def nothing_else_is_there(svc: Services) -> None:
     collect.advance(svc, HERE)
     assert orphans(svc) == 0
     with svc.catalog.read() as tx:
-        assert collection.every(tx, HERE) == frozenset()
+        assert not collection.any_condemned(tx, HERE)
 
 
 def test_a_round_survives_a_power_cut_at_any_moment(tmp_path: Path) -> None:
@@ -196,7 +291,7 @@ def test_what_a_pending_snapshot_s_volume_lay_on_is_kept_though_the_volume_goes(
     assert first is not None
     volume = a_volume(root=first.root, snapshot_id=SNAPSHOT)
     with svc.catalog.begin() as tx:
-        ingests.begin(tx, "snap-00000000000000009", svc.clock.now(), volume)
+        ingests.begin(tx, "snap-00000000000000009", HERE, svc.clock.now(), volume)
         snapshots.remove(tx, SNAPSHOT)
     collect.advance(svc, HERE)
     assert orphans(svc) == 0
@@ -213,11 +308,13 @@ def test_a_restored_image_s_chunks_are_spared_and_not_taken_for_there(tmp_path: 
     store = svc.stores[HERE]
     body = b"".join(archive.records(store, [root]))
     with svc.catalog.begin() as tx:
-        ingests.begin(tx, "snap-00000000000000009", svc.clock.now())  # keeps the round waiting
+        ingests.begin(
+            tx, "snap-00000000000000009", HERE, svc.clock.now()
+        )  # keeps the round waiting
         snapshots.remove(tx, SNAPSHOT)
     collect.advance(svc, HERE)
     with svc.catalog.read() as tx:
-        assert len(collection.every(tx, HERE)) == 5
+        assert len(collection.condemned_after(tx, HERE, None, 100)) == 5
     archive.restore(archive.Source(iter([body])), store, [root])
     with svc.catalog.read() as tx:
-        assert collection.every(tx, HERE) == frozenset()
+        assert not collection.any_condemned(tx, HERE)

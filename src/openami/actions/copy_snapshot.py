@@ -94,7 +94,7 @@ def begin(
     )
     quotas.check_room(svc, tx, quotas.Quota.SNAPSHOTS, caller.account, caller.region)
     snapshots.add(tx, copied)
-    ingests.begin(tx, copied.id, copied.started_at)
+    ingests.begin(tx, copied.id, copied.region, copied.started_at)
     snapshot_copies.add(
         tx,
         SnapshotCopy(

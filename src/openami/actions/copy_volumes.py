@@ -42,7 +42,7 @@ def copy_volumes(
         volume = _copy_of(svc, source, asked.ebs)
         check_room(svc, tx, Quota.STORAGE_GIB, volume.owner, volume.region, more=volume.size_gib)
         volumes.add(tx, volume)
-        ingests.begin(tx, volume.id, volume.created_at, source)
+        ingests.begin(tx, volume.id, volume.region, volume.created_at, source)
         tags.put(tx, caller.account, caller.region, ("volume", volume.id), asked.tags)
         idempotency.remember(tx, caller, asked.token, volume.id, volume.created_at)
     svc.jobs.wait(workflow.start(svc, volume.id), svc.settings.settle_timeout_s)

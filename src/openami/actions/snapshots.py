@@ -64,7 +64,7 @@ def begin(
     )
     check_room(svc, tx, Quota.SNAPSHOTS, volume.owner, volume.region)
     snapshots.add(tx, snapshot)
-    ingests.begin(tx, snapshot.id, snapshot.started_at, volume)
+    ingests.begin(tx, snapshot.id, snapshot.region, snapshot.started_at, volume)
     tags.put(tx, volume.owner, volume.region, ("snapshot", snapshot.id), given_tags)
     return snapshot
 

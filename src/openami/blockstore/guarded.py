@@ -1,9 +1,9 @@
 """A store whose garbage goes while others write (DESIGN section 4).
 
-An ingest may find an object that a collector is about to delete. So its writer learns, when it
-is opened under the ingest's lease, what is condemned, and before it says that one of those is
-there it has it spared. What is condemned later is no danger to it: the collector waits for the
-leases that were held then, and marks once more.
+An ingest may find an object that a collector is about to delete. So its writer, which is opened
+under the ingest's lease, has every object spared before it says that it is there. Only where
+nothing at all is condemned when it is opened it need not: what is condemned later is no danger to
+it, since the collector waits for the leases that were held then, and marks once more.
 """
 
 import threading
@@ -20,8 +20,8 @@ Named = tuple[Kind, Digest]
 class Condemnations(Protocol):
     """What a collector of this store is about to delete."""
 
-    def listed(self) -> Collection[Named]:
-        """All of it."""
+    def any(self) -> bool:
+        """Whether there is anything."""
         ...
 
     def spare(self, named: Collection[Named]) -> None:
@@ -50,22 +50,19 @@ class GuardedStore:
 
 
 class GuardedWriter:
-    """`listed` comes before the first look at the store, so nothing is found that it lacks."""
+    """Asks whether anything is condemned before its first look at the store."""
 
     def __init__(self, store: ChunkStore, condemnations: Condemnations) -> None:
         self._condemnations = condemnations
-        self._condemned = set(condemnations.listed())
+        self._are_any = condemnations.any()
         self._writer = store.writer()
         self._sparing = threading.Lock()
 
     def missing(self, digests: Iterable[Digest], kind: Kind = Kind.CHUNK) -> set[Digest]:
         asked = list(digests)
-        if self._condemned:
+        if self._are_any:
             with self._sparing:  # many threads write, and one of them asks
-                needed = self._condemned.intersection((kind, digest) for digest in asked)
-                if needed:
-                    self._condemnations.spare(needed)
-                    self._condemned -= needed
+                self._condemnations.spare([(kind, digest) for digest in asked])
         return self._writer.missing(asked, kind)
 
     def put(self, digest: Digest, framed: bytes, kind: Kind = Kind.CHUNK) -> None:

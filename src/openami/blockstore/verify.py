@@ -1,7 +1,7 @@
 """Is every byte there that a disk relies on, and whose bytes are they?"""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from openami.blockstore.manifest import Manifests
@@ -62,6 +62,31 @@ def verify(store: ChunkStore, roots: Iterable[Root], progress: Progress = no_pro
         corrupt=tuple(corrupt),
         orphans=tuple(_orphans(store, live)),
     )
+
+
+def still_lost(store: ChunkStore, report: Report, relied_on: Callable[[], set[Root]]) -> Report:
+    """The report without what nobody relies on any more.
+
+    While it was made disks may have been deleted, and a collector may have been there. What
+    `relied_on` tells may change meanwhile, too: then it is looked at once more.
+    """
+    roots, before = relied_on(), set[Root]()
+    while not report.intact and roots != before:
+        wanted = _wanted(store, roots)
+        report = replace(
+            report,
+            missing=tuple(each for each in report.missing if each in wanted),
+            corrupt=tuple(each for each in report.corrupt if each in wanted),
+        )
+        roots, before = relied_on(), roots
+    return report
+
+
+def _wanted(store: ChunkStore, roots: Iterable[Root]) -> set[Named]:
+    """What the disks need, be it there or not."""
+    lost: set[Named] = set()
+    live = _live(store, roots, lambda each: lost.add((each.kind, each.digest)))
+    return lost | {(kind, digest) for kind in Kind for digest in live[kind]}
 
 
 def chunks_only_of(store: ChunkStore, root: Root, others: Iterable[Root]) -> set[Digest]:

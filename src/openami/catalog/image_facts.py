@@ -12,15 +12,18 @@ from openami.catalog.catalog import Transaction
 from openami.catalog.schema import (
     accounts,
     binned,
+    image_devices,
     image_instance_types,
     image_watermarks,
     images,
     instances,
     past_images,
+    snapshots,
 )
 from openami.domain.ids import AccountId, ImageId, Region
 from openami.domain.image import ImageState
 from openami.domain.instance_types.specification import InstanceTypeSpecification
+from openami.domain.snapshot import SnapshotState
 from openami.domain.watermark import Watermark
 
 _WATERMARKS: Final = (
@@ -150,11 +153,21 @@ def forget_childless(tx: Transaction) -> int:
 
 
 def purgeable(tx: Transaction, before: datetime) -> list[ImageId]:
-    """Images deregistered before then, not in the bin, of which there is no instance any more."""
+    """Images deregistered before then, not in the bin, of which there is no instance any more.
+
+    While a snapshot of one is pending, whoever fills it finds it by the image.
+    """
     used = exists(select(1).where(instances.c.image_id == images.c.id))
     in_bin = exists(select(1).where(binned.c.resource_id == images.c.id))
+    filling = exists(
+        select(1)
+        .select_from(image_devices.join(snapshots, snapshots.c.id == image_devices.c.snapshot_id))
+        .where(image_devices.c.image_id == images.c.id, snapshots.c.state == SnapshotState.PENDING)
+    )
     query = select(images.c.id).where(
-        images.c.state == ImageState.DEREGISTERED, images.c.deregistered_at < before, ~used, ~in_bin
+        images.c.state == ImageState.DEREGISTERED,
+        images.c.deregistered_at < before,
+        *(~used, ~in_bin, ~filling),
     )
     return list(tx.scalars(query))
 

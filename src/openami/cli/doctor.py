@@ -11,9 +11,11 @@ from typing import Any, Final
 from openami.blockstore.regional import Place
 from openami.catalog import images, ingests, instances, migrate, snapshots, volumes, vpcs
 from openami.catalog.catalog import Catalog
+from openami.catalog.storage import collection
 from openami.cli import blocks, host
 from openami.cli.command import catalog_as_it_is
 from openami.compute.driver import MachineFailed, Port
+from openami.domain.collection import Round
 from openami.domain.ids import InstanceId, VolumeId
 from openami.domain.instance import Instance, InstanceState
 from openami.domain.network import Vpc
@@ -35,6 +37,8 @@ class Seen:
     strange_stores: Sequence[str]
     pending: Sequence[str]
     leases: Sequence[str]
+    useless_leases: Sequence[str]
+    failing: Sequence[Round]
     filling: frozenset[str]
     instances: Mapping[InstanceId, Instance]
     volumes: Mapping[VolumeId, Volume]
@@ -97,6 +101,8 @@ def look(settings: Settings, catalog: Catalog) -> Seen:
             strange_stores=strange_stores,
             pending=[*pending, *_moving(its_instances, its_volumes)],
             leases=ingests.all_active(tx),
+            useless_leases=ingests.useless(tx),
+            failing=collection.failing(tx),
             filling=frozenset({*(str(each.id) for each in filling), *_creating(its_volumes)}),
             instances={each.id: each for each in its_instances},
             volumes={each.id: each for each in its_volumes},
@@ -142,9 +148,16 @@ def _pending(seen: Seen) -> Iterator[str]:
 
 
 def _leases(seen: Seen) -> Iterator[str]:
-    for resource_id in seen.leases:
-        if resource_id not in seen.filling:
-            yield f"{resource_id} holds a lease and is not being filled"
+    for resource_id in seen.useless_leases:
+        yield f"{resource_id} holds a lease and is not being filled"
+
+
+def _collection(seen: Seen) -> Iterator[str]:
+    for each in seen.failing:
+        yield (
+            f"nothing is collected in {each.region} (tried {each.failures} times, last at"
+            f" {each.failed_at:%Y-%m-%d %H:%M}): {each.failure}"
+        )
 
 
 def _volumes(seen: Seen) -> Iterator[str]:
@@ -246,6 +259,7 @@ CHECKS: Final[Sequence[tuple[str, Check]]] = (
     ("the programs that machines need are installed", _programs),
     ("nothing is on its way from one state to another", _pending),
     ("no lease outlives its ingest", _leases),
+    ("what no disk relies on is collected", _collection),
     ("volumes and their disks match", _volumes),
     ("volumes are attached to instances that are there", _attachments),
     ("instances and their machines match", _instances),

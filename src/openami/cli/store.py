@@ -1,6 +1,7 @@
 """openami store: is every byte there, and hand one disk out as a file."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,14 +63,20 @@ def run_verify(settings: Settings, arguments: argparse.Namespace) -> int:  # noq
     catalog = open_catalog(settings)
     host = volume_host(settings)
     whole = [
-        _verified(region, store, region_stores.relied_on(catalog, host, region, store))
+        _verified(
+            *(region, store),
+            lambda region=region, store=store: region_stores.relied_on(
+                catalog, host, region, store
+            ),
+        )
         for region, store in open_stores(settings, catalog).items()
     ]
     return 0 if all(whole) else 1
 
 
-def _verified(region: Region, store: ChunkStore, roots: set[Root]) -> bool:
-    report = verify.verify(store, roots, progress_to_stderr(f"verifying {region}"))
+def _verified(region: Region, store: ChunkStore, relied_on: Callable[[], set[Root]]) -> bool:
+    report = verify.verify(store, relied_on(), progress_to_stderr(f"verifying {region}"))
+    report = verify.still_lost(store, report, relied_on)
     for verdict, found in (("missing", report.missing), ("corrupt", report.corrupt)):
         for kind, digest in found:
             print(f"{region}: {verdict} {kind} {digest.hex()}")

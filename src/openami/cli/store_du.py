@@ -1,15 +1,16 @@
 """openami store du: whose bytes they are, and what deleting some of them would free."""
 
 import argparse
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from openami.blockstore.accounting import freed_bytes, shares
 from openami.blockstore.store import ChunkLost, ChunkStore
+from openami.catalog.catalog import Catalog
 from openami.catalog.storage import holdings
 from openami.catalog.storage.holdings import Holdings
 from openami.cli.command import CommandFailed, open_catalog, open_stores
-from openami.domain.ids import SnapshotId
+from openami.domain.ids import Region, SnapshotId
 from openami.domain.manifest import Root
 from openami.settings import Settings
 
@@ -26,17 +27,10 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     known: set[str] = set()
     freed = 0
     for region, store in open_stores(settings, catalog).items():
-        with catalog.read() as tx:
-            held = holdings.of_region(tx, region)
+        held, lines, its_bytes = _told(catalog, region, store, wanted)
         known |= held.snapshots.keys() | held.images.keys()
-        try:
-            print(_ROW.format(region, "its own bytes", "shared bytes", ""))
-            _print(store, held)
-            freed += _freed(store, held, wanted)
-        except ChunkLost as lost:
-            raise CommandFailed(
-                f"a disk is not whole: {lost}; see 'openami store verify'"
-            ) from lost
+        print(_ROW.format(region, "its own bytes", "shared bytes", ""), *lines, sep="\n")
+        freed += its_bytes
     if wanted - known:
         raise CommandFailed(f"nothing is stored for {', '.join(sorted(wanted - known))}")
     if wanted:
@@ -44,20 +38,41 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _print(store: ChunkStore, held: Holdings) -> None:
+def _told(
+    catalog: Catalog, region: Region, store: ChunkStore, wanted: set[str]
+) -> tuple[Holdings, list[str], int]:
+    """The region's lines, and what would be freed.
+
+    What is deleted and collected while we read is no loss: we look again.
+    """
+    held: Holdings | None = None
+    while True:
+        before = held
+        with catalog.read() as tx:
+            held = holdings.of_region(tx, region)
+        try:
+            return held, [*_lines(store, held)], _freed(store, held, wanted)
+        except ChunkLost as lost:
+            if held == before:
+                raise CommandFailed(
+                    f"a disk is not whole: {lost}; see 'openami store verify'"
+                ) from lost
+
+
+def _lines(store: ChunkStore, held: Holdings) -> Iterator[str]:
     """Images against each other and against the snapshots that are of none; then snapshots."""
     of_images = {each for its in held.images.values() for each in its}
     alone: Holders = {each: [each] for each in held.snapshots if each not in of_images}
-    _print_shares(store, held, {**held.images}, alone)
-    _print_shares(store, held, {each: [each] for each in held.snapshots}, {})
+    yield from _shares(store, held, {**held.images}, alone)
+    yield from _shares(store, held, {each: [each] for each in held.snapshots}, {})
 
 
-def _print_shares(
+def _shares(
     store: ChunkStore,
     held: Holdings,
     told: Holders,
     beside: Holders,
-) -> None:
+) -> Iterator[str]:
     names: Mapping[str, str] = {**held.names}
     holders = {
         holder: _roots(held.snapshots[each] for each in its)
@@ -66,7 +81,7 @@ def _print_shares(
     found = shares(store, {**holders, _OTHERS: _roots(held.others)})
     for holder in told:
         share = found[holder]
-        print(_ROW.format(holder, share.own_bytes, share.shared_bytes, names.get(holder, "")))
+        yield _ROW.format(holder, share.own_bytes, share.shared_bytes, names.get(holder, ""))
 
 
 def _freed(store: ChunkStore, held: Holdings, wanted: set[str]) -> int:

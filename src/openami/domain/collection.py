@@ -5,7 +5,7 @@ The order is condemn, drain, mark, delete; docs/storage.md says why none of it m
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -29,6 +29,11 @@ _NEXT: Final[Mapping[Phase, Phase]] = {
 }
 
 
+_PAUSE: Final = timedelta(minutes=5)
+_PAUSE_MAX: Final = timedelta(days=1)
+"""After a failure, and doubled after each further one: what lost a page today lacks it tomorrow."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
     """The last round of a region. What was freed is what the objects took in the store."""
@@ -38,10 +43,24 @@ class Round:
     phase: Phase = Phase.CONDEMNING
     freed_objects: int = 0
     freed_bytes: int = 0
+    failures: int = 0
+    """How often in a row it could not go on."""
+    failed_at: datetime | None = None
+    failure: str | None = None
 
     def next(self) -> "Round":
-        """Raises KeyError for one that has ended."""
-        return replace(self, phase=_NEXT[self.phase])
+        """It got on. Raises KeyError for one that has ended."""
+        return replace(self, phase=_NEXT[self.phase], failures=0, failed_at=None, failure=None)
+
+    def failing(self, at: datetime, why: str) -> "Round":
+        return replace(self, failures=self.failures + 1, failed_at=at, failure=why)
+
+    def rests(self, now: datetime) -> bool:
+        """Whether it has failed too recently to be tried again unasked."""
+        if self.failed_at is None:
+            return False
+        pause = min(_PAUSE * 2 ** min(self.failures - 1, 10), _PAUSE_MAX)
+        return timedelta(0) <= now - self.failed_at < pause
 
     def freeing(self, objects: int, size_bytes: int) -> "Round":
         return replace(

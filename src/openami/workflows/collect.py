@@ -15,6 +15,7 @@ from typing import Final
 from openami.blockstore.guarded import Named, StillDoomed
 from openami.blockstore.marking import Needed, needed
 from openami.blockstore.store import ChunkLost, Kind
+from openami.catalog import ingests
 from openami.catalog.catalog import Catalog
 from openami.catalog.storage import collection
 from openami.domain.block import Digest
@@ -39,32 +40,42 @@ class Ledger:
     def __init__(self, catalog: Catalog, region: Region, wait_s: float = _WAIT_S) -> None:
         self._catalog, self._region, self._wait_s = catalog, region, wait_s
 
-    def listed(self) -> Collection[Named]:
+    def any(self) -> bool:
         with self._catalog.read() as tx:
-            return _as_stored(collection.every(tx, self._region))
+            return collection.any_condemned(tx, self._region)
 
     def spare(self, named: Collection[Named]) -> None:
+        """Who asks for what is not condemned, as nearly all do, does not write."""
+        with self._catalog.read() as tx:
+            found = collection.condemned_among(tx, self._region, named)
         deadline = time.monotonic() + self._wait_s
-        while True:
+        while found:
             with self._catalog.begin() as tx:
-                collection.spare(tx, self._region, named)
-                doomed = collection.doomed_among(tx, self._region, named)
-            if not doomed:
-                return
-            if time.monotonic() > deadline:
-                raise StillDoomed(f"{len(doomed)} objects of {self._region} are being deleted")
-            threading.Event().wait(_LOOK_EVERY_S)
-
-
-def _as_stored(named: Collection[collection.Named]) -> list[Named]:
-    return [(Kind(kind), digest) for kind, digest in named]
+                collection.spare(tx, self._region, found)
+                found = collection.condemned_among(tx, self._region, found)
+            if found and time.monotonic() > deadline:
+                raise StillDoomed(f"{len(found)} objects of {self._region} are being deleted")
+            if found:
+                threading.Event().wait(_LOOK_EVERY_S)
 
 
 def resume(svc: Services) -> None:
     """Go on with the rounds that are open, and open those that are due."""
+    _end_useless_leases(svc)
     for region in svc.stores:
         if _is_open_or_due(svc, region):
             start(svc, region)
+
+
+def _end_useless_leases(svc: Services) -> None:
+    """A round would wait for them for ever. Usually it is their own workflows that end them."""
+    with svc.catalog.read() as tx:
+        found = ingests.useless(tx)
+    for resource_id in found:
+        with svc.catalog.begin() as tx:
+            if resource_id in ingests.useless(tx):
+                ingests.end(tx, resource_id)
+                _log.warning("the lease of %s was left over, and has been ended", resource_id)
 
 
 def _is_open_or_due(svc: Services, region: Region) -> bool:
@@ -73,12 +84,12 @@ def _is_open_or_due(svc: Services, region: Region) -> bool:
         last = collection.find(tx, region)
         is_waited_for = bool(collection.doomed(tx, region, 1))
     every_s = svc.settings.collect_every_s
-    if every_s == 0:
-        return is_waited_for
-    if last is None or last.phase is not Phase.ENDED:
-        return True
+    if every_s == 0 or is_waited_for or last is None:
+        return is_waited_for or every_s > 0
+    if last.phase is not Phase.ENDED:
+        return not last.rests(svc.clock.now())
     age = svc.clock.now() - last.began_at
-    return is_waited_for or not timedelta(0) <= age < timedelta(seconds=every_s)
+    return not timedelta(0) <= age < timedelta(seconds=every_s)
 
 
 def start(svc: Services, region: Region) -> None:
@@ -93,8 +104,17 @@ def job(svc: Services) -> Job:
     return Job(
         name=NAME,
         steps=(("collect", lambda args: _collect(svc, args)),),
-        give_up=lambda args, reason: _log.error("collection in %s: %s", args["region"], reason),
+        give_up=lambda args, reason: _fail(svc, Region(str(args["region"])), reason),
     )
+
+
+def _fail(svc: Services, region: Region, why: str) -> None:
+    """The round rests for a while, and 'openami doctor' tells why."""
+    _log.error("collection in %s: %s", region, why)
+    with svc.catalog.begin() as tx:
+        one = collection.find(tx, region)
+        if one is not None and one.phase is not Phase.ENDED:
+            collection.save(tx, one.failing(svc.clock.now(), why))
 
 
 def _collect(svc: Services, args: Args) -> None:
@@ -145,7 +165,7 @@ def _opened(svc: Services, region: Region) -> Round:
 def _condemn(svc: Services, one: Round) -> Round:
     """A guess, because disks come to need things meanwhile: it is made once more when there is
     nobody left who may not know it."""
-    store, mark = svc.stores[one.region], _marked(svc, one.region)
+    store, mark = svc.stores[one.region], marked(svc, one.region)
     for kind in Kind:
         for part in _portions(store.digests(kind)):
             idle = [(str(kind), digest) for digest in mark.spare(kind, part)]
@@ -158,7 +178,8 @@ def _condemn(svc: Services, one: Round) -> Round:
     return drained
 
 
-def _marked(svc: Services, region: Region) -> Needed:
+def marked(svc: Services, region: Region) -> Needed:
+    """What disks need at this moment. Raises ChunkLost if one is not whole."""
     store = svc.stores[region]
     return needed(store, region_stores.relied_on(svc.catalog, svc.volumes, region, store))
 
@@ -169,7 +190,7 @@ def _sweep(svc: Services, one: Round) -> Round:
     A thousand at a time are doomed and deleted, so that who needs one of them again does not
     wait long. No chunk moves between a store and its archive meanwhile.
     """
-    mark = _marked(svc, one.region)
+    mark = marked(svc, one.region)
     for part in _condemned(svc, one.region):
         idle = [
             (str(kind), digest)

@@ -144,7 +144,7 @@ def create_instance_export_task(
             status_message="validating",
         )
         _begin(svc, tx, caller, task, INSTANCE_KIND, target.tags)
-        ingests.begin(tx, task.id, task.started_at, volume)
+        ingests.begin(tx, task.id, task.region, task.started_at, volume)
     svc.jobs.wait(workflow.start(svc, task), svc.settings.settle_timeout_s)
     return task, target.tags
 

@@ -71,7 +71,7 @@ def _commit(
         )
         check_room(svc, tx, Quota.SNAPSHOTS, caller.account, caller.region)
         snapshots.add(tx, snapshot)
-        ingests.begin(tx, snapshot.id, snapshot.started_at)
+        ingests.begin(tx, snapshot.id, snapshot.region, snapshot.started_at)
         images.add(tx, _image(caller, asked, image_id, snapshot))
     return snapshot.id
 

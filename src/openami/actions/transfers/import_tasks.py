@@ -76,7 +76,7 @@ def _begun(svc: Services, caller: Caller, asked: Importing, prefix: str) -> tupl
             boot_mode=asked.boot_mode,
         )
         import_tasks.add(tx, task)
-        ingests.begin(tx, task.id, task.created_at)
+        ingests.begin(tx, task.id, task.region, task.created_at)
         kind = "import-image-task" if task.makes_image else "import-snapshot-task"
         tag_rows.put(tx, caller.account, caller.region, (kind, task.id), asked.tags)
         idempotency.remember(tx, caller, asked.token, task.id, task.created_at)

@@ -119,7 +119,7 @@ def _snapshot(
     )
     check_room(svc, tx, Quota.SNAPSHOTS, caller.account, caller.region)
     snapshots.add(tx, snapshot)
-    ingests.begin(tx, snapshot.id, snapshot.started_at)
+    ingests.begin(tx, snapshot.id, snapshot.region, snapshot.started_at)
     _tag(tx, caller, ("snapshot", snapshot.id), {**disk.tags, **asked.snapshot_tags})
     return snapshot.id
 

@@ -1,6 +1,6 @@
 """Rounds of collection, and what they are about to delete."""
 
-from sqlalchemy import BigInteger, Boolean, Column, LargeBinary, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, Integer, LargeBinary, String, Table, Text
 
 from openami.catalog.schema.base import id_column, metadata
 from openami.catalog.types import EnumText, UtcDateTime
@@ -14,6 +14,9 @@ collection_rounds = Table(
     Column("phase", EnumText(Phase), nullable=False),
     Column("freed_objects", BigInteger, nullable=False),
     Column("freed_bytes", BigInteger, nullable=False),
+    Column("failures", Integer, nullable=False, server_default="0"),  # since it last got on
+    Column("failed_at", UtcDateTime),
+    Column("failure", Text),
 )
 
 # An ingest that needs one takes the row away, unless it is doomed: then it waits for its end.

@@ -11,8 +11,8 @@ ingest_leases = Table(
     metadata,
     id_column("resource_id", key=True),
     Column("started_at", UtcDateTime, nullable=False),
-    # What it relies on and never asks the store for: the disk that a volume lies on.
     Column("region", String(32)),
+    # What it relies on and never asks the store for: the disk that a volume lies on.
     Column("root", String(96)),
     # And the disk that it has only the changes to: an earlier snapshot of the volume.
     Column("since_root", String(96)),

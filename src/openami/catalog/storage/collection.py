@@ -33,6 +33,13 @@ def find(tx: Transaction, region: Region) -> Round | None:
     return None if row is None else Round(**{str(name): value for name, value in row.items()})
 
 
+def failing(tx: Transaction) -> list[Round]:
+    """The rounds that did not get on when they were last tried."""
+    query = select(collection_rounds).where(collection_rounds.c.failures > 0)
+    rows = tx.execute(query.order_by(collection_rounds.c.region)).mappings()
+    return [Round(**{str(name): value for name, value in row.items()}) for row in rows]
+
+
 def save(tx: Transaction, one: Round) -> None:
     """Write down how far a region's round is; it is the only one that the region has."""
     row = {column.name: getattr(one, column.name) for column in collection_rounds.columns}
@@ -42,7 +49,7 @@ def save(tx: Transaction, one: Round) -> None:
 
 def condemn(tx: Transaction, region: Region, named: Collection[Named]) -> None:
     """Write down what no disk seems to need. Doing so again is harmless."""
-    known = {each for part in _parts(region, named) for each in _found(tx, part)}
+    known = condemned_among(tx, region, named)
     rows = [
         {"region": region, "kind": kind, "digest": digest, "doomed": False}
         for kind, digest in named
@@ -53,9 +60,11 @@ def condemn(tx: Transaction, region: Region, named: Collection[Named]) -> None:
 
 
 def await_ingests(tx: Transaction, region: Region) -> None:
-    """From now on the round waits for every ingest that is under way."""
+    """From now on the round waits for every ingest that is under way in the region."""
     tx.execute(delete(collection_awaited).where(collection_awaited.c.region == region))
-    under_way = select(literal(region), ingest_leases.c.resource_id)
+    under_way = select(literal(region), ingest_leases.c.resource_id).where(
+        (ingest_leases.c.region == region) | ingest_leases.c.region.is_(None)
+    )
     tx.execute(insert(collection_awaited).from_select(["region", "resource_id"], under_way))
 
 
@@ -87,9 +96,14 @@ def doomed(tx: Transaction, region: Region, limit: int) -> list[Named]:
     return _named(tx, query.order_by(C.kind, C.digest).limit(limit))
 
 
-def every(tx: Transaction, region: Region) -> frozenset[Named]:
-    """All that is condemned or doomed."""
-    return frozenset(_named(tx, select(C.kind, C.digest).where(C.region == region)))
+def any_condemned(tx: Transaction, region: Region) -> bool:
+    """Or doomed."""
+    return tx.scalar(select(C.kind).where(C.region == region).limit(1)) is not None
+
+
+def condemned_among(tx: Transaction, region: Region, named: Collection[Named]) -> set[Named]:
+    """Those that are condemned or doomed."""
+    return {each for part in _parts(region, named) for each in _found(tx, part)}
 
 
 def doom(tx: Transaction, region: Region, named: Collection[Named]) -> None:
@@ -108,12 +122,6 @@ def deleted(tx: Transaction, region: Region, named: Collection[Named]) -> None:
     """The doomed objects are gone: who waits for that may write them again."""
     for part in _parts(region, named):
         tx.execute(delete(condemned).where(part, C.doomed.is_(True)))
-
-
-def doomed_among(tx: Transaction, region: Region, named: Collection[Named]) -> set[Named]:
-    return {
-        each for part in _parts(region, named) for each in _found(tx, part & C.doomed.is_(True))
-    }
 
 
 def _found(tx: Transaction, which: ColumnElement[bool]) -> list[Named]:

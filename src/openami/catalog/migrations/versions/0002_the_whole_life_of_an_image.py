@@ -62,6 +62,9 @@ def upgrade() -> None:
         sa.Column("phase", sa.String(length=32), nullable=False),
         sa.Column("freed_objects", sa.BigInteger(), nullable=False),
         sa.Column("freed_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("failures", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("failed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("failure", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("region", name=op.f("pk_collection_round")),
     )
     op.create_table(
