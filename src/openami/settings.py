@@ -47,7 +47,8 @@ class Settings:
     settle_timeout_s: float = 5.0  # how long a call waits for its own work, see D19
     quotas: tuple[str, ...] = ()  # "name=limit", see docs/settings.md
     volume_modifications_per_day: int = 4  # of one volume, in any 24 hours; 0 is no limit
-    collect_every_s: float = 0.0  # how often what no disk needs goes; 0: only when asked
+    collect_every_s: float = 3600.0  # how often what no disk needs goes; 0: only when asked
+    cache_gib_max: float = 0.0  # of the host's bases that no volume uses; 0 is no limit
     hydrate_mib_per_s: float = 256.0  # how fast disks are brought to a host; 0: no limit
     snapshot_copies_max: int = 20  # at once, of an account into a region
     store_image_gib_max: int = 1200  # of an account in a region at once; CreateStoreImageTask

@@ -1,5 +1,6 @@
 """Bases: made once, whole or not at all, for everyone on the host."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -137,6 +138,22 @@ def test_what_nobody_needs_is_evicted_and_what_a_crash_left_too(tmp_path: Path) 
     assert not paths[1].exists()
     assert not any(each.exists() for each in stale)
     assert stranger.exists()
+
+
+def test_a_cache_that_is_too_large_loses_what_was_longest_unused(tmp_path: Path) -> None:
+    store = MemoryChunkStore()
+    cache = BaseCache(tmp_path / "bases")
+    roots = [
+        ingest_file(store, a_disk(tmp_path / sign, {0: a_block(sign)}, BLOCK_BYTES))
+        for sign in "abcd"
+    ]
+    for age, root in enumerate(roots):
+        os.utime(cache.ensure(store, root), (1e9 + age, 1e9 + age))
+    cache.ensure(store, roots[1])  # used again: now the youngest
+    size_bytes = cache.path(roots[0]).stat().st_blocks * 512
+    assert cache.evict([roots[0]], 4 * size_bytes) == 0
+    assert cache.evict([roots[0]], 2 * size_bytes) == 2 * size_bytes
+    assert [cache.path(root).exists() for root in roots] == [True, True, False, False]
 
 
 def test_one_base_is_dropped_with_what_a_crash_left_of_it(tmp_path: Path) -> None:

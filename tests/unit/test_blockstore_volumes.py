@@ -9,7 +9,7 @@ from openami.blockstore.ingest import ingest_file
 from openami.blockstore.manifest import Manifests
 from openami.blockstore.memory import MemoryChunkStore
 from openami.blockstore.volumes import Origin, VolumeAbsent, VolumeHost
-from openami.diskimage.qcow2 import Qcow2Error
+from openami.diskimage.qcow2 import Qcow2Error, create_overlay
 from openami.domain.block import BLOCK_BYTES, BLOCKS_PER_GIB
 from openami.domain.ids import VolumeId
 from openami.domain.manifest import Root
@@ -172,3 +172,21 @@ def test_a_volume_of_another_size_than_the_catalog_knows_is_refused(host: Host) 
     qemu_img("resize", overlay, "2G")
     with pytest.raises(Qcow2Error, match="not 1073741824"):
         host.volumes.snapshot_from(overlay, HERE, None, 1)
+
+
+def test_no_base_goes_while_a_volume_lies_on_it_or_is_being_made_of_it(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def evicting(draft: Path, size_bytes: int, base: Path | None) -> None:
+        assert host.volumes.evict([], 0) == 0
+        host.volumes.release(host.root)
+        create_overlay(draft, size_bytes, base)
+
+    monkeypatch.setattr("openami.blockstore.volumes.create_overlay", evicting)
+    host.volumes.create(VOLUME, HERE, host.root, 1)
+    assert host.cache.path(host.root).exists()
+    assert host.volumes.evict([], 0) == 0
+    host.volumes.delete(VOLUME)
+    assert host.volumes.evict([host.root], 0) == 0
+    assert host.volumes.evict([], 0) > 0
+    assert not host.cache.path(host.root).exists()

@@ -56,8 +56,8 @@ def taken_bytes(svc: Services) -> int:
     return sum(store.stored_bytes(each, kind) for kind in Kind for each in store.digests(kind))
 
 
-def hourly(state_dir: Path) -> Settings:
-    return Settings(state_dir=state_dir, compute_driver="record", collect_every_s=3600)
+def every(seconds: float, state_dir: Path) -> Settings:
+    return Settings(state_dir=state_dir, compute_driver="record", collect_every_s=seconds)
 
 
 def orphans(svc: Services) -> int:
@@ -147,8 +147,8 @@ def test_nothing_goes_while_a_disk_is_not_whole(tmp_path: Path) -> None:
     assert taken_bytes(svc) == before
 
 
-def test_nothing_is_collected_unasked(tmp_path: Path) -> None:
-    svc = services(tmp_path)
+def test_with_the_setting_0_nothing_is_collected_unasked(tmp_path: Path) -> None:
+    svc = services(tmp_path, settings=every(0, tmp_path))
     put_accounts(svc, ALICE)
     collect.resume(svc)
     with svc.catalog.read() as tx:
@@ -156,7 +156,7 @@ def test_nothing_is_collected_unasked(tmp_path: Path) -> None:
 
 
 def test_rounds_come_as_often_as_the_setting_says(tmp_path: Path) -> None:
-    svc = services(tmp_path, settings=hourly(tmp_path))
+    svc = services(tmp_path, settings=every(3600, tmp_path))
     put_accounts(svc, ALICE)
     collect.resume(svc)
     began_at = svc.clock.now()
@@ -185,6 +185,9 @@ def a_round_that_fails(svc: Services) -> None:
     assert second is not None
     svc.stores[HERE].delete(Root.from_text(str(second.root)).digest, Kind.PAGE)
     collect.resume(svc)
+    assert isinstance(svc.clock, StoppedClock)
+    svc.clock.advance(timedelta(hours=1))
+    collect.resume(svc)
 
 
 def failures(svc: Services) -> int:
@@ -195,7 +198,7 @@ def failures(svc: Services) -> int:
 
 
 def test_a_round_that_fails_is_tried_ever_more_seldom_and_told(tmp_path: Path) -> None:
-    svc = services(tmp_path, settings=hourly(tmp_path))
+    svc = services(tmp_path, settings=every(3600, tmp_path))
     a_round_that_fails(svc)
     assert isinstance(svc.clock, StoppedClock)
     for minutes, expected in ((4, 1), (1, 2), (9, 2), (1, 3), (19, 3), (1, 4)):
@@ -208,7 +211,7 @@ def test_a_round_that_fails_is_tried_ever_more_seldom_and_told(tmp_path: Path) -
 
 
 def test_a_round_that_gets_on_again_has_not_failed(tmp_path: Path) -> None:
-    svc = services(tmp_path, settings=hourly(tmp_path))
+    svc = services(tmp_path, settings=every(3600, tmp_path))
     a_round_that_fails(svc)
     stored(svc, {0: "a", 7: "d"})  # what was lost is there again
     verb.from_operator(svc, {})
@@ -217,7 +220,7 @@ def test_a_round_that_gets_on_again_has_not_failed(tmp_path: Path) -> None:
 
 def test_what_is_doomed_goes_although_rounds_fail(tmp_path: Path) -> None:
     """Somebody may wait for it."""
-    svc = services(tmp_path, settings=hourly(tmp_path))
+    svc = services(tmp_path, settings=every(3600, tmp_path))
     a_round_that_fails(svc)
     garbage = ("c", codec.digest_of(b"garbage"))
     with svc.catalog.begin() as tx:

@@ -8,6 +8,7 @@ import fcntl
 import os
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -45,24 +46,31 @@ class BaseCache:
         ChunkCorrupt, StoreFull; nothing is then under the base's name.
         """
         path = self.path(root)
-        while not path.exists():
+        while not _used(path):
             self._make(store, root, path, progress)
         return path
 
-    def evict(self, keep: Iterable[Root]) -> int:
-        """Remove every base but those of `keep`, and what a crash left; how many bytes that freed.
+    def evict(self, keep: Iterable[Root], bytes_max: int = 0) -> int:
+        """Remove what a crash left, and bases until all together take at most `bytes_max` on the
+        disk, those that have not been asked for the longest time first; how many bytes that freed.
 
-        The caller names the roots of all volumes there are, of those being made, and of fast
-        snapshot restores. A file that
-        a machine has open lives on until it closes it.
+        Never those of `keep`: the caller names the roots of all volumes there are, of those being
+        made, and of fast snapshot restores. A file that a machine has open lives on until it
+        closes it.
         """
         kept = {self.path(root).name for root in keep}
-        freed_bytes = 0
-        for file in self._directory.iterdir():
-            name = _NAME.fullmatch(file.name)
-            if name is None or name[1] in kept:
-                continue
-            freed_bytes += _removed_unless_locked(file)
+        named = [(each, name) for each in self._directory.iterdir() if (name := _named(each))]
+        bases = [(each, _seen(each)) for each, name in named if each.name == name]
+        surplus_bytes = sum(seen.size_bytes for _, seen in bases) - bytes_max
+        freed_bytes = sum(
+            _removed_unless_locked(each)
+            for each, name in named
+            if each.name != name and name not in kept
+        )
+        for file, seen in sorted(bases, key=lambda each: each[1].used_at_ns):
+            if surplus_bytes > 0 and file.name not in kept:
+                freed_bytes += _removed_unless_locked(file)
+                surplus_bytes -= seen.size_bytes
         return freed_bytes
 
     def drop(self, root: Root) -> None:
@@ -100,6 +108,35 @@ class BaseCache:
 def drafts(path: Path) -> tuple[Path, Path]:
     """Where the block daemon keeps what it has of a base, and which blocks those are."""
     return path.with_name(f"{path.name}.cold"), path.with_name(f"{path.name}.map")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    size_bytes: int = 0
+    used_at_ns: int = 0
+
+
+def _seen(file: Path) -> _Seen:
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return _Seen()
+    return _Seen(size_bytes=found.st_blocks * 512, used_at_ns=found.st_mtime_ns)
+
+
+def _named(file: Path) -> str | None:
+    """The name of the base that the file is, or is to be; None for a file that is not ours."""
+    name = _NAME.fullmatch(file.name)
+    return None if name is None else name[1]
+
+
+def _used(path: Path) -> bool:
+    """Note that the base is used now, which is its file's time; False if it is not there."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _part(path: Path) -> Path:

@@ -28,8 +28,12 @@ class Report:
     orphans: tuple[Named, ...]
 
     @property
+    def lost(self) -> tuple[Named, ...]:
+        return self.missing + self.corrupt
+
+    @property
     def intact(self) -> bool:
-        return not self.missing and not self.corrupt
+        return not self.lost
 
 
 def verify(store: ChunkStore, roots: Iterable[Root], progress: Progress = no_progress) -> Report:
@@ -72,7 +76,7 @@ def still_lost(store: ChunkStore, report: Report, relied_on: Callable[[], set[Ro
     """
     roots, before = relied_on(), set[Root]()
     while not report.intact and roots != before:
-        wanted = _wanted(store, roots)
+        wanted = needs(store, roots)
         report = replace(
             report,
             missing=tuple(each for each in report.missing if each in wanted),
@@ -82,7 +86,7 @@ def still_lost(store: ChunkStore, report: Report, relied_on: Callable[[], set[Ro
     return report
 
 
-def _wanted(store: ChunkStore, roots: Iterable[Root]) -> set[Named]:
+def needs(store: ChunkStore, roots: Iterable[Root]) -> set[Named]:
     """What the disks need, be it there or not."""
     lost: set[Named] = set()
     live = _live(store, roots, lambda each: lost.add((each.kind, each.digest)))

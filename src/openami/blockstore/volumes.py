@@ -9,8 +9,10 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+import threading
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -56,6 +58,8 @@ class VolumeHost:
         self._directory = directory.absolute()
         self._cache, self._stores = cache, stores
         self._manifests = {region: Manifests(store) for region, store in stores.items()}
+        self._evicting = threading.Lock()
+        self._pins = Counter[Root]()
         self._directory.mkdir(parents=True, exist_ok=True)
         self._directory.chmod(0o711)
 
@@ -73,7 +77,7 @@ class VolumeHost:
             if self.origin(volume_id) != wanted:
                 raise ValueError(f"{volume_id} was made of something else: {home / _ORIGIN}")
             return
-        with full_disk_is_told(self._directory):
+        with self._pinned(root), full_disk_is_told(self._directory):
             base = self._base(region, root)
             home.mkdir(exist_ok=True)
             home.chmod(0o711)
@@ -117,9 +121,31 @@ class VolumeHost:
         return root.digest == HOLE or self._cache.path(root).exists()
 
     def release(self, root: Root) -> None:
-        """Drop the base unless a volume lies on it. One that is being made makes it again."""
-        if root not in self.roots():
-            self._cache.drop(root)
+        """Drop the base unless a volume lies on it."""
+        with self._evicting:
+            if root not in self._in_use():
+                self._cache.drop(root)
+
+    def evict(self, wanted: Iterable[Root], bytes_max: int) -> int:
+        """Make the cache of bases as small as that, as far as no volume lies on them and they are
+        not `wanted`; how many bytes that freed."""
+        with self._evicting:
+            return self._cache.evict({*wanted, *self._in_use()}, bytes_max)
+
+    def _in_use(self) -> set[Root]:
+        return self.roots() | self._pins.keys()
+
+    @contextmanager
+    def _pinned(self, root: Root | None) -> Generator[None]:
+        """Keep the base of a volume that is being made: nothing on the disk says so yet."""
+        pins = Counter[Root]() if root is None else Counter([root])
+        with self._evicting:
+            self._pins += pins
+        try:
+            yield
+        finally:
+            with self._evicting:
+                self._pins -= pins
 
     def delete(self, volume_id: VolumeId) -> None:
         """Remove the volume and its bytes. One that is not there is fine."""

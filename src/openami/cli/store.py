@@ -1,29 +1,25 @@
 """openami store: is every byte there, and hand one disk out as a file."""
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from openami.actions import collection
-from openami.blockstore import restore, verify
-from openami.blockstore.store import ChunkLost, ChunkStore, Kind
+from openami.blockstore import restore
+from openami.blockstore.store import ChunkLost
 from openami.catalog import snapshots
-from openami.cli import store_du
+from openami.cli import store_du, store_verify
 from openami.cli.command import (
     CommandFailed,
     open_catalog,
     open_stores,
     progress_to_stderr,
-    volume_host,
 )
 from openami.cli.operator_call import call
-from openami.domain.block import Digest
 from openami.domain.errors import EC2Error
-from openami.domain.ids import Region, parse_snapshot_id
+from openami.domain.ids import parse_snapshot_id
 from openami.domain.manifest import Root
 from openami.settings import Settings
-from openami.workflows import region_stores
 
 
 def add_to(verbs: Any) -> None:
@@ -35,7 +31,12 @@ def add_to(verbs: Any) -> None:
     check = actions.add_parser(
         "verify", help="read every chunk that a snapshot or volume relies on; 1 if one is lost"
     )
-    check.set_defaults(run=run_verify)
+    check.add_argument(
+        "--repair",
+        action="store_true",
+        help="bring what is lost back from another region's store or the host's cache",
+    )
+    check.set_defaults(run=store_verify.run)
     collect = actions.add_parser(
         "gc", help="delete what no snapshot and no volume relies on, now and beside all else"
     )
@@ -56,44 +57,6 @@ def add_to(verbs: Any) -> None:
     export.add_argument("snapshot_id")
     export.add_argument("file", type=Path)
     export.set_defaults(run=run_export)
-
-
-def run_verify(settings: Settings, arguments: argparse.Namespace) -> int:  # noqa: ARG001
-    """Say what was read and what is wrong with it; 1 if anything is."""
-    catalog = open_catalog(settings)
-    host = volume_host(settings)
-    whole = [
-        _verified(
-            *(region, store),
-            lambda region=region, store=store: region_stores.relied_on(
-                catalog, host, region, store
-            ),
-        )
-        for region, store in open_stores(settings, catalog).items()
-    ]
-    return 0 if all(whole) else 1
-
-
-def _verified(region: Region, store: ChunkStore, relied_on: Callable[[], set[Root]]) -> bool:
-    report = verify.verify(store, relied_on(), progress_to_stderr(f"verifying {region}"))
-    report = verify.still_lost(store, report, relied_on)
-    for verdict, found in (("missing", report.missing), ("corrupt", report.corrupt)):
-        for kind, digest in found:
-            print(f"{region}: {verdict} {kind} {digest.hex()}")
-    spare = sum(_stored_bytes(store, digest, kind) for kind, digest in report.orphans)
-    print(
-        f"{region}: {report.chunks} chunks and {report.pages} manifest pages verified,"
-        f" {len(report.missing)} missing, {len(report.corrupt)} corrupt;"
-        f" {len(report.orphans)} objects ({spare} bytes) belong to no snapshot or volume"
-    )
-    return report.intact
-
-
-def _stored_bytes(store: ChunkStore, digest: Digest, kind: Kind) -> int:
-    try:
-        return store.stored_bytes(digest, kind)
-    except ChunkLost:
-        return 0  # a server has collected it meanwhile
 
 
 def run_gc(settings: Settings, arguments: argparse.Namespace) -> int:

@@ -84,8 +84,13 @@ def _is_open_or_due(svc: Services, region: Region) -> bool:
         last = collection.find(tx, region)
         is_waited_for = bool(collection.doomed(tx, region, 1))
     every_s = svc.settings.collect_every_s
-    if every_s == 0 or is_waited_for or last is None:
-        return is_waited_for or every_s > 0
+    if every_s == 0 or is_waited_for:
+        return is_waited_for
+    if last is None:  # the first round waits its time: a wrong set-up is noticed before it
+        with svc.catalog.begin() as tx:
+            new = Round(region=region, began_at=svc.clock.now(), phase=Phase.ENDED)
+            collection.save(tx, new)
+        return False
     if last.phase is not Phase.ENDED:
         return not last.rests(svc.clock.now())
     age = svc.clock.now() - last.began_at

@@ -19,6 +19,7 @@ from openami.workflows import (
     detach_volume,
     export_disk,
     fast_restores,
+    host_cache,
     image_usage_report,
     import_image,
     import_task,
@@ -102,6 +103,7 @@ _RESUMES: Final[Sequence[Callable[[Services], None]]] = (
     machines.refresh_stale,
     scratch.sweep,
     collect.resume,
+    host_cache.resume,
 )
 
 
