@@ -162,10 +162,21 @@ def _check(svc: Services, asked: Admitted) -> None:
             "The specified method is not allowed against this resource.",
             405,
         )
-    buckets.head_bucket(svc, asked.caller, asked.bucket)
-    if "x-amz-copy-source" in headers:
-        source, _, _ = _copy_source(headers["x-amz-copy-source"]).partition("/")
-        buckets.head_bucket(svc, asked.caller, source)
+    check_buckets(svc, asked)
+
+
+def buckets_of(asked: Admitted) -> frozenset[str]:
+    """Those that the request reaches: its own, and the one that it copies from."""
+    source = asked.request.headers.get("x-amz-copy-source")
+    if source is None:
+        return frozenset({asked.bucket})
+    return frozenset({asked.bucket, _copy_source(source).partition("/")[0]})
+
+
+def check_buckets(svc: Services, asked: Admitted) -> None:
+    """Whether they are the caller's. Raises NoSuchBucket, AccessDenied, InvalidArgument."""
+    for name in (asked.bucket, *(buckets_of(asked) - {asked.bucket})):
+        buckets.head_bucket(svc, asked.caller, name)
 
 
 def _copy_source(header: str) -> str:

@@ -17,6 +17,7 @@ from openami.domain.bucket import Bucket
 from openami.domain.ids import Region
 from openami.objects.store import Endpoint, ObjectStoreError
 from openami.server import s3, s3_uploads, upstream
+from openami.server.bucket_turns import BucketTurns
 from openami.server.s3 import Admitted
 from openami.server.upstream import UpstreamFailed
 from openami.services import Services
@@ -40,7 +41,7 @@ class S3Edge:
     """Answers the requests that are signed for S3."""
 
     def __init__(self, svc: Services, threads: ThreadPoolExecutor) -> None:
-        self._svc, self._threads = svc, threads
+        self._svc, self._threads, self._turns = svc, threads, BucketTurns()
 
     async def __call__(
         self, signed: SignedRequest, scope: Scope, receive: Receive, send: Send
@@ -85,9 +86,19 @@ class S3Edge:
             told = s3_xml.location(bucket.region)
             await _reply(signed, 200, told, request_id)(scope, receive, send)
         elif asked.creates_bucket:
-            await self._create_bucket(asked, request, scope, receive, send)
+            async with self._turns.shared(asked.bucket):
+                await self._create_bucket(asked, request, scope, receive, send)
+        elif asked.deletes_bucket:
+            async with self._turns.alone(asked.bucket):
+                going = await self._thread(
+                    lambda: buckets.head_bucket(svc, asked.caller, asked.bucket)
+                )
+                await self._relay(asked, request, send, going)
         else:
-            await self._relay(asked, request, send)
+            async with self._turns.shared(*s3.buckets_of(asked)):
+                # One of them may have changed hands since it was looked at.
+                await self._thread(lambda: s3.check_buckets(svc, asked))
+                await self._relay(asked, request, send)
 
     async def _create_bucket(
         self, asked: Admitted, request: Request, scope: Scope, receive: Receive, send: Send
@@ -154,17 +165,21 @@ class S3Edge:
         async with upstream.exchanged(endpoint.url, method, path, headers, _once(body)) as reply:
             return reply.status
 
-    async def _relay(self, asked: Admitted, request: Request, send: Send) -> None:
+    async def _relay(
+        self, asked: Admitted, request: Request, send: Send, going: Bucket | None = None
+    ) -> None:
+        """`going` is the bucket that the request deletes."""
         svc = self._svc
         endpoint = await self._thread(svc.objects.endpoint)
         headers = s3.headers_for(svc, asked, endpoint, _host(endpoint))
         query = s3.query_of(asked)
         target = f"{asked.path}?{query}" if query else asked.path
         method, body = asked.request.method, _upstream_body(asked, request)
-        going = await self._going(asked)
+        if going is not None:
+            self._turns.doubt(going.name)
         async with upstream.exchanged(endpoint.url, method, target, headers, body) as reply:
-            if going is not None and reply.status in (204, 404):
-                await self._thread(lambda: buckets.release_bucket(svc, going))
+            if going is not None:
+                await self._gone(going, reply.status)
             kept = [each for each in reply.headers if each[0].lower() not in _OF_THE_CONNECTION]
             if asked.heads_bucket:
                 bucket = await self._thread(
@@ -184,13 +199,11 @@ class S3Edge:
                 return
             await send({"type": "http.response.body", "body": b""})
 
-    async def _going(self, asked: Admitted) -> Bucket | None:
-        """The bucket that is to be deleted, as it is before the store is asked."""
-        if not asked.deletes_bucket:
-            return None
-        return await self._thread(
-            lambda: buckets.head_bucket(self._svc, asked.caller, asked.bucket)
-        )
+    async def _gone(self, bucket: Bucket, status: int) -> None:
+        """The store has answered whether it deleted the bucket."""
+        self._turns.settle(bucket.name)
+        if status in (204, 404):
+            await self._thread(lambda: buckets.release_bucket(self._svc, bucket))
 
     async def _overheard(
         self, asked: Admitted, headers: list[tuple[bytes, bytes]], parts: AsyncIterator[bytes]

@@ -37,9 +37,9 @@ def upload(
 
     Raises GiveUp, and whatever `parts` and `look` raise.
     """
-    check_bucket(svc, owner, place[0])
     try:
         for number in range(_ATTEMPTS):
+            check_bucket(svc, owner, place[0])
             outages.patiently(svc.settings, place[1], lambda: _make_way(svc, place), look)
             try:
                 return svc.objects.put(*place, parts(), tags=tags, size_bytes=size_bytes)
