@@ -140,6 +140,25 @@ def test_a_second_region_gives_what_the_first_has_lost(tmp_path: Path) -> None:
         complete(daemon, root)
 
 
+def test_a_store_that_does_not_answer_holds_up_its_own_disks_alone(tmp_path: Path) -> None:
+    west = Region("us-west-2")
+    stores = {HERE: CountingStore(), west: CountingStore()}
+    slow, quick = stored(stores[HERE], BLOCKS, SIZE), stored(stores[west], {3: BLOCKS[20]}, SIZE)
+    stores[HERE].gate.clear()
+    with a_daemon(tmp_path, stores) as daemon:
+        path = daemon.exports.open("vol-1", HERE, slow, 0)
+        with Client(path) as stuck:
+            stuck.go()
+            for cookie, index in enumerate(BLOCKS):
+                stuck.ask(READ, index * BLOCK_BYTES, 512, cookie=cookie)
+            with Client(daemon.exports.open("vol-2", west, quick, 0)) as client:
+                client.go()
+                assert client.read(3 * BLOCK_BYTES, 512) == BLOCKS[20][:512]
+            complete(daemon, quick)
+            stores[HERE].gate.set()
+        complete(daemon, slow)
+
+
 def test_a_full_disk_is_told_and_does_not_keep_anybody_from_reading(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

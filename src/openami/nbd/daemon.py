@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -58,13 +59,16 @@ class BlockDaemon:
         host.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._host = host
         self._lock = _locked(host.directory / "lock")
-        self._demand = Demand()
+        self._sources = {
+            region: Source(store=store, manifests=Manifests(store), demand=Demand())
+            for region, store in stores.items()
+        }
+        self._hydrations: list[Hydration] = []
         cache = BaseCache(host.cache)
         self.exports = Exports(
             host.directory,
             cache,
-            {region: Source(store, Manifests(store)) for region, store in stores.items()},
-            self._demand,
+            self._sources,
             ProfileFiles(host.directory / "profiles"),
         )
         self.control = Control(self.exports, cache)
@@ -75,14 +79,18 @@ class BlockDaemon:
         """Offer what was offered before, and begin to bring it here."""
         self.exports.restore()
         rate = Rate(self._host.hydrate_mib_per_s * MIB)
-        self._hydration = Hydration(self.exports.disks, self._demand, rate)
+        for region, source in self._sources.items():
+            disks = partial(self.exports.disks, region)
+            self._hydrations.append(Hydration(disks, source.demand, rate))
         self._keeper.start()
 
     def close(self) -> None:
         """Checkpoint what is here and let go; what was offered stays written down."""
         self._closing.set()
-        self._hydration.close()
-        self._demand.close()
+        for hydration in self._hydrations:
+            hydration.close()
+        for source in self._sources.values():
+            source.demand.close()
         self._keeper.join()
         self.exports.shut()
         os.close(self._lock)

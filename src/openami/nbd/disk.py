@@ -45,10 +45,12 @@ Done = Callable[[bool], None]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A store that has the disk, and its manifests."""
+    """A store that has the disk, its manifests, and the threads that fetch from it: of a store
+    that is away, they wait, and the guests of other stores do not."""
 
     store: ChunkStore
     manifests: Manifests
+    demand: Demand
 
 
 class _Pending:
@@ -72,11 +74,11 @@ class _Pending:
 class Disk:
     """Thread-safe. Whoever uses it is between `enter` and `leave`; the last to leave closes it."""
 
-    def __init__(self, source: Source, kept: Kept, demand: Demand, profiles: Profiles) -> None:
+    def __init__(self, source: Source, kept: Kept, profiles: Profiles) -> None:
         self.kept, self.states = kept, kept.states
         self.root = kept.root
         self._sources = [source]
-        self._demand, self._profiles = demand, profiles
+        self._profiles = profiles
         self._lock = threading.Lock()
         self._reading_manifest = threading.Lock()  # so that a page is read once, too
         self._waiting: dict[int, list[_Pending]] = {}
@@ -137,7 +139,7 @@ class Disk:
                 else:
                     waiting.append(pending)
         if asked:
-            self._demand.ask(self, asked)
+            self._sources[0].demand.ask(self, asked)
         return Wanted.COMING
 
     def hint(self, first: int, last: int) -> None:

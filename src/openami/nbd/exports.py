@@ -23,7 +23,6 @@ from openami.domain.ids import Region
 from openami.domain.manifest import Root
 from openami.nbd import kept
 from openami.nbd.client import Export, ExportRefused
-from openami.nbd.demand import Demand
 from openami.nbd.disk import Disk, Source
 from openami.nbd.handshake import HandshakeFailed, negotiate
 from openami.nbd.profile import Profiles
@@ -55,11 +54,10 @@ class Exports:
         directory: Path,
         cache: BaseCache,
         sources: Mapping[Region, Source],
-        demand: Demand,
         profiles: Profiles,
     ) -> None:
         self._sources, self._cache = sources, cache
-        self._demand, self._profiles = demand, profiles
+        self._profiles = profiles
         self._written, self._sockets = directory / "exports", directory / "sockets"
         self._written.mkdir(mode=0o700, exist_ok=True)
         self._sockets.mkdir(mode=0o711, exist_ok=True)
@@ -113,15 +111,22 @@ class Exports:
                 (self._sockets / f"{export_id}.sock").unlink(missing_ok=True)
                 (self._written / f"{export_id}.json").unlink(missing_ok=True)
                 sync_directory(self._written)
+        if offered is not None:
+            offered.disk.leave()  # what is synced with it is no other export's business
 
     def told(self) -> Mapping[str, Export]:
         with self._lock:
             return {name: offered.export for name, offered in self._offered.items()}
 
-    def disks(self) -> Sequence[Disk]:
-        """Those that are offered, each once."""
+    def disks(self, *regions: Region) -> Sequence[Disk]:
+        """Those that are offered, each once; of these regions, if any are named."""
         with self._lock:
-            return list({id(each.disk): each.disk for each in self._offered.values()}.values())
+            offered = [
+                each
+                for each in self._offered.values()
+                if each.export.region in regions or not regions
+            ]
+        return list({id(each.disk): each.disk for each in offered}.values())
 
     def disk(self, root: Root) -> Disk | None:
         """The disk, if it is offered."""
@@ -135,6 +140,7 @@ class Exports:
         with self._lock:
             for offered in self._offered.values():
                 self._withdraw(offered)
+                offered.disk.leave()
             self._offered.clear()
         self._selector.close()
         self._wake.close()
@@ -163,7 +169,7 @@ class Exports:
         disk = self._disks.get(export.root)
         if disk is None or not disk.enter():
             files = kept.opened(self._cache, export.root)
-            disk = self._disks[export.root] = Disk(source, files, self._demand, self._profiles)
+            disk = self._disks[export.root] = Disk(source, files, self._profiles)
             disk.enter()
             self._disks = {root: each for root, each in self._disks.items() if not each.closed}
         disk.also_from(source)
@@ -173,7 +179,6 @@ class Exports:
         self._selector.unregister(offered.listener)
         offered.listener.close()
         self._send_away(offered)
-        offered.disk.leave()
 
     def _send_away(self, offered: _Offered) -> None:
         for end in list(offered.ends):
@@ -199,7 +204,11 @@ class Exports:
                     self._woken.recv(4096)
                     continue
                 export_id, offered = key.data
-                self._accept_one(export_id, offered)
+                try:
+                    self._accept_one(export_id, offered)
+                except Exception:  # noqa: BLE001, one client must not keep all others out
+                    _log.exception("a client of %s is not served", export_id)
+                    self._closing.wait(_ACCEPT_AGAIN_S)
 
     def _accept_one(self, export_id: str, offered: _Offered) -> None:
         try:
@@ -218,7 +227,14 @@ class Exports:
         serve = threading.Thread(
             target=self._serve, args=(client, export_id, offered, end), name=export_id, daemon=True
         )
-        serve.start()
+        try:
+            serve.start()
+        except RuntimeError:  # the host has no thread left for us
+            with self._lock:
+                offered.ends.discard(end)
+            offered.disk.leave()
+            client.close()
+            raise
 
     def _serve(
         self, client: socket.socket, export_id: str, offered: _Offered, end: "_Ending"
