@@ -9,11 +9,13 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Self
 
 from openami.actions import instances
 from openami.blockstore.cache import BaseCache
+from openami.blockstore.memory import MemoryChunkStore
 from openami.blockstore.store import ChunkStore, Kind, Writer
 from openami.blockstore.volumes import VolumeHost
 from openami.catalog import ingests
@@ -26,6 +28,7 @@ from openami.services import Services
 from openami.workflows import registry
 from support.fakes import services
 from support.objects import MemoryObjects
+from support.s3_memory import s3_in_memory
 
 
 class PowerCut(BaseException):
@@ -37,13 +40,16 @@ class Fuse:
 
     def __init__(self) -> None:
         self.moments, self._at = 0, -1
+        self._counting = Lock()
 
     def arm(self, at: int) -> None:
         self.moments, self._at = 0, at
 
     def moment(self) -> None:
-        self.moments += 1
-        if self.moments - 1 == self._at:
+        with self._counting:
+            self.moments += 1
+            is_now = self.moments - 1 == self._at
+        if is_now:
             raise PowerCut
 
 
@@ -129,7 +135,19 @@ class FusedDriver(RecordDriver):
         return partial
 
 
-def fused_services(tmp_path: Path, fuse: Fuse) -> Services:
+ChunksIn = Callable[[Fuse], ChunkStore]
+
+
+def in_memory(_: Fuse) -> ChunkStore:
+    return MemoryChunkStore()
+
+
+def in_s3(fuse: Fuse) -> ChunkStore:
+    """Each put and deletion in the bucket has its moments too, whatever thread makes it."""
+    return s3_in_memory(fuse.moment)
+
+
+def fused_services(tmp_path: Path, fuse: Fuse, chunks: ChunksIn = in_memory) -> Services:
     def fused(svc: Services) -> Services:
         stores = {region: FusedChunkStore(store, fuse) for region, store in svc.stores.items()}
         archives = {region: FusedChunkStore(cold, fuse) for region, cold in svc.archives.items()}
@@ -144,7 +162,7 @@ def fused_services(tmp_path: Path, fuse: Fuse) -> Services:
         )
 
     compute = FusedDriver(tmp_path / "instances", fuse)
-    return services(tmp_path, compute=compute, disturbed=fused)
+    return services(tmp_path, compute=compute, disturbed=fused, chunks=lambda: chunks(fuse))
 
 
 def serve_again(svc: Services) -> None:
@@ -160,6 +178,7 @@ def assert_survives(
     begin: Callable[[Services], Callable[[], object]],
     check_cut: Callable[[Services], None],
     check_end: Callable[[Services], None],
+    chunks: ChunksIn = in_memory,
 ) -> int:
     """Run what `begin` prepared once for every moment, with the power gone at that moment.
 
@@ -169,7 +188,7 @@ def assert_survives(
     at = 0
     while True:
         fuse = Fuse()
-        svc = fused_services(tmp_path / str(at), fuse)
+        svc = fused_services(tmp_path / str(at), fuse, chunks)
         act = begin(svc)
         with svc.catalog.read() as tx:
             kept = ingests.all_active(tx)

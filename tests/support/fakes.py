@@ -8,6 +8,7 @@ from pathlib import Path
 from openami.blockstore.cache import BaseCache
 from openami.blockstore.guarded import GuardedStore
 from openami.blockstore.memory import MemoryChunkStore
+from openami.blockstore.store import ChunkStore
 from openami.blockstore.tiered import TieredStore
 from openami.blockstore.volumes import VolumeHost
 from openami.catalog.catalog import Catalog
@@ -64,16 +65,18 @@ def services(
     compute: ComputeDriver | None = None,
     jobs: Jobs = registry.jobs,
     disturbed: Callable[[Services], Services] = lambda svc: svc,
+    chunks: Callable[[], ChunkStore] = MemoryChunkStore,
 ) -> Services:
     """Everything works and nothing lasts; every known job runs to its end when it is started.
 
-    `disturbed` may put something worse in the place of a service, before any job knows it.
+    `chunks` makes each store and each archive. `disturbed` may put something worse in the place of
+    a service, before any job knows it.
     """
     settings = settings or Settings(state_dir=tmp_path, compute_driver="record", s3_patience_s=0)
     catalog = Catalog.in_memory()
-    archives = {Region(name): MemoryChunkStore() for name in settings.regions}
+    archives = {Region(name): chunks() for name in settings.regions}
     stores = {
-        region: GuardedStore(TieredStore(MemoryChunkStore(), cold), Ledger(catalog, region))
+        region: GuardedStore(TieredStore(chunks(), cold), Ledger(catalog, region))
         for region, cold in archives.items()
     }
     clock = StoppedClock()

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from openami.actions import collection as verb
 from openami.blockstore import archive, codec
 from openami.blockstore.accounting import freed_bytes
@@ -29,7 +31,7 @@ from support.builders import (
     a_snapshot,
     a_volume,
 )
-from support.crash import assert_survives
+from support.crash import ChunksIn, assert_survives, in_memory, in_s3
 from support.fakes import StoppedClock, services
 
 SECOND = SnapshotId("snap-00000000000000002")
@@ -277,9 +279,11 @@ def nothing_else_is_there(svc: Services) -> None:
         assert not collection.any_condemned(tx, HERE)
 
 
-def test_a_round_survives_a_power_cut_at_any_moment(tmp_path: Path) -> None:
+@pytest.mark.parametrize("chunks", [in_memory, in_s3])
+def test_a_round_survives_a_power_cut_at_any_moment(tmp_path: Path, chunks: ChunksIn) -> None:
     moments = assert_survives(
-        tmp_path, a_round_after_a_deletion, what_is_needed_is_there, nothing_else_is_there
+        *(tmp_path, a_round_after_a_deletion),
+        *(what_is_needed_is_there, nothing_else_is_there, chunks),
     )
     assert moments > 20
 

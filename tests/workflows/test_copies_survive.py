@@ -24,7 +24,7 @@ from support.builders import (
     a_snapshot,
     an_image,
 )
-from support.crash import assert_survives
+from support.crash import ChunksIn, assert_survives, in_memory, in_s3
 from support.disk_contents import snapshot_blocks
 
 ROOT, DATA = {0: "a", 5: "b", 300: "c"}, {0: "a", 7: "d"}
@@ -81,9 +81,11 @@ def it_is_copied_or_was_never_asked_for(svc: Services) -> None:
         assert snapshot_copies.every(tx) == []
 
 
-def test_a_copy_survives_a_power_cut_at_any_moment(tmp_path: Path) -> None:
+@pytest.mark.parametrize("chunks", [in_memory, in_s3])
+def test_a_copy_survives_a_power_cut_at_any_moment(tmp_path: Path, chunks: ChunksIn) -> None:
     moments = assert_survives(
-        tmp_path, an_image_is_copied, what_is_there_is_whole, it_is_copied_or_was_never_asked_for
+        *(tmp_path, an_image_is_copied),
+        *(what_is_there_is_whole, it_is_copied_or_was_never_asked_for, chunks),
     )
     assert moments > 20
 

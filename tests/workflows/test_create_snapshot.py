@@ -13,7 +13,7 @@ from openami.services import Services
 from openami.workflows import create_snapshot, scratch
 from support.asking import a_bootable_image, a_running_instance, ask
 from support.builders import ZONE
-from support.crash import assert_survives
+from support.crash import ChunksIn, assert_survives, in_memory, in_s3
 from support.disk_contents import snapshot_blocks, write_volume
 from support.fakes import services
 
@@ -75,9 +75,10 @@ def nothing_is_left(svc: Services) -> None:
         assert ingests.all_active(tx) == []
 
 
+@pytest.mark.parametrize("chunks", [in_memory, in_s3])
 @pytest.mark.parametrize("volume", [of_a_detached_volume, of_a_running_instance])
 def test_a_snapshot_survives_a_power_cut_at_any_moment(
-    tmp_path: Path, volume: Callable[[Services], VolumeId]
+    tmp_path: Path, volume: Callable[[Services], VolumeId], chunks: ChunksIn
 ) -> None:
     def begin(svc: Services) -> Callable[[], object]:
         volume_id = volume(svc)
@@ -88,6 +89,7 @@ def test_a_snapshot_survives_a_power_cut_at_any_moment(
         begin,
         what_says_that_it_is_complete_is_complete,
         it_is_whole_or_was_never_asked_for,
+        chunks,
     )
     assert moments > 8
 

@@ -14,7 +14,7 @@ from openami.blockstore.store import ChunkStore, Kind, Writer
 from openami.domain.block import BLOCK_BYTES, Digest
 from openami.domain.manifest import Root
 
-_THREADS: Final = 2
+_THREADS: Final = 8
 COMMIT_EVERY: Final = 256
 """Chunks between two commits: a crash costs at most these, 128 MiB before compression."""
 

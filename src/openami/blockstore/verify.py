@@ -10,7 +10,7 @@ from openami.blockstore.store import ChunkCorrupt, ChunkLost, ChunkStore, Kind
 from openami.domain.block import BLOCK_BYTES, Digest
 from openami.domain.manifest import Root
 
-_THREADS: Final = 2
+_THREADS: Final = 8
 Named = tuple[Kind, Digest]
 
 
