@@ -8,12 +8,18 @@ from support.server import Server
 from support.world import registered
 
 
+def blank(ec2: Any) -> tuple[str, str]:
+    """A volume without contents, and a snapshot of it."""
+    volume_id = str(ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"])
+    api.await_state(ec2, "volume_available", VolumeIds=[volume_id])
+    snapshot_id = str(ec2.create_snapshot(VolumeId=volume_id)["SnapshotId"])
+    api.await_state(ec2, "snapshot_completed", SnapshotIds=[snapshot_id])
+    return volume_id, snapshot_id
+
+
 def things_of(server: Server, account: str) -> dict[str, str]:
     ec2: Any = server.client(account=account)
-    volume = ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
-    api.await_state(ec2, "volume_available", VolumeIds=[volume])
-    snapshot = ec2.create_snapshot(VolumeId=volume)["SnapshotId"]
-    api.await_state(ec2, "snapshot_completed", SnapshotIds=[snapshot])
+    volume, snapshot = blank(ec2)
     image = registered(ec2, snapshot, "my-own")
     data = [{"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 1}}]
     zone = {"AvailabilityZone": "us-east-1a"}

@@ -9,9 +9,9 @@ import botocore.exceptions
 from botocore import xform_name
 
 from support import api
+from support.access.possessions import owners_things
 from support.access.row import MAY, NOTHING, OWN, ROLES, SEES, Access
-from support.access.things import template_of, things_of
-from support.lifecycle import details
+from support.access.things import blank, template_of, things_of
 from support.server import Server
 from support.world import registered
 
@@ -138,26 +138,11 @@ def _never(value: str) -> str:
 
 
 def populated(server: Server, image_id: str) -> AccessWorld:
-    """The owner's resources; `image_id` is an image of its own that machines launch from."""
+    """`image_id` is an image of the owner that machines launch from."""
     owner: Any = server.client(account="access-owner")
+    names = owners_things(server, "access-owner", image_id)
     reader = server.account("access-reader").account
-    server.account("access-stranger")
-    names = {"image": image_id, "snapshot": api.root_snapshot_id(api.image(owner, image_id))}
-    names |= _storage(owner, names["snapshot"])
-    names |= _machines(owner, image_id)
-    names |= _network(owner, names["instance"])
-    names |= _templates(owner, image_id)
-    names["report"] = _report(owner, image_id, server.account("access-owner").account)
-    names |= _parameters(server.client("ssm", account="access-owner"), image_id)
-    names |= _bin(owner, server.client("rbin", account="access-owner"), names["snapshot"])
-    names |= _policies(server.client("dlm", account="access-owner"))
-    names |= _buckets(owner, server.client("s3", account="access-owner"), image_id)
-    owner.enable_fast_snapshot_restores(
-        SourceSnapshotIds=[names["free_snapshot"]], AvailabilityZones=["us-east-1a"]
-    )
-    names |= _imports(owner, server.client("s3", account="access-owner"), names)
-    names["archived"] = _archived(owner)
-    names |= _shared(owner, names, reader, server.account("access-third").account)
+    names |= _shared(owner, names, reader, server.account("default").account)
     own = {role: things_of(server, f"access-{role}") for role in ROLES}
     images = {name: names[name] for name in ("image", "former_image")}
     for role, things in own.items():
@@ -169,21 +154,12 @@ def populated(server: Server, image_id: str) -> AccessWorld:
     return AccessWorld(server=server, names=names, own=own)
 
 
-def _archived(ec2: Any) -> str:
-    volume_id = ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
-    api.await_state(ec2, "volume_available", VolumeIds=[volume_id])
-    snapshot_id = str(ec2.create_snapshot(VolumeId=volume_id)["SnapshotId"])
-    api.await_state(ec2, "snapshot_completed", SnapshotIds=[snapshot_id])
-    ec2.modify_snapshot_tier(SnapshotId=snapshot_id, StorageTier="archive")
-    return snapshot_id
-
-
 def _shared(ec2: Any, names: Mapping[str, str], reader: str, third: str) -> dict[str, str]:
     """Shares what there is to be shared, and makes what is to be taken back."""
-    made = _storage(ec2, names["snapshot"], "unused")
+    _, snapshot_id = blank(ec2)
     former = {
-        "former_snapshot": made["free_snapshot"],
-        "former_image": registered(ec2, made["free_snapshot"], "access-former"),
+        "former_snapshot": snapshot_id,
+        "former_image": registered(ec2, snapshot_id, "access-former"),
     }
     permission = {"Add": [{"UserId": reader}, {"UserId": third}]}
     for each in (names["snapshot"], former["former_snapshot"]):
@@ -219,181 +195,3 @@ def _take_back(ec2: Any, names: Mapping[str, str], reader: str) -> None:
     ec2.modify_snapshot_attribute(
         SnapshotId=names["former_snapshot"], CreateVolumePermission=permission
     )
-
-
-def _buckets(ec2: Any, s3: Any, image_id: str) -> dict[str, str]:
-    """A bucket with the stored image in it, one without, and exports that have ended."""
-    names = {"bucket": "access-bucket", "stored_bucket": "access-stored"}
-    for name in names.values():
-        s3.create_bucket(Bucket=name)
-    made = ec2.create_store_image_task(ImageId=image_id, Bucket=names["stored_bucket"])
-    api.await_state(ec2, "store_image_task_complete", ImageIds=[image_id])
-    place = {"S3Bucket": names["bucket"]}
-    exported = ec2.export_image(ImageId=image_id, DiskImageFormat="VMDK", S3ExportLocation=place)
-    launched = api.launch(ec2, image_id)["InstanceId"]
-    task = ec2.create_instance_export_task(
-        InstanceId=launched, TargetEnvironment="vmware", ExportToS3Task=place
-    )["ExportTask"]
-    api.await_state(ec2, "export_task_completed", ExportTaskIds=[task["ExportTaskId"]])
-    api.terminate(ec2, launched)
-    return names | {
-        "stored_key": made["ObjectKey"],
-        "image_export": exported["ExportImageTaskId"],
-        "instance_export": task["ExportTaskId"],
-    }
-
-
-def _policies(dlm: Any) -> dict[str, str]:
-    """Policies that are switched off: nothing is made while the tests run."""
-
-    def policy() -> str:
-        made = dlm.create_lifecycle_policy(
-            ExecutionRoleArn="arn:aws:iam::111111111111:role/dlm",
-            Description="of a test",
-            State="DISABLED",
-            PolicyDetails=details(),
-            Tags={"of": "the owner"},
-        )
-        return str(made["PolicyId"])
-
-    first = policy()
-    arn = dlm.get_lifecycle_policy(PolicyId=first)["Policy"]["PolicyArn"]
-    return {"policy": first, "policy_arn": str(arn), "spare_policy": policy()}
-
-
-def _imports(ec2: Any, s3: Any, names: Mapping[str, str]) -> dict[str, str]:
-    s3.put_object(Bucket=names["bucket"], Key="disk.raw", Body=bytes(1 << 20))
-    disk = {"UserBucket": {"S3Bucket": names["bucket"], "S3Key": "disk.raw"}}
-    task_id = ec2.import_snapshot(DiskContainer=disk)["ImportTaskId"]
-    api.await_state(ec2, "snapshot_imported", ImportTaskIds=[task_id])
-    of_snapshot = ec2.import_image(DiskContainers=[{"SnapshotId": names["snapshot"]}])
-    return {"import_task": task_id, "image_import": of_snapshot["ImportTaskId"]}
-
-
-def _storage(ec2: Any, snapshot_id: str, name: str = "access-disabled") -> dict[str, str]:
-    volume_id = ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
-    api.await_state(ec2, "volume_available", VolumeIds=[volume_id])
-    free = ec2.create_snapshot(VolumeId=volume_id)["SnapshotId"]
-    api.await_state(ec2, "snapshot_completed", SnapshotIds=[free])
-    return {
-        "volume": volume_id,
-        "free_snapshot": free,
-        "disabled_image": registered(ec2, snapshot_id, name),
-    }
-
-
-def _machines(ec2: Any, image_id: str) -> dict[str, str]:
-    running = api.launch(
-        ec2,
-        image_id,
-        Placement={"AvailabilityZone": "us-east-1a"},
-        BlockDeviceMappings=[{"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 1}}],
-    )
-    task = ec2.create_replace_root_volume_task(InstanceId=running["InstanceId"])
-    window = ec2.create_instance_event_window(CronExpression="* 0-4 * * *")
-    stopped = api.launch(ec2, image_id)
-    api.stop(ec2, stopped["InstanceId"])
-    return {
-        "instance": running["InstanceId"],
-        "task": task["ReplaceRootVolumeTask"]["ReplaceRootVolumeTaskId"],
-        "attached": api.device(running, "/dev/sdf")["VolumeId"],
-        "stopped": stopped["InstanceId"],
-        "window": window["InstanceEventWindow"]["InstanceEventWindowId"],
-    }
-
-
-def _network(ec2: Any, instance_id: str) -> dict[str, str]:
-    found = api.instance(ec2, instance_id)
-    group = ec2.create_security_group(GroupName="access-group", Description="of a test")["GroupId"]
-    rules = ec2.authorize_security_group_ingress(
-        GroupId=group, IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="10.0.0.0/8"
-    )["SecurityGroupRules"]
-    key = ec2.create_key_pair(KeyName="access-key", KeyType="ed25519")
-    return {
-        "vpc": found["VpcId"],
-        "subnet": found["SubnetId"],
-        "interface": found["NetworkInterfaces"][0]["NetworkInterfaceId"],
-        "gateway": ec2.describe_internet_gateways()["InternetGateways"][0]["InternetGatewayId"],
-        "routes": ec2.describe_route_tables()["RouteTables"][0]["RouteTableId"],
-        "acl": ec2.describe_network_acls()["NetworkAcls"][0]["NetworkAclId"],
-        "group": group,
-        "rule": rules[0]["SecurityGroupRuleId"],
-        "key": key["KeyPairId"],
-        "key_name": "access-key",
-        "group_name": "access-group",
-    }
-
-
-def _bin(ec2: Any, rbin: Any, snapshot_id: str) -> dict[str, str]:
-    """What the owner deleted under rules that keep it, and rules of it."""
-    mark = [{"ResourceTagKey": "access", "ResourceTagValue": "bin"}]
-
-    def rule(resource_type: str, **more: Any) -> dict[str, Any]:
-        period = {"RetentionPeriodValue": 7, "RetentionPeriodUnit": "DAYS"}
-        return rbin.create_rule(ResourceType=resource_type, RetentionPeriod=period, **more)
-
-    kept = rule("EC2_IMAGE", ResourceTags=mark, Tags=api.tags({"of": "the owner"}))
-    rule("EBS_SNAPSHOT", ResourceTags=mark)
-    rule("EBS_VOLUME", ResourceTags=mark)
-    names = _storage(ec2, snapshot_id, "access-binned")
-    binned = {
-        "binned_image": names["disabled_image"],
-        "binned_snapshot": names["free_snapshot"],
-        "binned_volume": names["volume"],
-    }
-    ec2.create_tags(Resources=list(binned.values()), Tags=api.tags({"access": "bin"}))
-    ec2.deregister_image(ImageId=binned["binned_image"])
-    ec2.delete_snapshot(SnapshotId=binned["binned_snapshot"])
-    ec2.delete_volume(VolumeId=binned["binned_volume"])
-    delay = {"UnlockDelay": {"UnlockDelayValue": 7, "UnlockDelayUnit": "DAYS"}}
-    return binned | {
-        "bin_rule": kept["Identifier"],
-        "rule_arn": kept["RuleArn"],
-        "open_rule": rule("EBS_SNAPSHOT")["Identifier"],
-        "locked_rule": rule("EBS_SNAPSHOT", LockConfiguration=delay)["Identifier"],
-        "spare_rule": rule("EC2_IMAGE", ResourceTags=mark)["Identifier"],
-    }
-
-
-def _templates(ec2: Any, image_id: str) -> dict[str, str]:
-    name = "access-template"
-    made = ec2.create_launch_template(
-        LaunchTemplateName=name,
-        LaunchTemplateData={"ImageId": image_id, "InstanceType": "t3.micro"},
-    )
-    return {
-        "template": made["LaunchTemplate"]["LaunchTemplateId"],
-        "template_name": name,
-    }
-
-
-def _report(ec2: Any, image_id: str, account: str) -> str:
-    kinds = [{"ResourceType": "ec2:Instance"}]
-    asked = {"ImageId": image_id, "ResourceTypes": kinds, "AccountIds": [account]}
-    report_id = str(ec2.create_image_usage_report(**asked)["ReportId"])
-    api.await_state(ec2, "image_usage_report_available", ReportIds=[report_id])
-    return report_id
-
-
-def _parameters(ssm: Any, image_id: str) -> dict[str, str]:
-    names = {
-        "parameter": "/access/kept/parameter",
-        "spare_parameter": "/access/spare",
-        "other_parameter": "/access/other",
-    }
-    for name in names.values():
-        ssm.put_parameter(Name=name, Type="String", Value="what the owner wrote")
-    kept = names["parameter"]
-    ssm.label_parameter_version(Name=kept, ParameterVersion=1, Labels=["old"])
-    ssm.add_tags_to_resource(
-        ResourceType="Parameter", ResourceId=kept, Tags=api.tags({"of": "the owner"})
-    )
-    ssm.put_parameter(Name="/access/image", Type="String", Value=image_id, DataType="aws:ec2:image")
-    arn = ssm.get_parameter(Name="/access/image")["Parameter"]["ARN"]
-    return names | {
-        "path": "/access/kept",
-        "image_parameter": "/access/image",
-        "resolved": "resolve:ssm:/access/image",
-        "parameter_arn": arn,
-        "resolved_arn": f"resolve:ssm:{arn}",
-    }
