@@ -10,7 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from openami.compute.driver import ComputeDriver, Firmware, Machine, MachineFailed, MachineState
+from openami.compute.driver import (
+    ComputeDriver,
+    DiskCopy,
+    Firmware,
+    Machine,
+    MachineFailed,
+    MachineState,
+)
 from openami.compute.qemu import driver
 from openami.compute.qemu.driver import QemuDriver
 from openami.compute.qemu.process import Process
@@ -273,19 +280,33 @@ def test_a_machine_takes_twenty_disks_more_than_its_first(host: Host) -> None:
 
 
 def test_a_copy_is_one_point_in_time_of_all_disks_while_the_guest_writes(host: Host) -> None:
-    """Number n is on the first disk before it is on the second, and n+1 comes after both."""
+    """Number n is on the first disk before it is on the second, and n+1 comes after both.
+
+    Each copy but the first holds what changed since the one before, and nothing is missing.
+    """
     other = a_disk(host.directory, a_base(host.directory, b"", 8 * MIB))
     machine = host.runs(a_counting_sector(), other)
-    first = machine.disks[0]
+    disks = (machine.disks[0], other)
     host.says(machine, b"." * 20)
+    found: dict[str, dict[int, bytes]] = {each.serial: {} for each in disks}
     numbers = []
-    for turn in range(8):
-        targets = {one.volume_id: host.directory / f"{turn}-{one.serial}" for one in (first, other)}
-        host.driver.copy_disks(machine.instance_id, copies_to(targets))
-        newest = [the_newest_number(_blocks(path)) for path in targets.values()]
+    for turn in range(20):
+        since = None if turn == 0 else f"{turn - 1}"
+        copies = {
+            each.volume_id: DiskCopy(
+                target=host.directory / f"{turn}-{each.serial}", mark=f"{turn}", since=since
+            )
+            for each in disks
+        }
+        partial = host.driver.copy_disks(machine.instance_id, copies)
+        assert partial == (set() if since is None else set(copies))
+        for each in disks:
+            found[each.serial] |= _blocks(copies[each.volume_id].target)
+        newest = [the_newest_number(found[each.serial]) for each in disks]
         assert newest[0] - newest[1] in (0, 1)
         numbers.append(newest[0])
-    assert numbers == sorted(set(numbers)), "the guest went on between the copies"
+    assert numbers == sorted(numbers)
+    assert numbers[0] < numbers[-1], "the guest went on"
     assert b"!" not in host.driver.console_output(machine.instance_id)
 
 

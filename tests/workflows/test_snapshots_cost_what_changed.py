@@ -1,5 +1,7 @@
 """Snapshots of volumes that a real QEMU has open: no more is copied than what changed, no less."""
 
+import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,11 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openami.blockstore.store import StoreFull
+from openami.catalog import snapshot_tiers, snapshots
+from openami.compute.driver import DiskCopy
+from openami.compute.qemu import disk_copies
+from openami.compute.qemu.disk_copies import MARKS_MAX
 from openami.diskimage.qcow2 import changed_blocks
+from openami.domain.ids import SnapshotId, VolumeId
+from openami.domain.manifest import Root
+from openami.domain.snapshot import Move, Progress, Tiering
 from openami.services import Services
-from openami.workflows import scratch
+from openami.workflows import region_stores, scratch
 from support.asking import a_bootable_image, a_running_instance, ask
 from support.bare_qemu import BareDriver
+from support.builders import HERE
 from support.disk_contents import snapshot_blocks
 from support.fakes import services
 
@@ -163,6 +173,103 @@ def _a_file(house: House) -> Path:
     with path.open("wb") as file:
         file.truncate(1 << 30)
     return path
+
+
+def test_a_snapshot_deleted_while_the_next_is_made_is_not_collected_under_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.write(house.data, {3: "a"})
+    first = house.snapshot(house.data)
+    house.write(house.data, {4: "b"})
+    keep = house.svc.volumes.snapshot_from
+
+    def meanwhile(*args, **more):
+        ask(house.svc, "DeleteSnapshot", SnapshotId=first)
+        needed = region_stores.roots(house.svc.catalog, HERE)
+        assert Root.from_text(was) in needed
+        return keep(*args, **more)
+
+    was = root_of(house.svc, first)
+    assert was is not None
+    monkeypatch.setattr(house.svc.volumes, "snapshot_from", meanwhile)
+    house.is_right(house.snapshot(house.data), house.data)
+    assert house.host.partial == [set(), {house.data}]
+
+
+def root_of(svc: Services, snapshot_id: str) -> str | None:
+    with svc.catalog.read() as tx:
+        found = snapshots.fetch_any(tx, SnapshotId(snapshot_id))
+    return None if found is None else found.root
+
+
+def test_a_snapshot_on_its_way_to_the_archive_is_nothing_to_rely_on(house: House) -> None:
+    house.write(house.data, {3: "a"})
+    first = house.snapshot(house.data)
+    with house.svc.catalog.begin() as tx:
+        found = snapshots.fetch_any(tx, SnapshotId(first))
+        assert found is not None
+        going = Tiering(
+            snapshot_id=found.id,
+            region=found.region,
+            owner=found.owner,
+            move=Move.ARCHIVAL,
+            progress=Progress.GOING_ON,
+            started_at=house.svc.clock.now(),
+        )
+        snapshot_tiers.put(tx, going)
+    house.write(house.data, {4: "b"})
+    house.is_right(house.snapshot(house.data), house.data)
+    assert house.host.partial == [set(), set()]
+
+
+@pytest.mark.parametrize(
+    "lies", [{"disabled": True}, {"granularity": 1 << 20}, {"persistent": True}], ids=str
+)
+def test_a_mark_that_may_not_know_all_is_not_believed(
+    house: House, lies: dict[str, object]
+) -> None:
+    house.write(house.data, {3: "a"})
+    first = house.snapshot(house.data)
+    house.write(house.data, {4: "b"})
+    qemu, disk = house.host.disks[house.data]
+    bitmap = {"node": f"top-{disk.serial}", "name": f"since-{first}"}
+    qemu.monitor.ask("block-dirty-bitmap-remove", bitmap)
+    qemu.monitor.ask("block-dirty-bitmap-add", bitmap | {"granularity": 512 << 10} | lies)
+    house.is_right(house.snapshot(house.data), house.data)
+    assert house.host.partial == [set(), set()]
+
+
+def test_marks_are_limited_and_a_copy_without_one_is_right_all_the_same(house: House) -> None:
+    qemu, _ = house.host.disks[house.data]
+    target = house.svc.settings.state_dir / "copy"
+    names = [f"snap-{number}" for number in range(MARKS_MAX + 2)]
+    for name in names:
+        wanted = DiskCopy(target=target, mark=name, keep=frozenset(names))
+        disk_copies.copy(qemu.monitor, {VolumeId(house.data): wanted})
+    assert house.host.marks(house.data) == set(names[:MARKS_MAX])
+    house.write(house.data, {4: "b"})
+    house.is_right(house.snapshot(house.data), house.data)
+    assert len(house.host.marks(house.data)) == 1
+
+
+def test_a_scratch_disk_without_room_fails_the_snapshot_before_the_guest_depends_on_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.write(house.data, {3: "a"})
+    first = house.snapshot(house.data)
+
+    def full(_descriptor: int, _start: int, _length: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "posix_fallocate", full)
+        assert house.state(house.snapshot(house.data)) == "error"
+    qemu, _ = house.host.disks[house.data]
+    assert qemu.monitor.ask("query-jobs") == []
+    assert first in house.host.marks(house.data)
+    house.write(house.data, {4: "b"})
+    house.is_right(house.snapshot(house.data), house.data)
+    assert house.host.partial == [set(), {house.data}]
 
 
 class Story(House):
