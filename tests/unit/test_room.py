@@ -78,6 +78,13 @@ def test_files_that_go_after_the_work_leave_no_promise(disk: Disk) -> None:
         second.claim(900 * KIB)
 
 
+def test_a_directory_that_goes_before_its_promise_is_in_nobody_s_way(disk: Disk) -> None:
+    with disk.room.share(disk.home("a")) as first, disk.room.share(disk.home("b")) as second:
+        first.claim(600 * KIB)
+        first.directory.rmdir()
+        second.claim(400 * KIB)
+
+
 def test_who_takes_more_than_was_promised_fails_and_the_others_go_on(disk: Disk) -> None:
     with disk.room.share(disk.home("a")) as greedy, disk.room.share(disk.home("b")) as honest:
         honest.claim(600 * KIB)

@@ -6,7 +6,7 @@ So a job that does not fit is refused by itself, and those that run come to thei
 import shutil
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -91,12 +91,12 @@ class Share:
         self.promised_bytes = 0
 
     def taken_bytes(self) -> int:
+        """Another thread looks while the files, and the directory, come and go."""
         taken = 0
-        for file in self.directory.iterdir():
-            try:
-                taken += file.lstat().st_blocks * _SECTOR
-            except FileNotFoundError:
-                continue
+        with suppress(FileNotFoundError):
+            for file in self.directory.iterdir():
+                with suppress(FileNotFoundError):
+                    taken += file.lstat().st_blocks * _SECTOR
         return taken
 
     def awaited_bytes(self) -> int:
