@@ -8,16 +8,23 @@ from typing import Any
 import pytest
 
 from openami.actions.quotas import Quota, check_room
-from openami.catalog import key_pairs
+from openami.catalog import import_tasks, key_pairs
 from openami.catalog.catalog import Catalog
 from openami.catalog.schema import metadata
 from openami.domain.errors import EC2Error
 from openami.domain.ids import KeyPairId
 from openami.domain.key_pair import KeyPair
 from openami.domain.limits.quota import RULES
+from openami.domain.transfers.import_task import (
+    ImportedDisk,
+    ImportEvent,
+    ImportState,
+    ImportTask,
+    ImportTaskId,
+)
 from openami.services import Services
 from openami.settings import Settings, SettingsError
-from support.builders import ALICE, BOB, HERE, IMAGE, a_caller, a_snapshot
+from support.builders import ALICE, BOB, EPOCH, HERE, IMAGE, a_caller, a_snapshot
 from support.calls import add_image, call, launch, launched, refused
 from support.fakes import services
 
@@ -124,6 +131,27 @@ def test_a_deregistered_image_makes_room(tmp_path: Path) -> None:
     assert refused(svc, "RegisterImage", **a_registration("one")) == "ResourceLimitExceeded"
     call(svc, "DeregisterImage", ImageId=IMAGE)
     call(svc, "RegisterImage", **a_registration("one"))
+
+
+def test_an_import_under_way_has_the_room_that_it_will_need(tmp_path: Path) -> None:
+    svc = limited(tmp_path, "images=2", "snapshots=2")
+    task = ImportTask(
+        id=ImportTaskId("import-ami-0123456789abcdef0"),
+        region=HERE,
+        owner=ALICE,
+        state=ImportState.ACTIVE,
+        created_at=EPOCH,
+        disks=(ImportedDisk(url="s3://disks/root"),),
+    )
+    with svc.catalog.begin() as tx:
+        import_tasks.add(tx, task)
+    volume_id = a_volume_id(svc)
+    assert refused(svc, "RegisterImage", **a_registration("one")) == "ResourceLimitExceeded"
+    assert refused(svc, "CreateSnapshot", VolumeId=volume_id) == "SnapshotLimitExceeded"
+    with svc.catalog.begin() as tx:
+        import_tasks.save(tx, task.after(ImportEvent.CANCEL, "cancelled"))
+    call(svc, "RegisterImage", **a_registration("one"))
+    call(svc, "CreateSnapshot", VolumeId=volume_id)
 
 
 def test_a_volume_grows_within_its_accounts_storage(tmp_path: Path) -> None:

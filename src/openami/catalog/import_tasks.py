@@ -12,7 +12,7 @@ from openami.catalog.filters import Condition
 from openami.catalog.schema import import_tasks
 from openami.domain.caller import Caller
 from openami.domain.filter import Filter, Page
-from openami.domain.ids import Region
+from openami.domain.ids import AccountId, Region
 from openami.domain.transfers.import_task import (
     UNFINISHED,
     ImportState,
@@ -76,6 +76,12 @@ def fetch_any(tx: Transaction, task_id: ImportTaskId) -> ImportTask | None:
     """For workflows: whoever owns it; None if it is gone."""
     found = _found(tx, select(import_tasks).where(C.id == task_id))
     return found[0] if found else None
+
+
+def active(tx: Transaction, account: AccountId, region: Region) -> list[ImportTask]:
+    """Those of the account that will make something; what is being cancelled will not."""
+    place = (C.owner == account) & (C.region == region)
+    return _found(tx, select(import_tasks).where(place, C.state == ImportState.ACTIVE))
 
 
 def unfinished(tx: Transaction) -> list[ImportTask]:

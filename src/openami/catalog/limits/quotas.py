@@ -5,6 +5,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, FromClause, Table, and_, func, literal, not_, or_, select
 
+from openami.catalog import import_tasks
 from openami.catalog.catalog import Transaction
 from openami.catalog.instances import LIVE
 from openami.catalog.schema import (
@@ -57,7 +58,18 @@ def held(tx: Transaction, quota: Quota, account: AccountId, region: Region, most
         return _vcpus(tx, account, region)
     table, counts = _COUNTED[quota]
     some = select(literal(1)).where(_of(table, account, region), counts).limit(most + 1)
-    return tx.scalar(select(func.count()).select_from(some.subquery())) or 0
+    there = tx.scalar(select(func.count()).select_from(some.subquery())) or 0
+    return there + _promised(tx, quota, account, region)
+
+
+def _promised(tx: Transaction, quota: Quota, account: AccountId, region: Region) -> int:
+    """What the account's imports will bring. Once it is there, they have ended."""
+    if quota not in (Quota.IMAGES, Quota.SNAPSHOTS):
+        return 0
+    running = import_tasks.active(tx, account, region)
+    if quota is Quota.IMAGES:
+        return sum(task.makes_image for task in running)
+    return sum(task.makes_snapshots for task in running)
 
 
 def _storage_gib(tx: Transaction, account: AccountId, region: Region) -> int:

@@ -98,6 +98,11 @@ class ImportTask:
     def makes_image(self) -> bool:
         return self.id.startswith(IMAGE_PREFIX)
 
+    @property
+    def makes_snapshots(self) -> int:
+        """How many it is still to make."""
+        return sum(disk.snapshot_id is None for disk in self.disks)
+
     def with_disk(self, number: int, disk: ImportedDisk) -> "ImportTask":
         disks = (*self.disks[:number], disk, *self.disks[number + 1 :])
         return replace(self, disks=disks)
