@@ -49,6 +49,8 @@ class ImagesOfThreeAccounts(ActsOnImages):
             return
         kept = ask(self.svc, "DescribeSnapshots", account)["Snapshots"]
         assert {each["SnapshotId"] for each in kept} == self.rules.listed_snapshots(account)
+        locks, ruled_locks = self.locks(account)
+        assert locks == ruled_locks
 
 
 @pytest.mark.timeout(900)  # about a minute of one core, which others may share

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from openami.actions.lifecycle import runs as lifecycle_runs
@@ -9,9 +10,9 @@ from openami.dlm.operations import OPERATIONS
 from openami.domain.ids import AccountId, Region
 from openami.services import Services
 from openami.workflows import registry
-from support.asking import ask
-from support.builders import ALICE, HERE, a_caller
-from support.fakes import StoppedClock
+from support.asking import a_bootable_image, a_running_instance, ask
+from support.builders import ALICE, HERE, ZONE, a_caller
+from support.fakes import StoppedClock, services
 from support.model_check import held
 
 ROLE = "arn:aws:iam::111111111111:role/service-role/dlm"
@@ -24,6 +25,12 @@ def dlm(
     """The answer of DLM's operation. Raises EC2Error."""
     answer = OPERATIONS[operation](svc, a_caller(account, region), request)
     return held("dlm", operation, answer)
+
+
+def services_with_an_image(directory: Path) -> Services:
+    svc = services(directory)
+    a_bootable_image(svc)
+    return svc
 
 
 def a_schedule(**but: Any) -> dict[str, Any]:
@@ -81,6 +88,20 @@ def days(svc: Services, count: int) -> Iterator[int]:
     for day in range(count):
         later(svc, days=1)
         yield day
+
+
+def an_instance(svc: Services, **request: Any) -> str:
+    """One that the policies are about."""
+    instance_id = a_running_instance(svc, **request)
+    tag(svc, instance_id)
+    return instance_id
+
+
+def a_volume(svc: Services, **request: str) -> str:
+    """One that the policies are about."""
+    volume_id = str(ask(svc, "CreateVolume", AvailabilityZone=ZONE, Size=1, **request)["VolumeId"])
+    tag(svc, volume_id)
+    return volume_id
 
 
 def tag(svc: Services, *resources: str) -> None:

@@ -11,19 +11,20 @@ from openami.actions.lifecycle import runs as lifecycle_runs
 from openami.catalog import lifecycle_runs as run_rows
 from openami.domain.lifecycle_run import RunStage
 from openami.services import Services
-from support.asking import a_bootable_image, a_running_instance, ask, put_accounts, refused
+from support.asking import ask, put_accounts, refused
 from support.builders import BOB, THERE, ZONE
-from support.fakes import services
 from support.lifecycle import (
     a_policy,
     a_schedule,
+    a_volume,
+    an_instance,
     days,
     details,
     dlm,
     images,
     later,
+    services_with_an_image,
     snapshots,
-    tag,
     tags_of,
     the_policy,
     wait,
@@ -32,21 +33,7 @@ from support.lifecycle import (
 
 @pytest.fixture
 def svc(tmp_path: Path) -> Services:
-    svc = services(tmp_path)
-    a_bootable_image(svc)
-    return svc
-
-
-def an_instance(svc: Services) -> str:
-    instance_id = a_running_instance(svc)
-    tag(svc, instance_id)
-    return instance_id
-
-
-def a_volume(svc: Services) -> str:
-    volume_id = str(ask(svc, "CreateVolume", AvailabilityZone=ZONE, Size=1)["VolumeId"])
-    tag(svc, volume_id)
-    return volume_id
+    return services_with_an_image(tmp_path)
 
 
 def another_disk(svc: Services, instance_id: str, device: str, *tags: dict[str, str]) -> str:

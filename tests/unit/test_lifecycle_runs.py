@@ -8,20 +8,21 @@ from openami.actions.lifecycle import runs as lifecycle_runs
 from openami.catalog import lifecycle_runs as run_rows
 from openami.domain.lifecycle_run import RunStage
 from openami.services import Services
-from support.asking import a_bootable_image, a_running_instance, ask
+from support.asking import a_running_instance, ask
 from support.builders import ZONE
-from support.fakes import services
 from support.lifecycle import (
     TAG,
     a_policy,
     a_schedule,
+    a_volume,
+    an_instance,
     days,
     details,
     dlm,
     images,
     later,
+    services_with_an_image,
     snapshots,
-    tag,
     tags_of,
     the_policy,
     wait,
@@ -30,21 +31,7 @@ from support.lifecycle import (
 
 @pytest.fixture
 def svc(tmp_path: Path) -> Services:
-    svc = services(tmp_path)
-    a_bootable_image(svc)
-    return svc
-
-
-def an_instance(svc: Services) -> str:
-    instance_id = a_running_instance(svc)
-    tag(svc, instance_id)
-    return instance_id
-
-
-def a_volume(svc: Services, **request: str) -> str:
-    volume_id = str(ask(svc, "CreateVolume", AvailabilityZone=ZONE, Size=1, **request)["VolumeId"])
-    tag(svc, volume_id)
-    return volume_id
+    return services_with_an_image(tmp_path)
 
 
 def test_a_schedule_makes_an_image_of_each_instance_with_the_tag(svc: Services) -> None:

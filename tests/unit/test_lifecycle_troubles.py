@@ -17,18 +17,19 @@ from openami.domain.ids import ImageId
 from openami.domain.image import ImageState
 from openami.domain.lifecycle_run import LifecycleRun, RunStage
 from openami.services import Services
-from support.asking import a_bootable_image, a_running_instance, ask, refused
+from support.asking import ask, refused
 from support.builders import ZONE
-from support.fakes import services
 from support.lifecycle import (
     TAG,
     a_policy,
     a_schedule,
+    an_instance,
     days,
     details,
     dlm,
     images,
     later,
+    services_with_an_image,
     snapshots,
     tag,
     tags_of,
@@ -41,15 +42,7 @@ AGE = {"Interval": 2, "IntervalUnit": "DAYS"}
 
 @pytest.fixture
 def svc(tmp_path: Path) -> Services:
-    svc = services(tmp_path)
-    a_bootable_image(svc)
-    return svc
-
-
-def an_instance(svc: Services) -> str:
-    instance_id = a_running_instance(svc)
-    tag(svc, instance_id)
-    return instance_id
+    return services_with_an_image(tmp_path)
 
 
 def ticks(svc: Services) -> list[str]:

@@ -1,7 +1,7 @@
 """Volumes: made blank or of a snapshot, listed, deleted."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from openami.actions.quotas import Quota, check_room
 from openami.actions.snapshot.fast_restores import fast_if_wanted
@@ -45,17 +45,39 @@ def create_volume(
     """A volume that is creating; it is available as soon as its disk is there."""
     checked_zone(asked.availability_zone, caller.region)
     with svc.catalog.begin() as tx:
-        earlier = idempotency.earlier(tx, caller, asked.token)
+        earlier = made_earlier(tx, caller, asked.token)
         if earlier is not None:
-            volume = volumes.fetch_owned(tx, VolumeId(earlier), caller.account, caller.region)
-            return volume, tags.of_one(tx, caller.account, volume.id)
+            return earlier
         volume = fast_if_wanted(tx, _new_volume(svc, tx, caller, asked))
-        check_room(svc, tx, Quota.STORAGE_GIB, volume.owner, volume.region, more=volume.size_gib)
-        volumes.add(tx, volume)
-        tags.put(tx, caller.account, caller.region, ("volume", volume.id), asked.tags)
-        idempotency.remember(tx, caller, asked.token, volume.id, volume.created_at)
+        put(svc, tx, caller, volume, asked.tags, asked.token)
     svc.jobs.wait(create_workflow.start(svc, volume.id), svc.settings.settle_timeout_s)
     return volume, asked.tags
+
+
+def made_earlier(
+    tx: Transaction, caller: Caller, token: ClientToken | None
+) -> tuple[Volume, Mapping[str, str]] | None:
+    """The volume that a call with the token has made, and its tags, as they are now."""
+    earlier = idempotency.earlier(tx, caller, token)
+    if earlier is None:
+        return None
+    volume = volumes.fetch_owned(tx, VolumeId(earlier), caller.account, caller.region)
+    return volume, tags.of_one(tx, caller.account, volume.id)
+
+
+def put(
+    svc: Services,
+    tx: Transaction,
+    caller: Caller,
+    volume: Volume,
+    its_tags: Mapping[str, str],
+    token: ClientToken | None,
+) -> None:
+    """Note a new volume. Raises VolumeLimitExceeded where its account has no room for it."""
+    check_room(svc, tx, Quota.STORAGE_GIB, volume.owner, volume.region, more=volume.size_gib)
+    volumes.add(tx, volume)
+    tags.put(tx, volume.owner, volume.region, ("volume", volume.id), its_tags)
+    idempotency.remember(tx, caller, token, volume.id, volume.created_at)
 
 
 def _new_volume(svc: Services, tx: Transaction, caller: Caller, asked: VolumeRequest) -> Volume:
@@ -63,10 +85,25 @@ def _new_volume(svc: Services, tx: Transaction, caller: Caller, asked: VolumeReq
     if ebs.encrypted:
         raise UnsupportedOperation("openami does not encrypt volumes yet")
     snapshot = _source(tx, caller, ebs)
-    if ebs.volume_size_gib is None and snapshot is None:
-        raise MissingParameter("size/snapshot")
-    least_gib = 1 if snapshot is None else snapshot.volume_size_gib
+    if snapshot is None:
+        if ebs.volume_size_gib is None:
+            raise MissingParameter("size/snapshot")
+        return creating(svc, caller, asked.availability_zone, ebs, ebs.volume_size_gib)
+    least_gib = snapshot.volume_size_gib
     size_gib = least_gib if ebs.volume_size_gib is None else ebs.volume_size_gib
+    volume = creating(svc, caller, asked.availability_zone, ebs, size_gib)
+    check_holds(size_gib, f"snapshot {snapshot.id}", least_gib)
+    return replace(volume, snapshot_id=snapshot.id, root=snapshot.root)
+
+
+def creating(
+    svc: Services, caller: Caller, availability_zone: str, ebs: EbsDevice, size_gib: int
+) -> Volume:
+    """A volume of the type and with the figures of `ebs`.
+
+    Raises InvalidParameterValue and what else `check_volume` raises for figures that the type
+    does not have.
+    """
     volume_type = ebs.volume_type or "gp2"
     check_volume(
         EbsDevice(
@@ -76,15 +113,10 @@ def _new_volume(svc: Services, tx: Transaction, caller: Caller, asked: VolumeReq
             throughput=ebs.throughput,
         )
     )
-    if snapshot is not None and size_gib < least_gib:
-        raise InvalidParameterValue(
-            f"The volume size ({size_gib} GiB) is smaller than that of the snapshot"
-            f" {snapshot.id} ({least_gib} GiB)."
-        )
     return Volume(
         id=VolumeId(svc.ids.new("vol")),
         region=caller.region,
-        availability_zone=asked.availability_zone,
+        availability_zone=availability_zone,
         owner=caller.account,
         size_gib=size_gib,
         state=VolumeState.CREATING,
@@ -92,9 +124,16 @@ def _new_volume(svc: Services, tx: Transaction, caller: Caller, asked: VolumeReq
         volume_type=volume_type,
         iops=ebs.iops,
         throughput=ebs.throughput,
-        snapshot_id=ebs.snapshot_id,
-        root=None if snapshot is None else snapshot.root,
     )
+
+
+def check_holds(size_gib: int, source: str, source_gib: int) -> None:
+    """Raises InvalidParameterValue where a volume is too small for what comes into it."""
+    if size_gib < source_gib:
+        raise InvalidParameterValue(
+            f"The volume size ({size_gib} GiB) is smaller than that of the {source}"
+            f" ({source_gib} GiB)."
+        )
 
 
 def _source(tx: Transaction, caller: Caller, ebs: EbsDevice) -> Snapshot | None:

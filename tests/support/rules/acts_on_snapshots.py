@@ -20,7 +20,7 @@ LOCKS = st.sampled_from(
     [
         *(("governance", 1, 0), ("governance", 40, 0), ("governance", 40, 24)),
         *(("compliance", 1, 0), ("compliance", 40, 0), ("compliance", 41, 0)),
-        *(("compliance", 1, 72), ("compliance", 40, 24)),
+        *(("compliance", 1, 72), ("compliance", 40, 1), ("compliance", 40, 24)),
     ]
 )
 
@@ -128,9 +128,13 @@ class ActsOnSnapshots(Driven):
 
     @act(account=ACCOUNTS)
     def list_locks(self, account: str) -> None:
+        self.both(*self.locks(account))
+
+    def locks(self, account: Any) -> tuple[set[Any], set[Any]]:
+        """The account's, as they are told and as they are ruled."""
         found = ask(self.svc, "DescribeLockedSnapshots", account)["Snapshots"]
         told = {(each["SnapshotId"], each["LockState"], each["LockExpiresOn"]) for each in found}
-        self.both(told, self.rules.listed_locks(account))
+        return told, self.rules.listed_locks(account)
 
     @act(account=ACCOUNTS, kind=st.sampled_from(list(KINDS)), days=st.sampled_from([1, 30]))
     def keep(self, account: Any, kind: str, days: int) -> None:

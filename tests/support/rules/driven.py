@@ -127,7 +127,7 @@ class Driven(RuleBasedStateMachine):
             del self.rules.places[account]
         taken["steps"] += 1
 
-    @act(by=st.sampled_from([HOUR / 2, HOUR, 12 * HOUR, DAY, 30 * DAY, 365 * DAY]))
+    @act(by=st.sampled_from([HOUR / 2, HOUR, 12 * HOUR, DAY, DAY, 30 * DAY, 365 * DAY]))
     def time_passes(self, by: timedelta) -> None:
         assert isinstance(self.svc.clock, StoppedClock)
         self.svc.clock.advance(by)

@@ -32,88 +32,74 @@ class Quota(StrEnum):
     LIFECYCLE_POLICIES = "lifecycle-policies"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Rule:
     default: int
-    code: str
     sentence: str  # {limit} stands for the limit
+    code: str = "ResourceLimitExceeded"
     status: int = 400
     details: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-_COMMON: Final = "ResourceLimitExceeded"
-
 RULES: Final[Mapping[Quota, Rule]] = {
     Quota.IMAGES: Rule(
-        default=50_000,
-        code=_COMMON,
-        sentence="You have reached your quota of {limit} AMIs for this Region. Deregister unused"
-        " AMIs or request an increase.",
+        50_000,
+        "You have reached your quota of {limit} AMIs for this Region. Deregister unused AMIs or"
+        " request an increase.",
     ),
     Quota.PUBLIC_IMAGES: Rule(
-        default=0,
-        code=_COMMON,
-        sentence="You have reached your quota of {limit} public AMIs for this Region.",
+        0, "You have reached your quota of {limit} public AMIs for this Region."
     ),
     Quota.IMAGE_SHARES: Rule(
-        default=1_000,
-        code=_COMMON,
-        sentence="An AMI can be shared with {limit} accounts, organizations and organizational"
-        " units.",
+        1_000,
+        "An AMI can be shared with {limit} accounts, organizations and organizational units.",
     ),
     Quota.SNAPSHOTS: Rule(
-        default=100_000,
-        code="SnapshotLimitExceeded",
-        sentence="The maximum number of snapshots has been reached ({limit}).",
+        100_000,
+        "The maximum number of snapshots has been reached ({limit}).",
+        "SnapshotLimitExceeded",
     ),
     Quota.STORAGE_GIB: Rule(
-        default=0,
-        code="VolumeLimitExceeded",
-        sentence="You have exceeded the maximum amount of EBS storage of {limit} GiB.",
+        0,
+        "You have exceeded the maximum amount of EBS storage of {limit} GiB.",
+        "VolumeLimitExceeded",
     ),
     Quota.INSTANCES: Rule(
-        default=0,
-        code="InstanceLimitExceeded",
-        sentence="You have requested more instances than your current instance limit of {limit}"
-        " allows.",
+        0,
+        "You have requested more instances than your current instance limit of {limit} allows.",
+        "InstanceLimitExceeded",
     ),
     Quota.VCPUS: Rule(
-        default=0,
-        code="VcpuLimitExceeded",
-        sentence="You have requested more vCPU capacity than your current vCPU limit of {limit}"
-        " allows for the instance bucket that the specified instance type belongs to.",
+        0,
+        "You have requested more vCPU capacity than your current vCPU limit of {limit} allows for"
+        " the instance bucket that the specified instance type belongs to.",
+        "VcpuLimitExceeded",
     ),
     Quota.LAUNCH_TEMPLATES: Rule(
-        default=5_000,
-        code="LaunchTemplateLimitExceeded",
-        sentence="At most {limit} launch templates.",
+        5_000, "At most {limit} launch templates.", "LaunchTemplateLimitExceeded"
     ),
     Quota.LAUNCH_TEMPLATE_VERSIONS: Rule(
-        default=10_000,
-        code="LaunchTemplateVersionLimitExceeded",
-        sentence="A launch template has at most {limit} versions.",
+        10_000,
+        "A launch template has at most {limit} versions.",
+        "LaunchTemplateVersionLimitExceeded",
     ),
     Quota.KEY_PAIRS: Rule(
-        default=5_000,
-        code=_COMMON,
-        sentence="You have reached your quota of {limit} key pairs for this Region.",
+        5_000, "You have reached your quota of {limit} key pairs for this Region."
     ),
-    Quota.EVENT_WINDOWS: Rule(
-        default=200, code=_COMMON, sentence="At most {limit} event windows in a Region."
-    ),
+    Quota.EVENT_WINDOWS: Rule(200, "At most {limit} event windows in a Region."),
     Quota.RETENTION_RULES: Rule(
-        default=250,
-        code="ServiceQuotaExceededException",
-        sentence="There are {limit} retention rules in the region already.",
-        status=402,
-        details={"Reason": "SERVICE_QUOTA_EXCEEDED"},
+        250,
+        "There are {limit} retention rules in the region already.",
+        "ServiceQuotaExceededException",
+        402,
+        {"Reason": "SERVICE_QUOTA_EXCEEDED"},
     ),
     Quota.LIFECYCLE_POLICIES: Rule(
-        default=100,
-        code="LimitExceededException",
-        sentence="A Region has at most {limit} custom policies",
-        status=429,
-        details={"Code": "LimitExceededException", "ResourceType": "policy"},
+        100,
+        "A Region has at most {limit} custom policies",
+        "LimitExceededException",
+        429,
+        {"Code": "LimitExceededException", "ResourceType": "policy"},
     ),
 }
 
