@@ -130,7 +130,7 @@ def test_a_write_that_is_lost_again_and_again_is_no_commit(s3: FaultyS3, fault: 
     s3.plan = always(fault, "PUT")
     with pytest.raises(StoreAway, match="acknowledges"):
         put(over(s3))
-    assert not any(key.startswith("store/n/") for key in s3.objects)
+    assert not s3.objects, "nobody may rely on half a chunk"
 
 
 def test_after_a_lost_chunk_nothing_of_the_writer_is_published(s3: FaultyS3) -> None:
@@ -209,8 +209,7 @@ def test_a_deletion_without_an_answer_is_not_taken_for_done(s3: FaultyS3) -> Non
     with pytest.raises(StoreAway):
         store.delete(DIGEST)
     s3.plan = lambda *_: None
-    with pytest.raises(StoreAway, match="late deletion"):
-        store.delete(DIGEST)
+    store.delete(DIGEST)
     with store.writer() as writer, pytest.raises(StoreAway, match="late deletion"):
         writer.missing([DIGEST])
     with pytest.raises(StoreAway, match="late deletion"):

@@ -28,6 +28,10 @@ _FULL: Final = ("QuotaExceeded", "StorageFull", "InsufficientStorage", "507 ")
 _REASON_CHARS_MAX: Final = 300
 
 
+class WriteLost(StoreAway):
+    """A write was acknowledged again and again, and the object is not there, or not all of it."""
+
+
 class Bucket:
     """`where` is its name for people. Safe between threads. Every method may raise StoreAway."""
 
@@ -39,7 +43,7 @@ class Bucket:
         self._patience = patience
 
     def put(self, key: str, body: bytes) -> None:
-        """Write the object, and look whether it is there and as long. Raises StoreFull.
+        """Write the object, and look whether it is there and as long. Raises StoreFull, WriteLost.
 
         Without the look, a store that acknowledges what it loses would be believed, and snapshots
         would name what nobody has. docs/storage.md tells what it costs.
@@ -50,7 +54,7 @@ class Bucket:
             if self.size(key) == len(body):
                 return
             threading.Event().wait(pause_s)
-        raise StoreAway(f"{self.where} acknowledges {key} again and again and does not have it")
+        raise WriteLost(f"{self.where} acknowledges {key} again and again and does not have it")
 
     def create(self, key: str, body: bytes) -> bool:
         """Write the object unless it is there; False if another one is."""

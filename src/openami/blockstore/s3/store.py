@@ -11,12 +11,13 @@ import time
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as all_of
+from contextlib import suppress
 from itertools import islice
 from types import TracebackType
 from typing import Final, Self
 
 from openami.blockstore import codec
-from openami.blockstore.s3.bucket import Bucket
+from openami.blockstore.s3.bucket import Bucket, WriteLost
 from openami.blockstore.store import ChunkCorrupt, ChunkLost, Kind, StoreAway
 from openami.domain.block import Digest
 
@@ -36,6 +37,7 @@ class S3ChunkStore:
         self._bucket, self._late_s = bucket, late_s
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="s3")
         self._undecided: dict[str, float] = {}
+        self._writing = [threading.Lock() for _ in range(256)]
 
     def recover(self) -> int:
         """What writers of dead processes left behind: nothing is staged here."""
@@ -58,6 +60,8 @@ class S3ChunkStore:
         an S3 may go on listing what was deleted."""
         asked = set(digests)
         absent = self._unlisted(asked, kind) if len(asked) > _ASKED_AT_ONCE else set[Digest]()
+        if len(asked) == 1:  # without waiting for what a writer puts
+            return {digest for digest in asked if not self.has(digest, kind)}
         looked_at = iter(asked - absent)
         while part := list(islice(looked_at, _ASKED_AT_ONCE)):
             sizes = self._pool.map(self._bucket.size, (_key(each, kind) for each in part))
@@ -71,15 +75,14 @@ class S3ChunkStore:
         return size
 
     def delete(self, digest: Digest, kind: Kind = Kind.CHUNK) -> None:
-        """A deletion that was not answered may come late: until it cannot any more, this says
-        StoreAway, and so does a writer who needs the object."""
+        """A deletion that was not answered may come late, after another one, too: until it cannot
+        any more, a writer who needs the object is told StoreAway."""
         key = _key(digest, kind)
         try:
             self._bucket.delete(key)
         except StoreAway:
             self._undecided[key] = time.monotonic() + self._late_s
             raise
-        self.require_decided([key])
 
     def quarantine(self, digest: Digest, kind: Kind = Kind.CHUNK) -> None:
         if self._bucket.copy(_key(digest, kind), f"{_QUARANTINE}/{kind}{digest.hex()}"):
@@ -92,10 +95,20 @@ class S3ChunkStore:
                 yield Digest(bytes.fromhex(name))
 
     def write(self, digest: Digest, framed: bytes, kind: Kind) -> None:
-        """Put the object, durably, now. Raises StoreFull."""
+        """Put the object, durably, now. Raises StoreFull.
+
+        One at a time writes an object: who must take back the half that an S3 kept of it must not
+        take the whole that another has put meanwhile.
+        """
         key = _key(digest, kind)
-        self.require_decided([key])
-        self._bucket.put(key, framed)
+        with self._writing[digest[0]]:
+            self.require_decided([key])
+            try:
+                self._bucket.put(key, framed)
+            except WriteLost:
+                with suppress(StoreAway):
+                    self.delete(digest, kind)
+                raise
 
     def require_decided(self, keys: Iterable[str]) -> None:
         """Raises StoreAway if one of them may yet be deleted by a request that was given up."""
