@@ -30,14 +30,17 @@ from openami.jobs.durable import DurableEngine
 from openami.jobs.lanes import TRANSFERS
 from openami.jobs.locks import KeyedLocks
 from openami.jobs.running import Patience
+from openami.nbd.client import DaemonAway
+from openami.nbd.keeper import Keeper
 from openami.objects import choice
 from openami.server import asgi
 from openami.services import Services
 from openami.settings import Settings
-from openami.workflows import region_stores, registry
+from openami.workflows import cold_disks, region_stores, registry
 from openami.workflows.collect import Ledger
 
 SWEEP_EVERY_S: Final = 60.0
+TENDER_TIMEOUT_S: Final = 10.0
 _log = logging.getLogger(__name__)
 
 
@@ -86,12 +89,16 @@ class App:
             region: GuardedStore(store, Ledger(catalog, region)) for region, store in own.items()
         }
         cache = BaseCache(settings.state_dir / "cache")
+        self._blocks = Keeper(settings, region_stores.places(settings, catalog))
+        starts_cold = self._blocks.is_wanted
         self.services = Services(
             settings=settings,
             catalog=catalog,
             stores=stores,
             archives={region: store.archive for region, store in own.items()},
-            volumes=VolumeHost(settings.state_dir / "volumes", cache, stores),
+            volumes=VolumeHost(
+                settings.state_dir / "volumes", cache, stores, over_absent_bases=starts_cold
+            ),
             compute=self._driver(settings),
             objects=choice.chosen(settings, RealClock(), RealIds()),
             jobs=DurableEngine(
@@ -105,14 +112,17 @@ class App:
             locks=KeyedLocks(),
             clock=RealClock(settings.clock_ahead_s),
             ids=RealIds(),
+            blocks=self._blocks.client if starts_cold else None,
         )
         for job in registry.jobs(self.services):
             self.services.jobs.register(job)
         self._sweeper = threading.Thread(target=self._sweep, name="sweep", daemon=True)
+        self._tender = threading.Thread(target=self._tend, name="tend", daemon=True)
 
     def start(self) -> None:
         """Take up the machines that run, then the work that was unfinished, then sweep."""
         svc = self.services
+        self._begin_serving_disks()
         svc.compute.watch(
             on_exit=lambda instance_id, reason: instances.machine_ended(svc, instance_id, reason),
             on_reset=lambda instance_id: instances.machine_reset(svc, instance_id),
@@ -121,12 +131,17 @@ class App:
         svc.jobs.launch()
         self._sweep_once()
         self._sweeper.start()
+        self._tender.start()
 
     def close(self) -> None:
         """Let running steps end, let go of machines and sockets, free the state directory."""
         self._closing.set()
         if self._sweeper.is_alive():
             self._sweeper.join()
+        if self._tender.is_alive():
+            self._tender.join(
+                TENDER_TIMEOUT_S
+            )  # it may be waiting for a daemon that does not start
         self.services.jobs.close()
         self.services.objects.close()
         if self.services.jobs.active():
@@ -143,7 +158,10 @@ class App:
         makers: dict[str, Callable[[], ComputeDriver]] = {
             "record": lambda: RecordDriver(directory),
             "qemu": lambda: QemuDriver(
-                directory, HostNetwork(settings, self._metadata.serve), settings
+                directory,
+                HostNetwork(settings, self._metadata.serve),
+                settings,
+                exports=self._blocks.sockets,
             ),
         }
         return makers[settings.compute_driver]()
@@ -162,6 +180,25 @@ class App:
                 self._sweep_once()
             except Exception:  # noqa: BLE001, the sweep must outlive whatever one round meets
                 _log.exception("a sweep failed; the next one is in %s s", SWEEP_EVERY_S)
+
+    def _begin_serving_disks(self) -> None:
+        """Before any machine starts: it is told then where the block daemon is."""
+        try:
+            self._blocks.ensure()
+        except DaemonAway as away:
+            _log.error("disks are restored before they are used: %s", away)
+
+    def _tend(self) -> None:
+        while self._blocks.is_needed() and not self._closing.wait(cold_disks.TEND_EVERY_S):
+            try:
+                self._blocks.ensure()
+                cold_disks.tend(self.services, self._blocks.client)
+            except DaemonAway as away:
+                _log.warning("%s", away)
+            except Exception:  # noqa: BLE001, as above
+                _log.exception("what machines read from the block daemon was not looked after")
+        if not self._blocks.is_needed():
+            self._blocks.stop()
 
 
 def _locked(file: Path) -> int:

@@ -23,6 +23,7 @@ _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "accelerator": ("auto", "kvm", "tcg"),
     "egress": ("none", "nat"),
     "throttling": ("none", "ec2"),
+    "block_daemon": ("on", "off"),
 }
 
 
@@ -39,6 +40,7 @@ class Settings:
     region_store_keys: tuple[str, ...] = field(default=(), repr=False)  # "region=id:secret"
     compute_driver: str = "qemu"  # "qemu" or "record"
     accelerator: str = "auto"  # "auto" (a trial boot decides), "kvm" or "tcg"
+    block_daemon: str = "off"  # "on": machines start before their disks are on this host
     egress: str = "none"  # the guests' way out of their VPC: "none" or "nat"
     vpc_pool: str = "10.112.0.0/12"  # each VPC gets a /20 of it
     public_ip_pool: str = "127.100.0.0/16"  # loopback addresses on which guests are reached

@@ -179,6 +179,7 @@ def assert_survives(
     check_cut: Callable[[Services], None],
     check_end: Callable[[Services], None],
     chunks: ChunksIn = in_memory,
+    made: Callable[[Path, Fuse], Services] | None = None,
 ) -> int:
     """Run what `begin` prepared once for every moment, with the power gone at that moment.
 
@@ -188,7 +189,8 @@ def assert_survives(
     at = 0
     while True:
         fuse = Fuse()
-        svc = fused_services(tmp_path / str(at), fuse, chunks)
+        home = tmp_path / str(at)
+        svc = fused_services(home, fuse, chunks) if made is None else made(home, fuse)
         act = begin(svc)
         with svc.catalog.read() as tx:
             kept = ingests.all_active(tx)

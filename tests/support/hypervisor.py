@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from openami.compute.driver import (
     Disk,
@@ -79,6 +80,9 @@ class ScriptedHypervisor:
     def detach(self, instance_id: InstanceId, volume_id: VolumeId, force: bool) -> bool:
         self.log.append(f"detach {instance_id}")
         return True
+
+    def pivot(self, instance_id: InstanceId, volume_id: VolumeId, base: Path) -> None:
+        self.log.append(f"pivot {instance_id}")
 
     def grow(self, instance_id: InstanceId, volume_id: VolumeId, size_bytes: int) -> None:
         self.log.append(f"grow {instance_id}")

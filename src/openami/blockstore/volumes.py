@@ -50,13 +50,20 @@ class VolumeHost:
     """Calls may be repeated and may die anywhere: a volume is there when its overlay is.
 
     Whoever names a volume names its region: that is where the blocks below it are stored.
+    Volumes are made `over_absent_bases` where somebody else serves those until they are here.
     """
 
     def __init__(
-        self, directory: Path, cache: BaseCache, stores: Mapping[Region, ChunkStore]
+        self,
+        directory: Path,
+        cache: BaseCache,
+        stores: Mapping[Region, ChunkStore],
+        *,
+        over_absent_bases: bool = False,
     ) -> None:
         self._directory = directory.absolute()
         self._cache, self._stores = cache, stores
+        self._over_absent_bases = over_absent_bases
         self._manifests = {region: Manifests(store) for region, store in stores.items()}
         self._evicting = threading.Lock()
         self._pins = Counter[Root]()
@@ -78,7 +85,11 @@ class VolumeHost:
                 raise ValueError(f"{volume_id} was made of something else: {home / _ORIGIN}")
             return
         with self._pinned(root), full_disk_is_told(self._directory):
-            base = self._base(region, root)
+            # A name alone, which says where the base is or will be: nobody believes it.
+            below = _content(root)
+            base = None if below is None else self._cache.path(below)
+            if not self._over_absent_bases:
+                self._base(region, root)
             home.mkdir(exist_ok=True)
             home.chmod(0o711)
             for draft in home.iterdir():  # of an attempt that died
@@ -101,14 +112,27 @@ class VolumeHost:
         return Origin(root=root, size_gib=fields["size_gib"])
 
     def paths(self, volume_id: VolumeId, region: Region) -> tuple[Path, Path | None]:
-        """The overlay, and the base under it (made again if it was evicted).
+        """The overlay, and the base under it (made first where it is not here).
 
         Raises VolumeAbsent, ChunkLost, ChunkCorrupt, StoreFull.
         """
+        overlay = self.overlay(volume_id)
+        return overlay, self._base(region, self.origin(volume_id).root)
+
+    def overlay(self, volume_id: VolumeId) -> Path:
+        """The overlay alone, whatever is below it. Raises VolumeAbsent."""
         overlay = self._home(volume_id) / _OVERLAY
         if not overlay.exists():
             raise VolumeAbsent(volume_id)
-        return overlay, self._base(region, self.origin(volume_id).root)
+        return overlay
+
+    def absent_base(self, volume_id: VolumeId) -> Root | None:
+        """What lies below the volume and is not here; None where nothing is missing.
+
+        Raises VolumeAbsent.
+        """
+        root = _content(self.origin(volume_id).root)
+        return None if root is None or self.is_at_hand(root) else root
 
     def bring_to_hand(self, region: Region, root: Root) -> None:
         """Make the base of volumes to come, so that they need not wait for it.
@@ -250,9 +274,8 @@ class VolumeHost:
         return self._directory / volume_id
 
     def _base(self, region: Region, root: Root | None) -> Path | None:
-        if root is None or root.digest == HOLE:
-            return None
-        return self._cache.ensure(self._stores[region], root)
+        below = _content(root)
+        return None if below is None else self._cache.ensure(self._stores[region], below)
 
     def _block(self, region: Region, root: Root, index: int) -> bytes:
         """A block of `root` as it is stored, verified; zeros beyond its end."""
@@ -260,6 +283,11 @@ class VolumeHost:
             return _ZERO
         digest = self._manifests[region].lookup(root, index)
         return _ZERO if digest == HOLE else self._stores[region].get(digest)
+
+
+def _content(root: Root | None) -> Root | None:
+    """The disk, unless it is all zeros: then there is nothing to lie on."""
+    return None if root is None or root.digest == HOLE else root
 
 
 def _write_origin(path: Path, origin: Origin) -> None:

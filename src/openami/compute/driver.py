@@ -26,8 +26,10 @@ class Firmware(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disk:
-    """One block device of a machine: a qcow2 overlay over an optional raw, read-only base.
+    """One block device of a machine: a qcow2 overlay over an optional read-only base.
 
+    The base is a raw file, or, while that is not on this host, what the block daemon serves on
+    the unix socket `export`. A disk has one of the two at most.
     `serial` is what the guest reads back (virtio-blk, at most 20 bytes): the volume id
     without its dash. An instance-store disk has no volume id and the serial `ephemeralN`.
     """
@@ -37,6 +39,7 @@ class Disk:
     overlay: Path
     base: Path | None
     volume_id: VolumeId | None = None
+    export: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +158,16 @@ class ComputeDriver(Protocol):
         """Plug a disk into the running machine. Attached already is fine.
 
         Raises MachineFailed; the machine may hold the disk even so, until `detach` with
-        `force` has said that it does not.
+        `force` has said that it does not. ExportsUnknown if it can only be given a base.
+        """
+        ...
+
+    def pivot(self, instance_id: InstanceId, volume_id: VolumeId, base: Path) -> None:
+        """Have a disk of the running machine read `base` in place of the block daemon's export.
+
+        `base` holds the same bytes; the guest notices nothing, and one that waits for the
+        daemon goes on. Done already, or a disk that is not attached, is fine. Raises
+        MachineFailed.
         """
         ...
 
@@ -281,3 +293,7 @@ class Network(Protocol):
 
 class MachineFailed(Exception):
     """The host could not do what was asked of a machine; the message is for the operator."""
+
+
+class ExportsUnknown(MachineFailed):
+    """The machine was started without a way to the block daemon: its disks need their bases."""

@@ -18,12 +18,27 @@ class KeyedLocks:
     @contextmanager
     def __call__(self, key: str) -> Generator[None]:
         """Hold the lock of `key`; the same thread may take it again."""
+        with self._used(key) as lock, lock:
+            yield
+
+    @contextmanager
+    def if_free(self, key: str) -> Generator[bool]:
+        """Hold the lock of `key` unless another thread does; whether it is held within."""
+        with self._used(key) as lock:
+            held = lock.acquire(blocking=False)
+            try:
+                yield held
+            finally:
+                if held:
+                    lock.release()
+
+    @contextmanager
+    def _used(self, key: str) -> Generator[threading.RLock]:
         with self._guard:
             lock, users = self._locks.get(key, (threading.RLock(), 0))
             self._locks[key] = (lock, users + 1)
         try:
-            with lock:
-                yield
+            yield lock
         finally:
             with self._guard:
                 lock, users = self._locks[key]

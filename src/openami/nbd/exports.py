@@ -28,6 +28,8 @@ from openami.nbd.handshake import HandshakeFailed, negotiate
 from openami.nbd.profile import Profiles
 from openami.nbd.transmission import Connection
 
+WRITTEN: Final = "exports"
+SOCKETS: Final = "sockets"
 CONNECTIONS_MAX: Final = 16
 """Of one export: QEMU has one, nbdcopy four. Each may take two threads and 3 MiB."""
 _BACKLOG: Final = 16
@@ -58,7 +60,7 @@ class Exports:
     ) -> None:
         self._sources, self._cache = sources, cache
         self._profiles = profiles
-        self._written, self._sockets = directory / "exports", directory / "sockets"
+        self._written, self._sockets = directory / WRITTEN, directory / SOCKETS
         self._written.mkdir(mode=0o700, exist_ok=True)
         self._sockets.mkdir(mode=0o711, exist_ok=True)
         self._sockets.chmod(0o711)  # whatever the umask: a machine's user walks through it
@@ -258,7 +260,7 @@ class Exports:
 def written(directory: Path) -> Mapping[str, Export]:
     """What is to be offered, whether or not a daemon runs. What cannot be read is passed over."""
     found: dict[str, Export] = {}
-    for file in sorted((directory / "exports").glob("*.json")):
+    for file in sorted((directory / WRITTEN).glob("*.json")):
         try:
             found[file.stem] = Export.from_json(json.loads(file.read_bytes()))
         except (OSError, ValueError, KeyError, TypeError):

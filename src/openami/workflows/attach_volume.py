@@ -6,11 +6,13 @@ from typing import Final
 
 from openami.blockstore.store import ChunkLost, StoreFull
 from openami.catalog import instances, volumes
-from openami.compute.driver import Disk, MachineFailed, MachineState
+from openami.compute.driver import ExportsUnknown, MachineFailed, MachineState
 from openami.domain.ids import InstanceId, VolumeId
+from openami.domain.instance import Instance
 from openami.domain.volume import AttachmentState, Volume, VolumeState
 from openami.jobs.engine import Args, GiveUp, Job
 from openami.services import Services
+from openami.workflows import cold_disks, machines
 
 NAME: Final = "attach_volume"
 _log = logging.getLogger(__name__)
@@ -71,22 +73,20 @@ def _plug(svc: Services, args: Args) -> None:
             return
         if svc.compute.state(instance_id) is not MachineState.ABSENT:
             try:
-                svc.compute.attach(instance_id, _disk(svc, volume))
+                _attach(svc, instance, volume)
             except (MachineFailed, ChunkLost, StoreFull) as failure:
                 raise GiveUp(str(failure)) from failure
         _commit(svc, args)
 
 
-def _disk(svc: Services, volume: Volume) -> Disk:
-    assert volume.attachment is not None
-    overlay, base = svc.volumes.paths(volume.id, volume.region)
-    return Disk(
-        device_name=volume.attachment.device_name,
-        serial=volume.id.replace("-", ""),
-        overlay=overlay,
-        base=base,
-        volume_id=volume.id,
-    )
+def _attach(svc: Services, instance: Instance, volume: Volume) -> None:
+    with svc.catalog.read() as tx:
+        port = machines.port_of(tx, instance)
+    try:
+        svc.compute.attach(instance.id, cold_disks.disk_of(svc, volume, port))
+    except ExportsUnknown as unknown:
+        _log.info("%s waits for the whole disk: %s", volume.id, unknown)
+        svc.compute.attach(instance.id, cold_disks.restored_disk_of(svc, volume))
 
 
 def _commit(svc: Services, args: Args) -> None:

@@ -35,6 +35,7 @@ from openami.domain.network import SecurityGroupRule
 from openami.domain.state_reason import StateReason
 from openami.domain.volume import AttachmentState, Volume, VolumeState
 from openami.services import Services
+from openami.workflows import cold_disks
 
 CANNOT_START: Final = (MachineFailed, ChunkLost, StoreFull, VolumeAbsent)
 """What keeps a machine from starting. The text is for the log: it may name files of the host."""
@@ -111,7 +112,8 @@ def held_volumes(svc: Services, instance_id: InstanceId) -> Generator[Sequence[V
 
 
 def machine_of(svc: Services, instance: Instance, attached: Iterable[Volume]) -> Machine:
-    """The whole machine. Makes the bases of its volumes again where they were evicted."""
+    """The whole machine. Has the bases of its volumes served, or makes them, where they are not
+    here."""
     with svc.catalog.read() as tx:
         port = port_of(tx, instance)
     kind = known_type(instance.instance_type)
@@ -122,7 +124,7 @@ def machine_of(svc: Services, instance: Instance, attached: Iterable[Volume]) ->
         memory_mib=kind.memory_mib,
         firmware=Firmware(instance.current_boot_mode),
         disks=(
-            *(_disk_of(svc, volume) for volume in _root_first(instance, attached)),
+            *(cold_disks.disk_of(svc, volume, port) for volume in _root_first(instance, attached)),
             *(_ephemeral(svc, instance.id, disk) for disk in instance.ephemeral_disks),
         ),
         port=port,
@@ -133,18 +135,6 @@ def _root_first(instance: Instance, attached: Iterable[Volume]) -> list[Volume]:
     placed = [(volume.attachment.device_name, volume) for volume in attached if volume.attachment]
     placed.sort(key=lambda each: (each[0] != instance.root_device_name, each[0]))
     return [volume for _, volume in placed]
-
-
-def _disk_of(svc: Services, volume: Volume) -> Disk:
-    assert volume.attachment is not None
-    overlay, base = svc.volumes.paths(volume.id, volume.region)
-    return Disk(
-        device_name=volume.attachment.device_name,
-        serial=volume.id.replace("-", ""),
-        overlay=overlay,
-        base=base,
-        volume_id=volume.id,
-    )
 
 
 def _ephemeral(svc: Services, instance_id: InstanceId, disk: EphemeralDisk) -> Disk:

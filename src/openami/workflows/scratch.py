@@ -103,8 +103,7 @@ def _take(
         if instance_id is None or svc.compute.state(instance_id) is MachineState.ABSENT:
             with _filling(svc, owner) as directory:
                 for volume in its_volumes:
-                    overlay, _ = svc.volumes.paths(volume.id, volume.region)
-                    _copy(overlay, targets[volume.id])
+                    _copy(svc.volumes.overlay(volume.id), targets[volume.id])
                 _finish(directory, _origins(svc, wanted))
             return
     # A copy of a running machine may take minutes, and nobody has to wait for it but the next,

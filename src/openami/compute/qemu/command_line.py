@@ -26,6 +26,10 @@ _VGA_SLOT, _NETWORK_SLOT, _RNG_SLOT, _FIRST_DISK_SLOT = 2, 3, 4, 5
 _CONSOLE_SET, _VARIABLES_SET, _FIRST_DISK_SET = 1, 2, 10
 
 _SANDBOX: Final = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+# While the block daemon restarts, reads wait so long; then the machine pauses and is resumed.
+# A drain waits as long: it must end within the time that a command has (qmp.TIMEOUT_S).
+_RECONNECT_S: Final = 8
+_OPEN_S: Final = 5
 _ACCELERATOR: Final = {
     # The default translation cache costs over 1 GB of memory a guest.
     "tcg": ("-accel", "tcg,thread=multi,tb-size=128"),
@@ -50,6 +54,14 @@ class Descriptors:
     console: int  # opened to append
     disks: tuple[DiskDescriptors, ...]  # in the order of the machine's
     firmware_variables: int | None  # of a UEFI machine
+    exports: int | None = None  # the directory of the block daemon's sockets, with O_PATH
+
+    def numbers(self) -> list[int]:
+        numbers = [self.monitor, self.console, self.tap]
+        for disk in self.disks:
+            numbers += [disk.overlay] if disk.base is None else [disk.overlay, disk.base]
+        optional = (self.firmware_variables, self.exports)
+        return [*numbers, *(each for each in optional if each is not None)]
 
 
 def command_line(machine: Machine, accelerator: str, given: Descriptors) -> list[str]:
@@ -84,6 +96,15 @@ def node_name(serial: str) -> str:
     return f"top-{serial}"
 
 
+def base_name(serial: str) -> str:
+    return f"base-{serial}"
+
+
+def export_name(serial: str) -> str:
+    """The block node of what the block daemon serves in the base's place."""
+    return f"cold-{serial}"
+
+
 def device_name(serial: str) -> str:
     return f"disk-{serial}"
 
@@ -109,26 +130,45 @@ def fdset(number: int) -> str:
 def overlay_node(disk: Disk, overlay: int, base: int | None) -> Node:
     """The block graph of one disk, for -blockdev and blockdev-add. Numbers are of fd sets.
 
-    `cache` keeps the host's page cache and heeds the guest's flushes: what the guest was told
-    is on disk, is. Zeros and discards give space back.
+    The node of an export is there before. `cache` keeps the host's page cache and heeds the
+    guest's flushes: what the guest was told is on disk, is. Zeros and discards give space back.
     """
-    top: dict[str, object] = {
-        "driver": "qcow2",
-        "node-name": node_name(disk.serial),
-        "discard": "unmap",
-        "detect-zeroes": "unmap",
-        "cache": {"direct": False, "no-flush": False},
-        "file": _file_node(overlay_file_name(disk.serial), overlay) | {"discard": "unmap"},
-        "backing": None,
-    }
+    file = _file_node(overlay_file_name(disk.serial), overlay) | {"discard": "unmap"}
     if base is not None:
-        top["backing"] = {
-            "driver": "raw",
-            "node-name": f"base-{disk.serial}",
-            "read-only": True,
-            "file": _file_node(f"base-file-{disk.serial}", base) | {"read-only": True},
-        }
-    return top
+        return _overlay(disk.serial, file, base_node(disk.serial, base))
+    return _overlay(disk.serial, file, None if disk.export is None else export_name(disk.serial))
+
+
+def pivoted_node(serial: str) -> Node:
+    """The disk's overlay as it is to be reopened when its base has become a file."""
+    return _overlay(serial, overlay_file_name(serial), base_name(serial))
+
+
+def base_node(serial: str, base: int) -> Node:
+    """A base that is a file of this host."""
+    return {
+        "driver": "raw",
+        "node-name": base_name(serial),
+        "read-only": True,
+        "file": _file_node(f"base-file-{serial}", base) | {"read-only": True},
+    }
+
+
+def export_node(disk: Disk, exports: int) -> Node:
+    """A base that the block daemon serves; `exports` is QEMU's own descriptor of the directory.
+
+    By way of it the socket is found again whenever QEMU connects anew, wherever the directory
+    lies and whoever may walk there; and its name fits (unix(7): 108 bytes).
+    """
+    assert disk.export is not None
+    return {
+        "driver": "nbd",
+        "node-name": export_name(disk.serial),
+        "read-only": True,
+        "server": {"type": "unix", "path": f"/proc/self/fd/{exports}/{disk.export.name}"},
+        "reconnect-delay": _RECONNECT_S,
+        "open-timeout": _OPEN_S,
+    }
 
 
 def disk_device(serial: str) -> dict[str, object]:
@@ -154,6 +194,18 @@ def machine_uuid(instance_id: InstanceId) -> str:
 
 def _file_node(name: str, number: int) -> dict[str, object]:
     return {"driver": "file", "node-name": name, "filename": fdset(number), "aio": "threads"}
+
+
+def _overlay(serial: str, file: Node | str, backing: Node | str | None) -> Node:
+    return {
+        "driver": "qcow2",
+        "node-name": node_name(serial),
+        "discard": "unmap",
+        "detect-zeroes": "unmap",
+        "cache": {"direct": False, "no-flush": False},
+        "file": file,
+        "backing": backing,
+    }
 
 
 def _json(value: Node) -> str:
@@ -222,6 +274,9 @@ def _disks(machine: Machine, given: Descriptors) -> list[str]:
         device = disk_device(disk.serial) | {"addr": f"{_FIRST_DISK_SLOT + index:#x}"}
         if index == 0:
             device["bootindex"] = 1
+        if disk.export is not None:
+            assert given.exports is not None
+            arguments += ["-blockdev", _json(export_node(disk, given.exports))]
         arguments += ["-blockdev", _json(overlay_node(disk, overlay, base))]
         arguments += ["-device", _json(device)]
     return arguments

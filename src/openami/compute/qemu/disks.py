@@ -1,4 +1,4 @@
-"""Disks of a running machine, over QMP: plug, unplug, grow.
+"""Disks of a running machine, over QMP: plug, unplug, pivot, grow.
 
 Nothing is remembered here: QEMU is asked what it has. Block nodes, devices and descriptors are
 named after the disk's serial, so each call finds what an earlier, interrupted one left.
@@ -11,11 +11,16 @@ from typing import Final
 
 from openami.compute.driver import Disk, MachineFailed
 from openami.compute.qemu.command_line import (
+    base_name,
+    base_node,
     device_name,
     disk_device,
     disk_serial,
+    export_name,
+    export_node,
     node_name,
     overlay_node,
+    pivoted_node,
 )
 from openami.compute.qemu.qmp import Monitor
 from openami.domain.ids import VolumeId
@@ -31,21 +36,26 @@ def open_disk(disk: Disk, opened: ExitStack) -> tuple[int, int | None]:
     return overlay, base
 
 
-def attach(monitor: Monitor, disk: Disk) -> None:
-    """Plug the disk in; plugged in already is fine. Raises MachineFailed."""
+def attach(monitor: Monitor, disk: Disk, exports: int | None = None) -> None:
+    """Plug the disk in; plugged in already is fine. Raises MachineFailed.
+
+    `exports` is the machine's own descriptor of where the disk's export is, if it has one.
+    """
     top = node_name(disk.serial)
     nodes, plugged = _nodes(monitor), device_name(disk.serial) in _devices(monitor)
     if plugged and top in nodes:
         return
     if plugged:
         raise MachineFailed(f"the guest still holds on to the device of {disk.serial}")
-    if top in nodes or _void(disk.serial) in nodes:
+    if nodes.keys() & {top, _void(disk.serial), *_below(disk.serial)}:
         _close(monitor, disk.serial)
     with ExitStack() as opened:
         overlay, base = open_disk(disk, opened)
         try:
             overlay_set = monitor.give(overlay, top)
             base_set = None if base is None else monitor.give(base, top)
+            if exports is not None:
+                monitor.ask("blockdev-add", export_node(disk, exports))
             monitor.ask("blockdev-add", overlay_node(disk, overlay_set, base_set))
             monitor.ask("device_add", disk_device(disk.serial))
         except MachineFailed:
@@ -63,6 +73,24 @@ def detach(monitor: Monitor, volume_id: VolumeId, *, force: bool) -> bool:
         _take_away(monitor, serial)
     _close(monitor, serial)
     return True
+
+
+def pivot(monitor: Monitor, volume_id: VolumeId, base: Path) -> None:
+    """Have the disk read `base` in place of its export. See ComputeDriver.pivot.
+
+    What is asked of QEMU is what is left to do: whoever did a part of it may have died.
+    """
+    serial = disk_serial(volume_id)
+    top, nodes = node_name(serial), _nodes(monitor)
+    if export_name(serial) not in nodes:
+        return
+    if top in nodes:
+        with ExitStack() as opened:
+            if base_name(serial) not in nodes:
+                file = monitor.give(open_file(base, os.O_RDONLY, opened), top)
+                monitor.ask("blockdev-add", base_node(serial, file))
+            monitor.ask("blockdev-reopen", {"options": [pivoted_node(serial)]})
+    monitor.ask("blockdev-del", {"node-name": export_name(serial)})
 
 
 def grow(monitor: Monitor, volume_id: VolumeId, size_bytes: int) -> None:
@@ -136,9 +164,16 @@ def _close(monitor: Monitor, serial: str) -> None:
     nodes = _nodes(monitor)
     if top in nodes:
         monitor.ask("blockdev-del", {"node-name": top})
+    for name in nodes.keys() & _below(serial) & _nodes(monitor).keys():
+        monitor.ask("blockdev-del", {"node-name": name})
     monitor.take_back(top)
     if void in nodes and device_name(serial) not in _devices(monitor):
         monitor.ask("blockdev-del", {"node-name": void})
+
+
+def _below(serial: str) -> set[str]:
+    """Nodes that do not go with the disk's overlay, if there is one: an export, a pivot's base."""
+    return {export_name(serial), base_name(serial)}
 
 
 def _void(serial: str) -> str:

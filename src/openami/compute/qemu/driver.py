@@ -9,7 +9,7 @@ import logging
 import os
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from functools import cached_property, partial
 from pathlib import Path
@@ -47,13 +47,21 @@ class QemuDriver:
     """Implements openami.compute.driver.ComputeDriver. Needs root, for taps and users.
 
     `directory` gets a folder per machine. Machine n runs as the user first_machine_uid + n.
+    `exports` is where the block daemon's sockets are, if there is one.
     """
 
     kind = "qemu"
 
-    def __init__(self, directory: Path, network: Network, settings: Settings) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        network: Network,
+        settings: Settings,
+        exports: Path | None = None,
+    ) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._directory, self._network, self._settings = directory, network, settings
+        self._exports = exports
         self._machines: dict[InstanceId, RunningMachine] = {}
         self._locks: dict[InstanceId, threading.RLock] = {}
         self._guard = threading.Lock()
@@ -130,7 +138,13 @@ class QemuDriver:
 
     def attach(self, instance_id: InstanceId, disk: Disk) -> None:
         with self._lock(instance_id):
-            disks.attach(self._running(instance_id).monitor, disk)
+            running = self._running(instance_id)
+            exports = None if disk.export is None else running.number_of(disk.export.parent)
+            disks.attach(running.monitor, disk, exports)
+
+    def pivot(self, instance_id: InstanceId, volume_id: VolumeId, base: Path) -> None:
+        with self._lock(instance_id):
+            disks.pivot(self._running(instance_id).monitor, volume_id, base)
 
     def detach(self, instance_id: InstanceId, volume_id: VolumeId, force: bool) -> bool:
         with self._lock(instance_id):
@@ -156,7 +170,9 @@ class QemuDriver:
         self._network.update(port)
 
     def reachable(self, instance_id: InstanceId) -> bool:
-        return self._alive(instance_id) is not None and self._network.reachable(instance_id)
+        running = self._alive(instance_id)
+        waits = running is None or running.waits_for_disk
+        return not waits and self._network.reachable(instance_id)
 
     def console_output(self, instance_id: InstanceId) -> bytes:
         return console.last_output(self._files(instance_id).console)
@@ -229,7 +245,7 @@ class QemuDriver:
             opened.callback(os.close, log)
             groups = accelerator.kvm_groups() if self._accelerator == "kvm" else ()
             uid = self._settings.first_machine_uid + machine.port.number
-            pid = process.spawn(argv, uid, groups, _numbers(given), log)
+            pid = process.spawn(argv, uid, groups, given.numbers(), log)
         # Ours and not waited for yet, so the number cannot belong to another process.
         pidfd = os.pidfd_open(pid)
         running = self._watched(machine.port, files, pidfd)
@@ -255,7 +271,16 @@ class QemuDriver:
             disks=tuple(DiskDescriptors(overlay=overlay, base=base) for overlay, base in pairs),
             firmware_variables=ours(files.open_firmware_variables()) if uefi else None,
             tap=ours(self._network.plug(machine.port)),
+            exports=self._open_exports(machine, ours),
         )
+
+    def _open_exports(self, machine: Machine, ours: Callable[[int], int]) -> int | None:
+        """For every machine: a disk that needs it may be plugged in any time."""
+        if self._exports is not None and self._exports.exists():
+            return ours(os.open(self._exports, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+        if any(disk.export is not None for disk in machine.disks):
+            raise MachineFailed("there is no block daemon to serve its disks")
+        return None
 
     def _watched(self, port: Port, files: MachineFiles, pidfd: int) -> RunningMachine:
         running = RunningMachine(self._loop, port, files, pidfd, self._ended, self._was_reset)
@@ -370,10 +395,3 @@ class QemuDriver:
                 if running.lost_monitor():
                     connect = partial(self._reconnect, running)
                     self._reconnections.add(running.instance_id, connect, once="connect")
-
-
-def _numbers(given: Descriptors) -> list[int]:
-    numbers = [given.monitor, given.console, given.tap]
-    for disk in given.disks:
-        numbers += [disk.overlay] if disk.base is None else [disk.overlay, disk.base]
-    return [*numbers, *([] if given.firmware_variables is None else [given.firmware_variables])]

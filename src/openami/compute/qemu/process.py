@@ -70,6 +70,17 @@ class Process:
         return None
 
 
+def number_of(pid: int, directory: Path) -> int | None:
+    """Under which number a process has this very directory open, if it does."""
+    wanted = directory.stat()
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed meanwhile
+                if os.path.samestat(entry.stat(), wanted):
+                    return int(entry.name)
+    return None
+
+
 def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 

@@ -11,9 +11,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 
-from openami.compute.driver import MachineFailed, MachineState, Port
+from openami.compute.driver import ExportsUnknown, MachineFailed, MachineState, Port
 from openami.compute.qemu import console, process
 from openami.compute.qemu.files import MachineFiles
 from openami.compute.qemu.qmp import TIMEOUT_S, EventLoop, Monitor
@@ -82,6 +83,14 @@ class RunningMachine:
             return MachineState.ABSENT if gone else MachineState.RUNNING
         return MachineState.PAUSED if paused else MachineState.RUNNING
 
+    def number_of(self, directory: Path) -> int:
+        """The machine's own descriptor of a directory. Raises ExportsUnknown if it has none."""
+        its = process.Process.load(self.files.pid)
+        number = None if its is None else process.number_of(its.pid, directory)
+        if number is None:
+            raise ExportsUnknown(f"{self.instance_id} was started without {directory}")
+        return number
+
     def kill(self) -> None:
         """Gone when this returns. Raises MachineFailed if the kernel does not let go of it."""
         self.tell_end = False
@@ -102,6 +111,11 @@ class RunningMachine:
         if self._waits_for_disk and time.monotonic() >= self._next_resume:
             self._next_resume = time.monotonic() + _RESUME_EVERY_S
             await self.monitor.order("cont")
+
+    @property
+    def waits_for_disk(self) -> bool:
+        """Whether an error of its disk has paused it."""
+        return self._waits_for_disk
 
     def lost_monitor(self) -> bool:
         """Whether the monitor broke off, or said too much, while the machine goes on."""

@@ -137,6 +137,9 @@ class RecordDriver:
                 self._write(instance_id, replace(record, overlays=left))
         return True
 
+    def pivot(self, instance_id: InstanceId, volume_id: VolumeId, base: Path) -> None:
+        """No guest reads the disk."""
+
     def grow(self, instance_id: InstanceId, volume_id: VolumeId, size_bytes: int) -> None:  # noqa: ARG002
         """No guest looks at the disk, so there is nobody to tell."""
         with self._lock:
