@@ -18,8 +18,9 @@ from openami.diskimage.qcow2 import changed_blocks
 from openami.domain.ids import SnapshotId, VolumeId
 from openami.domain.manifest import Root
 from openami.domain.snapshot import Move, Progress, Tiering
+from openami.jobs.engine import NotRunning
 from openami.services import Services
-from openami.workflows import region_stores, scratch
+from openami.workflows import region_stores, registry, scratch
 from support.asking import a_bootable_image, a_running_instance, ask
 from support.bare_qemu import BareDriver
 from support.builders import HERE
@@ -101,6 +102,18 @@ def test_a_snapshot_without_changes_copies_nothing(
     assert taken == [{}]
 
 
+def test_what_became_zeros_or_was_discarded_is_gone_from_the_next_snapshot(house: House) -> None:
+    house.write(house.data, dict.fromkeys(range(3, 9), "a"))
+    house.snapshot(house.data)
+    qemu, disk = house.host.disks[house.data]
+    of_blocks = ("write -z 1536k 512k", "discard 2048k 512k", "write -P 0 2560k 512k")
+    qemu.write(disk, *of_blocks, "write -z -u 3072k 512k")
+    for each in range(3, 7):
+        del house.written[house.data][each]
+    house.is_right(house.snapshot(house.data), house.data)
+    assert house.host.partial == [set(), {house.data}]
+
+
 def test_what_changed_before_a_snapshot_that_failed_is_in_the_next(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,13 +148,29 @@ def test_what_changed_is_not_known_after_the_machine_was_stopped(house: House) -
     assert house.host.partial == [set(), set()]
 
 
-def test_a_volume_that_grew_keeps_its_marks(house: House) -> None:
+def test_a_volume_that_grew_is_copied_whole_once_and_keeps_its_marks(house: House) -> None:
     house.write(house.data, {3: "a"})
     house.snapshot(house.data)
     ask(house.svc, "ModifyVolume", VolumeId=house.data, Size=2)
     house.write(house.data, {4000: "z"})
     house.is_right(house.snapshot(house.data), house.data)
-    assert house.host.partial == [set(), {house.data}]
+    house.write(house.data, {4001: "y"})
+    house.is_right(house.snapshot(house.data), house.data)
+    assert house.host.partial == [set(), set(), {house.data}]
+
+
+def test_what_was_written_beyond_the_end_of_a_late_snapshot_is_in_the_next(house: House) -> None:
+    """It was asked for, the volume grew and was written to, and only then it was copied."""
+    house.write(house.data, {3: "a"})
+    house.svc.jobs.close()
+    with pytest.raises(NotRunning):
+        house.snapshot(house.data)
+    house.svc.jobs.launch()
+    ask(house.svc, "ModifyVolume", VolumeId=house.data, Size=2)
+    house.write(house.data, {4000: "z"})
+    registry.sweep(house.svc)
+    house.is_right(house.snapshot(house.data), house.data)
+    assert house.host.partial == [set(), set()]
 
 
 def test_a_copy_that_a_killed_server_left_is_abandoned_and_the_marks_are_kept(

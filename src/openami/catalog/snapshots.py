@@ -199,7 +199,7 @@ def latest_of_volume(tx: Transaction, volume_id: VolumeId, region: Region) -> Sn
     whole = (C.state == SnapshotState.COMPLETED) & C.root.is_not(None)
     at_hand = (C.storage_tier == StorageTier.STANDARD) & C.restore_expires_at.is_(None)
     query = select(snapshots).where(mine, whole, at_hand)
-    found = _found(tx, query.order_by(C.started_at.desc(), C.id).limit(1))
+    found = _found(tx, query.order_by(C.started_at.desc(), C.id.desc()).limit(1))
     return found[0] if found else None
 
 

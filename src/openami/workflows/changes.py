@@ -50,13 +50,17 @@ def wished(svc: Services, key: SnapshotId, volume_id: VolumeId, target: Path) ->
 
 
 def _earlier(tx: Transaction, mine: Snapshot | None, volume_id: VolumeId) -> Snapshot | None:
-    """The volume's latest snapshot, if its blocks stay and it is no larger than what is wanted."""
+    """The volume's latest snapshot, if its blocks stay and it has all of the volume.
+
+    One that was asked for before the volume grew may have been copied after it, and lacks what
+    was written beyond its end by then: that is noted nowhere.
+    """
     volume = volumes.fetch_any(tx, volume_id)
     if volume is None:
         return None
     found = snapshots.latest_of_volume(tx, volume_id, volume.region)
-    size_gib = volume.size_gib if mine is None else mine.volume_size_gib
-    if found is None or found.volume_size_gib > size_gib:
+    wanted_gib = volume.size_gib if mine is None else mine.volume_size_gib
+    if found is None or not found.volume_size_gib == volume.size_gib == wanted_gib:
         return None
     tiering = snapshot_tiers.find(tx, found.id)
     moves = tiering is not None and tiering.progress is Progress.GOING_ON
