@@ -134,4 +134,5 @@ def _told() -> Generator[None]:
     except PreconditionError as changed:
         raise ObjectChanged(str(changed)) from changed
     except (BaseError, PermissionError, TimeoutError, ConnectionError) as failure:
-        raise ObjectStoreError(str(failure)) from failure
+        # The first line says what failed; thirty more are the inside of obstore's error.
+        raise ObjectStoreError(str(failure).partition("\n")[0]) from failure
