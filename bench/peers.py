@@ -9,12 +9,15 @@ PACKAGES = {
     "casync": "casync",
     "qemu-img": "qemu-utils",
     "mke2fs": "e2fsprogs",
+    "nbdkit": "nbdkit",
+    "qemu-nbd": "qemu-utils",
 }
 VERSION = {
     "restic": ["restic", "version"],
     "borg": ["borg", "--version"],
     "casync": ["casync", "--version"],
     "qemu-img": ["qemu-img", "--version"],
+    "nbdkit": ["nbdkit", "--version"],
 }
 
 

@@ -103,14 +103,14 @@ class Connection:
 
     def _request(self, data: bytes, position: int) -> bool:
         """Answer one, or see that it is answered; False if the client says goodbye."""
-        magic, flags, command, cookie, offset, length = wire.REQUEST.unpack_from(data, position)
+        magic, *fields = wire.REQUEST.unpack_from(data, position)
         if magic != wire.REQUEST_MAGIC:
             raise _Broken("what it sends is no request")
-        if command == Command.DISC:
+        request = Request._make(fields)
+        if request.command == Command.DISC:
             return False
-        request = Request(flags=flags, command=command, cookie=cookie, offset=offset, length=length)
-        perform = self._commands.get(command)
-        if perform is None or flags & ~_FLAGS_OF.get(command, 0):
+        perform = self._commands.get(request.command)
+        if perform is None or request.flags & ~_FLAGS_OF.get(request.command, 0):
             self._refuse(request, Errno.EINVAL)
         else:
             perform(request)

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
-from typing import Final
+from typing import Final, NamedTuple
 
 BLOCK_BYTES_PREFERRED: Final = 4096
 PAYLOAD_BYTES_MAX: Final = 32 * 1024 * 1024
@@ -108,9 +108,11 @@ class Errno(IntEnum):
     EINVAL = 22
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What a client wants; `cookie` comes back with the answer."""
+class Request(NamedTuple):
+    """What a client wants, as `REQUEST` has it after the magic; the answer has its `cookie`.
+
+    A tuple, since one is made for each 4 KiB that a guest reads.
+    """
 
     flags: int
     command: int
