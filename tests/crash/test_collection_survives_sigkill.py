@@ -14,7 +14,7 @@ import pytest
 from support.crash_collecting import Collecting
 from support.server import serving
 
-KILLS = int(os.environ.get("CRASH_KILLS", "4"))
+KILLS = int(os.environ.get("CRASH_KILLS", "3"))
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -158,13 +158,18 @@ class Stage:
             yield
         writer.commit()
         yield
+        yield from self._unfenced(snapshot_id, root)
+        self._complete(snapshot_id, root)
+
+    def _unfenced(self, snapshot_id: SnapshotId, root: Root) -> Script:
+        """With the planted bug: the row, however long ago the lease was lost."""
         if self.bugs.no_fencing:
-            with svc.catalog.begin() as tx:
+            for _ in range(20):
+                yield
+            with self.svc.catalog.begin() as tx:
                 snapshots.remove(tx, snapshot_id)
                 snapshots.add(tx, a_snapshot(id=snapshot_id, root=root.to_text()))
                 ingests.end(tx, snapshot_id)
-        else:
-            self._complete(snapshot_id, root)
 
     def _complete(self, snapshot_id: SnapshotId, root: Root) -> None:
         with suppress(GiveUp):  # it was cut off from its lease
@@ -221,14 +226,14 @@ def stage(directory: Path, seed: int, bugs: Bugs) -> Stage:
     return Stage(svc, store, GuardedStore(store, ledger), chance, bugs)
 
 
-def play(directory: Path, seed: int, bugs: Bugs | None = None) -> Stage:
+def play(directory: Path, seed: int, bugs: Bugs | None = None, *, cut_offs: int = 0) -> Stage:
     """Some rounds beside some ingests and deletions. Raises AssertionError if anything is lost."""
     on = stage(directory, seed, bugs or Bugs())
     for content in on.chance.choices(CONTENTS, k=2):
         for _ in on.ingest(content):
             pass
     on.scripts += [on.forget() for _ in range(4)]
-    on.scripts += [on.cut_off() for _ in range(2)]
+    on.scripts += [on.cut_off() for _ in range(cut_offs)]
     on.scripts += [
         on.ingest(content, dies=on.chance.random() < 0.2)
         for content in on.chance.choices(CONTENTS, k=5)

@@ -133,8 +133,7 @@ class Collecting:
         for region in (EAST, WEST):
             ec2 = self.server.client(region=region)
             for image in self._images(region):
-                if image["State"] == "available":
-                    ec2.deregister_image(ImageId=image["ImageId"], DeleteAssociatedSnapshots=True)
+                ec2.deregister_image(ImageId=image["ImageId"], DeleteAssociatedSnapshots=True)
             for snapshot in ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]:
                 ec2.delete_snapshot(SnapshotId=snapshot["SnapshotId"])
         self._operator({"verb": "collect", "wait_s": 60})
