@@ -21,14 +21,14 @@ STEPS_AT_LEAST = 10_000
 
 
 class ImagesOfThreeAccounts(ActsOnImages):
-    """From a few images on, of which Alice's are kept for a while when they are deleted."""
+    """From a few images on, which are kept for a while when they are deleted."""
 
     def __init__(self) -> None:
         super().__init__()
         self.count = 0
-        for kind in KINDS:
-            self.keep(ALICE, kind, 1)
-            self.keep(ALICE, kind, 30)
+        for account in (ALICE, BOB, CAROL):
+            for kind in KINDS:
+                self.keep(account, kind, 30)
         for account, name in ((ALICE, "web"), (BOB, "data"), (ALICE, "base")):
             self.add_snapshot(account)
             self.register(account, name, 0)

@@ -122,7 +122,7 @@ class ActsOnSnapshots(Driven):
 
     @act(account=ANYBODY, pick=PICKS)
     def unlock(self, account: str | None, pick: int) -> None:
-        account, snapshot_id = self.snapshot(account, pick)
+        account, snapshot_id = self.snapshot(account, max(pick, 3))
         told = self.refusal("UnlockSnapshot", account, SnapshotId=snapshot_id)
         self.both(told, self.rules.unlock(account, snapshot_id))
 
