@@ -1,8 +1,8 @@
 """QEMU without a guest: its disks are real, the test writes to them in the guest's place."""
 
-import os
 import socket
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,9 +20,9 @@ from support.waiting import until
 class BareQemu:
     """One process with some disks, each also served over NBD, as `top-<serial>`."""
 
-    def __init__(self, directory: Path, *given: Disk) -> None:
-        directory.mkdir()
-        self._qmp, self._nbd = directory / "qmp", directory / "nbd"
+    def __init__(self, *given: Disk) -> None:
+        self._sockets = tempfile.TemporaryDirectory(prefix="qemu-")  # a short name: unix(7)
+        self._qmp, self._nbd = (Path(self._sockets.name) / name for name in ("qmp", "nbd"))
         self._loop = EventLoop()
         arguments = ("-S", "-nodefaults", "-display", "none", "-machine", "none")
         monitor = f"unix:{self._qmp},server=on,wait=off"
@@ -91,6 +91,7 @@ class BareQemu:
         self._process.wait(30)
         self.monitor.close()
         self._loop.close()
+        self._sockets.cleanup()
 
 
 class BareDriver(RecordDriver):
@@ -98,7 +99,6 @@ class BareDriver(RecordDriver):
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
-        self._at = directory
         self.machines: dict[InstanceId, BareQemu] = {}
         self.disks: dict[VolumeId, tuple[BareQemu, Disk]] = {}
         self.partial: list[set[VolumeId]] = []
@@ -108,8 +108,7 @@ class BareDriver(RecordDriver):
         running = self.state(machine.instance_id) is MachineState.RUNNING
         super().start(machine)
         if not running:
-            home = self._at / f"{machine.instance_id}-{os.urandom(2).hex()}"
-            qemu = self.machines[machine.instance_id] = BareQemu(home, *machine.disks)
+            qemu = self.machines[machine.instance_id] = BareQemu(*machine.disks)
             self.disks |= {disk.volume_id: (qemu, disk) for disk in machine.disks if disk.volume_id}
 
     def attach(self, instance_id: InstanceId, disk: Disk) -> None:
