@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Never
 
 import pytest
 
-from openami.blockstore.store import ChunkLost, StoreFull
+from openami.blockstore.store import StoreFull
+from openami.blockstore.volumes import VolumeAbsent
 from openami.compute.driver import DiskCopy
 from openami.compute.record.driver import RecordDriver
 from openami.domain.ids import InstanceId, Region, SnapshotId, VolumeId
@@ -144,9 +146,10 @@ def test_an_image_fails_and_the_guest_is_stopped_when_its_disk_is_lost(
     a_bootable_image(svc)
     made = a_running_instance(svc)
 
-    def lost(_: VolumeId, __: Region) -> tuple[Path, Path | None]:
-        raise ChunkLost(b"\0" * 32)
+    def lost(volume_id: VolumeId, *_: Region) -> Never:
+        raise VolumeAbsent(volume_id)
 
+    monkeypatch.setattr(svc.volumes, "overlay", lost)
     monkeypatch.setattr(svc.volumes, "paths", lost)
     ask(svc, "CreateImage", InstanceId=made, Name="web-2")
     assert image_named(svc, "web-2")["State"] == "failed"
