@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 
 from openami.blockstore.cache import BaseCache
 from openami.blockstore.local_dir import LocalDirChunkStore
-from openami.blockstore.tiered import beside
+from openami.blockstore.regional import ARCHIVE
 from openami.catalog import snapshots
 from openami.catalog.catalog import Catalog
 from openami.cli.main import main
@@ -153,7 +153,7 @@ class Retirement:
         assert sorted(self._ids("Images", "ImageId")) == sorted(self.image_of.values())
         assert self._main("verify") == 0
         store = LocalDirChunkStore(self.server.state_dir / "chunks")
-        cold = beside(store)
+        cold = LocalDirChunkStore(store.directory / ARCHIVE)
         assert [each for each in cold.digests() if store.has(each)] == []
         for part in (store.directory, cold.directory):
             assert list((part / "stage").iterdir()) == []

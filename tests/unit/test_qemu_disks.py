@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import pytest
 
-from openami.compute.driver import MachineFailed
-from openami.compute.qemu import disks
-from openami.compute.qemu.command_line import disk_serial, node_name
+from openami.compute.driver import DiskCopy, MachineFailed
+from openami.compute.qemu import disk_copies, disks
+from openami.compute.qemu.command_line import disk_serial, node_name, overlay_file_name
 from openami.compute.qemu.qmp import Expected, Monitor
 from openami.domain.ids import VolumeId
 from support.machines import a_disk
@@ -19,7 +19,10 @@ from support.waiting import until
 
 VOLUME = VolumeId("vol-0123456789abcdef0")
 SERIAL = disk_serial(VOLUME)
-TOP = {"node-name": node_name(SERIAL), "image": {"virtual-size": 1 << 20}}
+NODES = [
+    {"node-name": name, "image": {"virtual-size": 1 << 20}}
+    for name in (node_name(SERIAL), overlay_file_name(SERIAL))
+]
 
 
 @dataclass
@@ -40,7 +43,7 @@ class MadeUpMonitor:
             return [{"id": f"create-{SERIAL}", "status": "concluded"}]
         if command == "blockdev-create":
             self.expected[-1].come()
-        default = [TOP] if command == "query-named-block-nodes" else []
+        default = NODES if command == "query-named-block-nodes" else []
         return self.answers.get(command, default)
 
     def read(self, command: str, reader: Callable[[Any], Any], *arguments: Any) -> Any:
@@ -58,13 +61,13 @@ class MadeUpMonitor:
 
 
 def copied(monitor: MadeUpMonitor, target: Path) -> None:
-    disks.copy(cast("Monitor", monitor), {VOLUME: target})
+    disk_copies.copy(cast("Monitor", monitor), {VOLUME: DiskCopy(target=target)})
 
 
 @pytest.fixture(autouse=True)
 def _in_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disks, "_LOOK_EVERY_S", 0.01)
-    monkeypatch.setattr(disks, "_CREATE_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(disk_copies, "_LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(disk_copies, "_CREATE_TIMEOUT_S", 0.01)
     monkeypatch.setattr(disks, "UNPLUG_TIMEOUT_S", 0.01)
 
 
