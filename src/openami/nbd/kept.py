@@ -4,7 +4,11 @@
 header of 4096 bytes (JSON: format, boot id, root), then one byte a block, a `State`. A byte is
 written after its block. So after the death of the process all of them are right: the kernel has
 what was written. After the death of the host only DURABLE and HOLE are believed: a byte becomes
-DURABLE after its block has been synced, and a hole is what the manifest says, not the file.
+DURABLE after its block has been synced, and a hole is what the manifest says, not the file. So too
+if the process died while it synced, which the header's last byte tells.
+
+A sync that fails is told to one caller, once (fsync(2), errseq in the kernel), and what it was
+about may be gone. So one thread syncs at a time, and all that is FRESH by then is fetched again.
 
 When no block is missing, the file is synced and renamed to the base's own name. Whoever has it
 open goes on to read it.
@@ -32,6 +36,7 @@ from openami.domain.manifest import Root
 
 HEADER_BYTES: Final = 4096
 _FORMAT: Final = 1
+_SYNCING_AT: Final = HEADER_BYTES - 1
 _MARKED_AT_ONCE: Final = 1024 * 1024
 _PATIENCE_S: Final = 5.0
 _LOOK_EVERY_S: Final = 0.02
@@ -65,6 +70,8 @@ class Kept:
         self._cold, self._map = drafts(self.path)
         self._disk = self._marks = -1
         self._fresh: list[int] = []
+        self._failed_syncs = 0
+        self._syncing = threading.Lock()  # taken before the other one
         self._lock = threading.Lock()
         if not self._opened_base():
             with suppress(StoreFull):
@@ -97,15 +104,20 @@ class Kept:
         return True, min(max(end // BLOCK_BYTES, index + 1), self.root.blocks)
 
     def keep(self, index: int, block: bytes) -> None:
-        """Have the block here from now on. Raises StoreFull, and then it is not."""
+        """Have the block here from now on. Raises StoreFull, OSError, and then it is not."""
         if self._disk < 0:
             with self._lock:
                 if self._disk < 0:
                     self._open_drafts()
+        failed_syncs = self._failed_syncs
         with full_disk_is_told(self._cold.parent):
             if os.pwrite(self._disk, block, index * BLOCK_BYTES) < len(block):
                 raise StoreFull(f"no room left in {self._cold.parent}")
-        self._mark(index, bytes((State.FRESH,)))
+        with self._lock:
+            if self._failed_syncs != failed_syncs:
+                raise OSError(f"a sync of {self._cold} failed while block {index} was written")
+            self._set(index, bytes((State.FRESH,)))
+            self._fresh.append(index)
 
     def keep_hole(self, first: int, end: int) -> None:
         """Know from now on that these blocks are holes."""
@@ -117,44 +129,57 @@ class Kept:
         self._mark(index, bytes((State.DURABLE,)))
 
     def checkpoint(self) -> None:
-        """Make what is here survive a crash of the host. Raises OSError; what it was about is then
-        no longer here, because the kernel may have dropped it."""
+        """Make what is here survive a crash of the host. Raises OSError; what was not durable yet
+        is then no longer here, because the kernel may have dropped it."""
+        with self._syncing:
+            self._sync()
+
+    def finish(self) -> bool:
+        """Make the whole disk the base, if no block is missing. Raises OSError."""
+        with self._syncing:
+            if self.complete:
+                return True
+            self._sync()
+            with self._lock:
+                if self._disk < 0 or self.states.find(State.ABSENT) >= 0 or self._fresh:
+                    return False
+                os.fsync(self._disk)
+                self._cold.rename(self.path)
+                sync_directory(self.path.parent)
+                self.complete = True
+                os.close(self._marks)
+                self._marks = -1
+                # Last: without a disk beside it, a map is taken for what a crash has left.
+                self._map.unlink(missing_ok=True)
+        return True
+
+    def _sync(self) -> None:
+        """No other thread syncs meanwhile."""
         with self._lock:
             fresh, self._fresh = self._fresh, []
         if not fresh or self._disk < 0:
             return
         try:
+            os.pwrite(self._marks, b"\1", _SYNCING_AT)
             os.fdatasync(self._disk)
         except OSError:
             with self._lock:
+                fresh += self._fresh
+                self._fresh = []
+                self._failed_syncs += 1
                 for index in fresh:
                     self._set(index, bytes((State.ABSENT,)))
+                self._synced()
             raise
         with self._lock:
             for index in fresh:
                 self._set(index, bytes((State.DURABLE,)))
-            if self._marks >= 0:
-                os.fdatasync(self._marks)
+            self._synced()
+            os.fdatasync(self._marks)
 
-    def finish(self) -> bool:
-        """Make the whole disk the base, if no block is missing. Raises OSError."""
-        if self.complete:
-            return True
-        self.checkpoint()
-        with self._lock:
-            if self.complete:  # by another thread meanwhile
-                return True
-            if self._disk < 0 or self.states.find(State.ABSENT) >= 0 or self._fresh:
-                return False
-            os.fsync(self._disk)
-            self._cold.rename(self.path)
-            sync_directory(self.path.parent)
-            self.complete = True
-            os.close(self._marks)
-            self._marks = -1
-            # Last: without a disk beside it, a map is taken for what a crash has left.
-            self._map.unlink(missing_ok=True)
-        return True
+    def _synced(self) -> None:
+        with suppress(OSError):  # what is FRESH is then fetched again after the process
+            os.pwrite(self._marks, b"\0", _SYNCING_AT)
 
     def close(self) -> None:
         """Let go of the files and of their lock; what is here stays."""
@@ -195,12 +220,13 @@ class Kept:
 
     def _recalled(self, marks: int) -> bool:
         """Whether the map is one of this disk; what it says is then in `states`."""
-        header = _header(os.pread(marks, HEADER_BYTES, 0))
+        text = os.pread(marks, HEADER_BYTES, 0)
+        header = _header(text[:_SYNCING_AT])
         if header.get("format") != _FORMAT or header.get("root") != self.root.to_text():
             return False
         told = os.pread(marks, self.root.blocks, HEADER_BYTES)
         told = told.ljust(self.root.blocks, bytes((State.ABSENT,)))  # it ends with its last mark
-        if header.get("boot_id") != self._boot():
+        if header.get("boot_id") != self._boot() or text[_SYNCING_AT:] != b"\0":
             told = told.replace(bytes((State.FRESH,)), bytes((State.ABSENT,)))
             os.pwrite(marks, told, HEADER_BYTES)
             os.fdatasync(marks)
@@ -229,8 +255,6 @@ class Kept:
     def _mark(self, first: int, states: bytes) -> None:
         with self._lock:
             self._set(first, states)
-            if states[0] == State.FRESH:
-                self._fresh.append(first)
 
     def _set(self, first: int, states: bytes) -> None:
         """The lock is held."""
