@@ -27,7 +27,11 @@ class Demand:
     """Threads that fetch what was asked for, first come, first served within a disk."""
 
     def __init__(self, threads: int = THREADS) -> None:
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        # Two, so that a block that is asked for wakes a thread that fetches, never one that
+        # waits for a quiet moment.
+        self._work_came = threading.Condition(self._lock)
+        self._work_ended = threading.Condition(self._lock)
         self._asked: OrderedDict[Fetching, deque[int]] = OrderedDict()
         self._busy = 0
         self._closed = False
@@ -40,26 +44,27 @@ class Demand:
 
     def ask(self, disk: Fetching, indices: Sequence[int]) -> None:
         """Have these, at least one, fetched. After `close` they are not: nobody is left to wait."""
-        with self._changed:
+        with self._lock:
             self._asked.setdefault(disk, deque()).extend(indices)
-            self._changed.notify(len(indices))
+            self._work_came.notify(len(indices))
 
     def wait_idle(self, timeout_s: float) -> bool:
         """Whether no guest waited for a block at some moment before the timeout."""
         deadline = time.monotonic() + timeout_s
-        with self._changed:
+        with self._lock:
             while (self._asked or self._busy) and not self._closed:
                 left_s = deadline - time.monotonic()
-                if left_s <= 0 or not self._changed.wait(left_s):
+                if left_s <= 0 or not self._work_ended.wait(left_s):
                     return False
         return True
 
     def close(self) -> None:
         """Begin no other fetch. One that is under way ends by itself, or with the process."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             self._asked.clear()
-            self._changed.notify_all()
+            self._work_came.notify_all()
+            self._work_ended.notify_all()
 
     def _work(self) -> None:
         while (job := self._next()) is not None:
@@ -72,9 +77,9 @@ class Demand:
                 self._ended()
 
     def _next(self) -> tuple[Fetching, int] | None:
-        with self._changed:
+        with self._lock:
             while not self._asked and not self._closed:
-                self._changed.wait()
+                self._work_came.wait()
             if self._closed:
                 return None
             disk, indices = self._asked.popitem(last=False)
@@ -85,7 +90,7 @@ class Demand:
             return disk, index
 
     def _ended(self) -> None:
-        with self._changed:
+        with self._lock:
             self._busy -= 1
             if not self._busy and not self._asked:
-                self._changed.notify_all()
+                self._work_ended.notify_all()
