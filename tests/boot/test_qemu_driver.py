@@ -38,6 +38,7 @@ from support.machines import (
     a_machine,
     a_rebooting_sector,
     copies_to,
+    no_limit,
     ports_of,
     the_newest_number,
 )
@@ -198,7 +199,9 @@ def test_a_machine_that_does_not_answer_yet_is_taken_up_all_the_same(
     os.kill(noted.pid, signal.SIGCONT)
     until(lambda: _shows_its_screen(host, machine), 30)
     target = host.directory / "copy.qcow2"
-    host.driver.copy_disks(machine.instance_id, copies_to({machine.disks[0].volume_id: target}))
+    host.driver.copy_disks(
+        machine.instance_id, copies_to({machine.disks[0].volume_id: target}), no_limit
+    )
     assert host.heard.exits == []
 
 
@@ -298,7 +301,7 @@ def test_a_copy_is_one_point_in_time_of_all_disks_while_the_guest_writes(host: H
             )
             for each in disks
         }
-        partial = host.driver.copy_disks(machine.instance_id, copies)
+        partial = host.driver.copy_disks(machine.instance_id, copies, no_limit)
         assert partial == (set() if since is None else set(copies))
         for each in disks:
             found[each.serial] |= _blocks(copies[each.volume_id].target)
@@ -317,7 +320,9 @@ def test_a_machine_waits_for_its_disk_and_goes_on_by_itself(host: Host) -> None:
         until(lambda: host.driver.state(machine.instance_id) is MachineState.PAUSED)
         # Disks can be copied all the same.
         target = host.directory / "copy.qcow2"
-        host.driver.copy_disks(machine.instance_id, copies_to({machine.disks[0].volume_id: target}))
+        host.driver.copy_disks(
+            machine.instance_id, copies_to({machine.disks[0].volume_id: target}), no_limit
+        )
         assert the_newest_number(_blocks(target)) >= 1
         assert host.driver.state(machine.instance_id) is MachineState.PAUSED
         subprocess.run(["mount", "-o", "remount,size=64m", place], check=True)
@@ -338,11 +343,12 @@ def test_a_copy_that_finds_no_room_fails_leaves_no_file_and_the_machine_alone(ho
             host.driver.copy_disks(
                 machine.instance_id,
                 copies_to({machine.disks[0].volume_id: fits, other.volume_id: does_not}),
+                no_limit,
             )
         assert not fits.exists()
         assert not does_not.exists()
         assert host.driver.state(machine.instance_id) is MachineState.RUNNING
-        host.driver.copy_disks(machine.instance_id, copies_to({other.volume_id: fits}))
+        host.driver.copy_disks(machine.instance_id, copies_to({other.volume_id: fits}), no_limit)
 
 
 def test_a_started_machine_leaves_us_no_descriptor_when_it_is_gone(host: Host) -> None:

@@ -23,6 +23,7 @@ from support.machines import (
     a_disk,
     a_machine,
     copies_to,
+    no_limit,
     ports_of,
     qcow2_backing_name_bytes,
 )
@@ -189,7 +190,7 @@ def test_what_needs_a_running_machine_is_refused_without_one(host: Host) -> None
         lambda: host.driver.reset(machine.instance_id),
         lambda: host.driver.attach(machine.instance_id, machine.disks[0]),
         lambda: host.driver.console_screenshot(machine.instance_id),
-        lambda: host.driver.copy_disks(machine.instance_id, copies_to(target)),
+        lambda: host.driver.copy_disks(machine.instance_id, copies_to(target), no_limit),
     ):
         with pytest.raises(MachineFailed, match=machine.instance_id):
             refused()
@@ -203,7 +204,7 @@ def test_a_disk_can_be_attached_twice_and_copied(host: Host) -> None:
     host.driver.attach(machine.instance_id, disk)
     host.driver.attach(machine.instance_id, disk)
     target = host.directory / "copy.qcow2"
-    host.driver.copy_disks(machine.instance_id, copies_to({disk.volume_id: target}))
+    host.driver.copy_disks(machine.instance_id, copies_to({disk.volume_id: target}), no_limit)
     assert virtual_size_bytes(target) == 3 * MIB
 
 
@@ -247,7 +248,7 @@ def test_a_copy_holds_what_the_overlay_decides_and_names_no_backing_file(host: H
     machine = host.machine(data)
     host.driver.start(machine)
     target = host.directory / "copy.qcow2"
-    host.driver.copy_disks(machine.instance_id, copies_to({data.volume_id: target}))
+    host.driver.copy_disks(machine.instance_id, copies_to({data.volume_id: target}), no_limit)
     host.driver.kill(machine.instance_id)
 
     assert content(target, data_base) == content(data.overlay, data_base)
@@ -267,7 +268,7 @@ def test_several_disks_are_copied_at_once_and_a_copy_may_be_made_again(host: Hos
     host.driver.start(machine)
     targets = {disk.volume_id: host.directory / f"copy-{disk.volume_id}" for disk in disks}
     for _ in range(2):
-        host.driver.copy_disks(machine.instance_id, copies_to(targets))
+        host.driver.copy_disks(machine.instance_id, copies_to(targets), no_limit)
     for number, disk in enumerate(disks):
         [(index, block)] = content(targets[disk.volume_id], base)
         assert (index, block) == (0, bytes([number + 1]) * BLOCK)
@@ -279,7 +280,7 @@ def test_a_copy_of_a_disk_that_is_not_attached_fails_and_leaves_no_file(host: Ho
     target = host.directory / "copy.qcow2"
     with pytest.raises(MachineFailed, match="attached"):
         host.driver.copy_disks(
-            machine.instance_id, copies_to({VolumeId("vol-0123456789abcdef0"): target})
+            machine.instance_id, copies_to({VolumeId("vol-0123456789abcdef0"): target}), no_limit
         )
     assert not target.exists()
 
@@ -305,7 +306,7 @@ def test_an_adopted_machine_obeys_as_before(host: Host) -> None:
     assert host.driver.adopt(ports_of(machine)) == {machine.instance_id}
     assert host.driver.adopt(ports_of(machine)) == {machine.instance_id}
     host.driver.copy_disks(
-        machine.instance_id, copies_to({disk.volume_id: host.directory / "copy"})
+        machine.instance_id, copies_to({disk.volume_id: host.directory / "copy"}), no_limit
     )
     assert host.driver.detach(machine.instance_id, disk.volume_id, force=True)
     host.driver.reset(machine.instance_id)

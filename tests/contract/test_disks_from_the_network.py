@@ -34,6 +34,7 @@ from support.machines import (
     a_disk,
     a_machine,
     a_rebooting_sector,
+    no_limit,
     ports_of,
 )
 from support.waiting import until
@@ -277,7 +278,9 @@ def test_a_disk_can_be_copied_while_it_is_cold_and_after_its_pivot(host: Host) -
     host.driver.start(machine)
     target = host.directory / "copy"
     for _ in range(2):
-        host.driver.copy_disks(machine.instance_id, {disk.volume_id: DiskCopy(target=target)})
+        host.driver.copy_disks(
+            machine.instance_id, {disk.volume_id: DiskCopy(target=target)}, no_limit
+        )
         [(index, block)] = changed_blocks(target, 4 * MIB, lambda _: PATTERN[:BLOCK_BYTES])
         assert index == 0
         assert (block[4095:4097], block[8191:8193]) == (b"\xff\x07", b"\x07\x00")

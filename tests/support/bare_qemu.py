@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from openami.compute.driver import Disk, DiskCopy, Machine, MachineFailed, MachineState
+from openami.compute.driver import Disk, DiskCopy, Machine, MachineFailed, MachineState, Needs
 from openami.compute.qemu import disk_copies, disks
 from openami.compute.qemu.command_line import QEMU, node_name, overlay_node
 from openami.compute.qemu.disks import open_disk
@@ -123,11 +123,11 @@ class BareDriver(RecordDriver):
         qemu.grow(disk, size_bytes)
 
     def copy_disks(
-        self, instance_id: InstanceId, copies: Mapping[VolumeId, DiskCopy]
+        self, instance_id: InstanceId, copies: Mapping[VolumeId, DiskCopy], needs: Needs
     ) -> frozenset[VolumeId]:
         if instance_id not in self.machines:
             raise MachineFailed(f"{instance_id} does not run")
-        partial = disk_copies.copy(self.machines[instance_id].monitor, copies)
+        partial = disk_copies.copy(self.machines[instance_id].monitor, copies, needs)
         self.partial.append(set(partial))
         return partial
 

@@ -20,7 +20,7 @@ from openami.blockstore.store import ChunkStore, Kind, Writer
 from openami.blockstore.volumes import VolumeHost
 from openami.catalog import ingests
 from openami.catalog.catalog import Catalog, Transaction
-from openami.compute.driver import DiskCopy, Machine
+from openami.compute.driver import DiskCopy, Machine, Needs
 from openami.compute.record.driver import RecordDriver
 from openami.domain.block import Digest
 from openami.domain.ids import InstanceId, VolumeId
@@ -127,10 +127,10 @@ class FusedDriver(RecordDriver):
         self._fuse.moment()
 
     def copy_disks(
-        self, instance_id: InstanceId, copies: Mapping[VolumeId, DiskCopy]
+        self, instance_id: InstanceId, copies: Mapping[VolumeId, DiskCopy], needs: Needs
     ) -> frozenset[VolumeId]:
         self._fuse.moment()
-        partial = super().copy_disks(instance_id, copies)
+        partial = super().copy_disks(instance_id, copies, needs)
         self._fuse.moment()
         return partial
 

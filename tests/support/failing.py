@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from openami.compute.driver import Disk, DiskCopy, Machine, MachineFailed, Port
+from openami.compute.driver import Disk, DiskCopy, Machine, MachineFailed, Needs, Port
 from openami.domain.ids import InstanceId, VolumeId
 from support.hypervisor import ScriptedHypervisor
 
@@ -55,7 +55,7 @@ class FailingHypervisor(ScriptedHypervisor):
         return volume_id not in self.held
 
     def copy_disks(
-        self, instance_id: InstanceId, copies: Mapping[VolumeId, DiskCopy]
+        self, instance_id: InstanceId, copies: Mapping[VolumeId, DiskCopy], needs: Needs
     ) -> frozenset[VolumeId]:
         self.copying(instance_id)
         for wanted in copies.values():

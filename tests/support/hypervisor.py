@@ -10,6 +10,7 @@ from openami.compute.driver import (
     Machine,
     MachineFailed,
     MachineState,
+    Needs,
     OnExit,
     OnReset,
     Port,
@@ -91,7 +92,7 @@ class ScriptedHypervisor:
         self.log.append(f"resume {instance_id}")
 
     def copy_disks(
-        self, instance_id: InstanceId, copies: Mapping[VolumeId, DiskCopy]
+        self, instance_id: InstanceId, copies: Mapping[VolumeId, DiskCopy], needs: Needs
     ) -> frozenset[VolumeId]:
         raise MachineFailed("nothing to copy")
 

@@ -72,6 +72,10 @@ def _size(base: Path | None) -> int:
 _numbers = iter(range(os.getpid() % 10_000 * 100, 1 << 30))
 
 
+def no_limit(_bytes: int) -> None:
+    """For copies that take the room that they find."""
+
+
 def copies_to(targets: Mapping[VolumeId | None, Path]) -> Mapping[VolumeId, DiskCopy]:
     return {volume_id: DiskCopy(target=path) for volume_id, path in targets.items() if volume_id}
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from openami.compute.driver import DiskCopy, Machine, MachineFailed
+from openami.compute.driver import DiskCopy, Machine, MachineFailed, Needs
 from openami.compute.record.driver import RecordDriver
 from openami.domain.ids import InstanceId, VolumeId
 
@@ -47,7 +47,7 @@ class WatchedDriver(RecordDriver):
         super().grow(instance_id, volume_id, size_bytes)
 
     def copy_disks(
-        self, instance_id: InstanceId, copies: Mapping[VolumeId, DiskCopy]
+        self, instance_id: InstanceId, copies: Mapping[VolumeId, DiskCopy], needs: Needs
     ) -> frozenset[VolumeId]:
         self.copied.append(set(copies))
-        return super().copy_disks(instance_id, copies)
+        return super().copy_disks(instance_id, copies, needs)

@@ -14,7 +14,7 @@ from openami.compute.qemu import disk_copies, disks
 from openami.compute.qemu.command_line import disk_serial, node_name, overlay_file_name
 from openami.compute.qemu.qmp import Expected, Monitor
 from openami.domain.ids import VolumeId
-from support.machines import a_disk
+from support.machines import a_disk, no_limit
 from support.waiting import until
 
 VOLUME = VolumeId("vol-0123456789abcdef0")
@@ -61,7 +61,7 @@ class MadeUpMonitor:
 
 
 def copied(monitor: MadeUpMonitor, target: Path) -> None:
-    disk_copies.copy(cast("Monitor", monitor), {VOLUME: DiskCopy(target=target)})
+    disk_copies.copy(cast("Monitor", monitor), {VOLUME: DiskCopy(target=target)}, no_limit)
 
 
 @pytest.fixture(autouse=True)

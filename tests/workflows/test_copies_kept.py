@@ -8,7 +8,7 @@ import pytest
 
 from openami.blockstore.store import StoreFull
 from openami.blockstore.volumes import VolumeAbsent
-from openami.compute.driver import DiskCopy
+from openami.compute.driver import DiskCopy, Needs
 from openami.compute.record.driver import RecordDriver
 from openami.domain.ids import InstanceId, Region, SnapshotId, VolumeId
 from openami.jobs.engine import NotRunning
@@ -129,7 +129,7 @@ def test_a_copy_that_did_not_succeed_leaves_no_bytes(
     svc = services(tmp_path)
     volume_id = VolumeId(ask(svc, "CreateVolume", AvailabilityZone=ZONE, Size=1)["VolumeId"])
 
-    def torn(_source: Path, target: Path) -> None:
+    def torn(_source: Path, target: Path, _needs: Needs) -> None:
         target.write_bytes(b"half")
         raise StoreFull(str(target))
 
@@ -163,10 +163,10 @@ class InterruptedCopies(RecordDriver):
     during: Callable[[], None]
 
     def copy_disks(
-        self, instance_id: InstanceId, copies: Mapping[VolumeId, DiskCopy]
+        self, instance_id: InstanceId, copies: Mapping[VolumeId, DiskCopy], needs: Needs
     ) -> frozenset[VolumeId]:
         self.during()
-        return super().copy_disks(instance_id, copies)
+        return super().copy_disks(instance_id, copies, needs)
 
 
 def test_a_snapshot_whose_machine_ends_in_the_middle_is_copied_from_the_disk_at_rest(

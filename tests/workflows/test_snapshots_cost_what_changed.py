@@ -26,6 +26,7 @@ from support.bare_qemu import BareDriver
 from support.builders import HERE
 from support.disk_contents import snapshot_blocks
 from support.fakes import services
+from support.machines import no_limit
 
 DATA = {"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 1}}
 
@@ -274,7 +275,7 @@ def test_marks_are_limited_and_a_copy_without_one_is_right_all_the_same(house: H
     names = [f"snap-{number}" for number in range(MARKS_MAX + 2)]
     for name in names:
         wanted = DiskCopy(target=target, mark=name, keep=frozenset(names))
-        disk_copies.copy(qemu.monitor, {VolumeId(house.data): wanted})
+        disk_copies.copy(qemu.monitor, {VolumeId(house.data): wanted}, no_limit)
     assert house.host.marks(house.data) == set(names[:MARKS_MAX])
     house.write(house.data, {4: "b"})
     house.is_right(house.snapshot(house.data), house.data)

@@ -104,6 +104,9 @@ class Machine:
     port: Port
 
 
+Needs = Callable[[int], None]
+"""Told how many bytes are about to be written at most; what it raises ends the work."""
+
 OnExit = Callable[[InstanceId, str], None]
 """Told when a machine's process ends by itself; the text says why ("shutdown", "killed …")."""
 
@@ -192,14 +195,15 @@ class ComputeDriver(Protocol):
         ...
 
     def copy_disks(
-        self, instance_id: InstanceId, copies: Mapping[VolumeId, DiskCopy]
+        self, instance_id: InstanceId, copies: Mapping[VolumeId, DiskCopy], needs: Needs
     ) -> frozenset[VolumeId]:
         """Write what the running machine's disks hold into new qcow2 files, and tell how much.
 
         All at one point in time, the moment of the call, while the guest goes on. The files
         name no backing file. Of the volumes that are returned they hold the blocks that
         changed since `since`, of the others the overlay's own clusters. Complete when this
-        returns. Raises MachineFailed, and OSError when there is no room for them.
+        returns. `needs` is told, before any is taken, how many bytes they take at most; what it
+        raises ends the copy. Raises MachineFailed, and OSError when there is no room for them.
         """
         ...
 

@@ -23,13 +23,14 @@ from openami.blockstore.ingest import SourceChanged, data_ranges
 from openami.blockstore.volumes import Origin
 from openami.catalog import images, ingests, snapshot_copies, snapshots, volumes
 from openami.catalog.catalog import Transaction
-from openami.compute.driver import MachineState
+from openami.compute.driver import MachineState, Needs
 from openami.domain.block import BLOCK_BYTES
 from openami.domain.ids import InstanceId, SnapshotId, VolumeId
 from openami.domain.manifest import Root
 from openami.domain.snapshot import Snapshot, SnapshotState
 from openami.domain.volume import Volume, VolumeState
 from openami.jobs.engine import GiveUp
+from openami.jobs.room import NoRoom, Share
 from openami.services import Services
 from openami.workflows import changes
 
@@ -85,7 +86,8 @@ def take(
 
     A set that a crash left incomplete is taken anew: its moment is then the second one.
     All volumes are of the instance `of`; without it there is one volume, wherever it is. Raises
-    GiveUp when a volume is gone or elsewhere, MachineFailed, StoreFull.
+    GiveUp when a volume is gone or elsewhere and when there is no room for the copies,
+    MachineFailed, StoreFull.
     """
     with svc.locks(f"copies for {owner}"):  # who ends a volume makes sure of them, too
         if found(svc, owner) is None:
@@ -101,26 +103,26 @@ def _take(
     }
     with _held(svc, wanted, of) as (its_volumes, instance_id):
         if instance_id is None or svc.compute.state(instance_id) is MachineState.ABSENT:
-            with _filling(svc, owner) as directory:
+            with _filling(svc, owner) as share:
                 for volume in its_volumes:
-                    _copy(svc.volumes.overlay(volume.id), targets[volume.id])
-                _finish(directory, _origins(svc, wanted))
+                    _copy(svc.volumes.overlay(volume.id), targets[volume.id], share.claim)
+                _finish(share.directory, _origins(svc, wanted))
             return
     # A copy of a running machine may take minutes, and nobody has to wait for it but the next,
     # and who changes what the disks lie on.
-    with svc.locks(copying(instance_id)), _filling(svc, owner) as directory:
+    with svc.locks(copying(instance_id)), _filling(svc, owner) as share:
         wishes = [
             changes.wished(svc, key, volume_id, targets[volume_id])
             for key, volume_id in wanted.items()
         ]
         copies = {wish.volume_id: wish.copy for wish in wishes}
-        partial = svc.compute.copy_disks(instance_id, copies)
+        partial = svc.compute.copy_disks(instance_id, copies, share.claim)
         since = {wish.key: wish.root for wish in wishes if wish.volume_id in partial}
         origins = {
             key: replace(origin, root=since.get(key, origin.root))
             for key, origin in _origins(svc, wanted).items()
         }
-        _finish(directory, origins)
+        _finish(share.directory, origins)
 
 
 def copying(instance_id: InstanceId | None) -> str:
@@ -133,14 +135,21 @@ def _origins(svc: Services, wanted: Mapping[SnapshotId, VolumeId]) -> Mapping[Sn
 
 
 @contextmanager
-def _filling(svc: Services, owner: str) -> Generator[Path]:
-    """An empty directory for the copies. It goes again if they do not come about."""
+def _filling(svc: Services, owner: str) -> Generator[Share]:
+    """An empty directory for the copies, and what they are promised of the room for as long as they
+    are made. It goes again if they do not come about. Raises GiveUp when they do not fit."""
     directory = home(svc, owner)
     drop(svc, owner)
     directory.mkdir(parents=True)
     try:
-        with full_disk_is_told(directory):
-            yield directory
+        with svc.room.share(directory) as share, full_disk_is_told(directory):
+            yield share
+    except NoRoom as full:
+        drop(svc, owner)
+        raise GiveUp(
+            "Server.InternalError: There is no room on the server to copy the volume:"
+            f" {-(-full.lacking_bytes >> 20)} MiB are lacking"
+        ) from full
     except Exception:
         drop(svc, owner)  # half a copy is of no use, and the disk may be full of it
         raise
@@ -275,8 +284,8 @@ def _instance_of(its_volumes: Sequence[Volume], of: InstanceId | None) -> Instan
     return places.pop()
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Sparse, and sharing the source's extents where the filesystem can."""
+def _copy(source: Path, target: Path, needs: Needs) -> None:
+    """Sparse, and sharing the source's extents where the filesystem can, which takes no room."""
     with source.open("rb") as reader, target.open("xb") as writer:
         size_bytes = os.fstat(reader.fileno()).st_size
         os.ftruncate(writer.fileno(), size_bytes)
@@ -285,7 +294,9 @@ def _copy(source: Path, target: Path) -> None:
         except OSError as error:
             if error.errno not in _CANNOT_CLONE:
                 raise
-            for span in data_ranges(reader.fileno(), size_bytes):
+            spans = list(data_ranges(reader.fileno(), size_bytes))
+            needs(sum(map(len, spans)) * BLOCK_BYTES)
+            for span in spans:
                 _copy_range(reader.fileno(), writer.fileno(), span, size_bytes)
 
 

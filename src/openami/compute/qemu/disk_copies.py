@@ -16,7 +16,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from openami.compute.driver import DiskCopy, MachineFailed
+from openami.compute.driver import DiskCopy, MachineFailed, Needs
 from openami.compute.qemu.command_line import (
     copy_file_name,
     copy_name,
@@ -73,12 +73,15 @@ class _Plan:
     room_bytes: int
 
 
-def copy(monitor: Monitor, copies: Mapping[VolumeId, DiskCopy]) -> frozenset[VolumeId]:
+def copy(
+    monitor: Monitor, copies: Mapping[VolumeId, DiskCopy], needs: Needs
+) -> frozenset[VolumeId]:
     """See ComputeDriver.copy_disks."""
     serials = {volume_id: disk_serial(volume_id) for volume_id in copies}
     _drop_all(monitor, serials.values())  # of an interrupted call, whose jobs hold on to marks
     nodes = _nodes(monitor)
     plans = {each: _planned(nodes, serials[each], wanted) for each, wanted in copies.items()}
+    needs(sum(plan.room_bytes for plan in plans.values()))
     for plan in plans.values():
         _mark(monitor, nodes[node_name(plan.serial)], plan)
     try:

@@ -22,6 +22,7 @@ from openami.compute.driver import (
     Machine,
     MachineFailed,
     MachineState,
+    Needs,
     Network,
     OnExit,
     OnReset,
@@ -159,12 +160,12 @@ class QemuDriver:
         self._running(instance_id).monitor.ask("cont")
 
     def copy_disks(
-        self, instance_id: InstanceId, copies: Mapping[VolumeId, DiskCopy]
+        self, instance_id: InstanceId, copies: Mapping[VolumeId, DiskCopy], needs: Needs
     ) -> frozenset[VolumeId]:
         running = self._running(instance_id)
         self._abandon_old_copies(running)
         # Not under the lock: it may take minutes, and the machine may be killed meanwhile.
-        return disk_copies.copy(running.monitor, copies)
+        return disk_copies.copy(running.monitor, copies, needs)
 
     def update_port(self, port: Port) -> None:
         self._network.update(port)

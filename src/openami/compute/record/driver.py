@@ -22,6 +22,7 @@ from openami.compute.driver import (
     Machine,
     MachineFailed,
     MachineState,
+    Needs,
     OnExit,
     OnReset,
     Port,
@@ -150,7 +151,7 @@ class RecordDriver:
         """A record never waits."""
 
     def copy_disks(
-        self, instance_id: InstanceId, copies: Mapping[VolumeId, DiskCopy]
+        self, instance_id: InstanceId, copies: Mapping[VolumeId, DiskCopy], needs: Needs
     ) -> frozenset[VolumeId]:
         """The overlays as they are: nothing writes to them, so nothing is noted either."""
         with self._lock:
@@ -158,6 +159,7 @@ class RecordDriver:
         if missing := set(copies) - set(overlays):
             raise MachineFailed(f"no disk {min(missing)} is attached")
         try:
+            needs(sum(overlays[volume_id].stat().st_size for volume_id in copies))
             for volume_id, wanted in copies.items():
                 _copy(overlays[volume_id], wanted.target)
         except OSError as wrong:
