@@ -1,7 +1,8 @@
 """The catalog: the one database, and the only way to open a transaction on it."""
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,17 @@ class Catalog:
 
     @classmethod
     def in_memory(cls) -> "Catalog":
-        engine = create_engine(
-            "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
+        """An empty one, as a copy: to make each table and compile each statement takes long."""
+        like, empty = _empty()
+        engine = Engine(
+            like.pool.recreate(),
+            like.dialect,
+            like.url,
+            execution_options=like.get_execution_options(),
         )
-        _prepare_sqlite(engine)
-        metadata.create_all(engine)
+        event.listen(engine, "begin", _begun)
+        with closing(engine.raw_connection()) as made:
+            empty.backup(made.driver_connection)
         return cls(engine)
 
     @classmethod
@@ -74,6 +81,21 @@ class Catalog:
         self._engine.dispose()
 
 
+@cache
+def _empty() -> tuple[Engine, Any]:
+    """An engine whose one database has all tables and no rows, and SQLite's connection to it."""
+    engine = create_engine(
+        "sqlite://",
+        poolclass=StaticPool,
+        connect_args={"check_same_thread": False},
+        execution_options={"compiled_cache": {}},
+    )
+    _prepare_sqlite(engine)
+    metadata.create_all(engine)
+    with closing(engine.raw_connection()) as made:
+        return engine, made.driver_connection
+
+
 def _prepare_sqlite(engine: Engine) -> None:
     def connected(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves: sqlite3 would say it too late
@@ -89,10 +111,11 @@ def _prepare_sqlite(engine: Engine) -> None:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
-    def begun(connection: Connection) -> None:
-        # A reader that turns writer may find that it read the past; so writers say so first.
-        writes = connection.get_execution_options().get("openami_writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
     event.listen(engine, "connect", connected)
-    event.listen(engine, "begin", begun)
+    event.listen(engine, "begin", _begun)
+
+
+def _begun(connection: Connection) -> None:
+    # A reader that turns writer may find that it read the past; so writers say so first.
+    writes = connection.get_execution_options().get("openami_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
