@@ -67,7 +67,7 @@ class Control:
             "blocks": root.blocks,
             "complete": complete,
             "path": str(path),
-            "trouble": "" if complete or disk is None else disk.trouble(),
+            "trouble": "" if complete else self._exports.trouble(root),
         }
 
 

@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +28,7 @@ from openami.nbd.hydration import Hydration, Rate
 from openami.nbd.profile import ProfileFiles
 
 CHECKPOINT_EVERY_S: Final = 15.0
+LATE_EVERY_S: Final = 1.0
 MIB: Final = 1024 * 1024
 _log = logging.getLogger(__name__)
 
@@ -96,16 +98,26 @@ class BlockDaemon:
         os.close(self._lock)
 
     def _keep(self) -> None:
-        while not self._closing.wait(CHECKPOINT_EVERY_S):
-            for disk in self.exports.disks():
-                if not disk.enter():
-                    continue
-                try:
-                    disk.checkpoint()
-                except Exception:  # noqa: BLE001, the keeper must outlive whatever a disk meets
-                    _log.exception("no checkpoint of %s", disk.root.to_text())
-                finally:
-                    disk.leave()
+        checkpointed = time.monotonic()
+        while not self._closing.wait(LATE_EVERY_S):
+            try:
+                self.exports.offer_late()
+            except Exception:  # noqa: BLE001, the keeper must outlive whatever an export meets
+                _log.exception("what is late stays late")
+            if time.monotonic() - checkpointed >= CHECKPOINT_EVERY_S:
+                self._checkpoint()
+                checkpointed = time.monotonic()
+
+    def _checkpoint(self) -> None:
+        for disk in self.exports.disks():
+            if not disk.enter():
+                continue
+            try:
+                disk.checkpoint()
+            except Exception:  # noqa: BLE001, as above, whatever a disk meets
+                _log.exception("no checkpoint of %s", disk.root.to_text())
+            finally:
+                disk.leave()
 
 
 def run(

@@ -2,8 +2,14 @@
 
 `exports/<id>.json` is durable before `sockets/<id>.sock` is there. A socket is made under another
 name and gets its own when its user may open it and it listens: a client that finds it can read.
+What is written down and cannot be offered now is late: it is told with the rest, may be closed as
+they may, and is tried again and again.
+
+Whoever opens or closes holds the lock of that export, then of its disk, through syncs of any
+length. The lock of all is held for looks at what there is, and by those who do nothing else.
 """
 
+import errno
 import json
 import logging
 import os
@@ -21,6 +27,7 @@ from openami.blockstore.cache import BaseCache
 from openami.blockstore.disk_sync import sync_directory, write_all
 from openami.domain.ids import Region
 from openami.domain.manifest import Root
+from openami.jobs.locks import KeyedLocks
 from openami.nbd import kept
 from openami.nbd.client import Export, ExportRefused
 from openami.nbd.disk import Disk, Source
@@ -32,6 +39,10 @@ WRITTEN: Final = "exports"
 SOCKETS: Final = "sockets"
 CONNECTIONS_MAX: Final = 16
 """Of one export: QEMU has one, nbdcopy four. Each may take two threads and 3 MiB."""
+DISK_BLOCKS_MAX: Final = 1 << 25
+"""16 TiB: the states of its blocks take 32 MiB of memory."""
+BLOCKS_MAX: Final = 1 << 28
+"""Of all disks that are open at once."""
 _BACKLOG: Final = 16
 _ACCEPT_AGAIN_S: Final = 0.1
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
@@ -46,6 +57,14 @@ class _Offered:
     disk: Disk
     listener: socket.socket
     ends: set[Callable[[], None]] = field(default_factory=set[Callable[[], None]])
+
+
+@dataclass(frozen=True, slots=True)
+class _Late:
+    """An export that is written down and cannot be offered, and why not."""
+
+    export: Export
+    reason: str
 
 
 class Exports:
@@ -65,7 +84,10 @@ class Exports:
         self._sockets.mkdir(mode=0o711, exist_ok=True)
         self._sockets.chmod(0o711)  # whatever the umask: a machine's user walks through it
         self._offered: dict[str, _Offered] = {}
+        self._late: dict[str, _Late] = {}
         self._disks: dict[Root, Disk] = {}
+        self._opening: set[Root] = set()
+        self._one = KeyedLocks()
         self._lock = threading.Lock()
         self._selector = selectors.DefaultSelector()
         self._wake, self._woken = socket.socketpair()
@@ -75,50 +97,82 @@ class Exports:
         self._acceptor.start()
 
     def restore(self) -> None:
-        """Offer again what was offered before. One that cannot be is told and passed over."""
-        for name, export in written(self._written.parent).items():
-            try:
-                with self._lock:
-                    self._offer(name, export)
-            except (OSError, kept.KeptElsewhere, ExportRefused):
-                _log.exception("%s is not offered again", name)
+        """Offer again what was offered before."""
+        with self._lock:
+            for name, export in written(self._written.parent).items():
+                self._late[name] = _Late(export, "")
+        self.offer_late()
+
+    def offer_late(self) -> None:
+        """Try again what could not be offered. Why it still cannot be is told when it is news."""
+        for name in list(self._late):
+            with self._one.if_free(name) as is_ours:
+                late = self._late.get(name)
+                if not is_ours or late is None:
+                    continue
+                try:
+                    self._offer(name, late.export)
+                except (OSError, kept.KeptElsewhere, ExportRefused) as failed:
+                    if late.reason != str(failed):
+                        _log.warning("%s is not offered again: %s", name, failed)
+                    self._late[name] = _Late(late.export, str(failed))
 
     def open(self, export_id: str, region: Region, root: Root, uid: int) -> Path:
-        """As BlockDaemon.open_export. Raises ExportRefused, OSError."""
+        """As BlockDaemon.open_export. Raises ExportRefused, OSError, KeptElsewhere: it is then as
+        it was before."""
         if not _ID.fullmatch(export_id):
             raise ExportRefused(f"no export can be called {export_id!r}")
         path = self._sockets / f"{export_id}.sock"
         export = Export(region=region, root=root, uid=uid, path=path)
-        with self._lock:
-            there = self._offered.get(export_id)
-            if there is not None and (there.export.root, there.export.region) != (root, region):
-                raise ExportRefused(f"{export_id} is there, of {there.export.root.to_text()}")
-            if there is None:
+        with self._one(export_id):
+            there = self.told().get(export_id)
+            if there is not None and (there.root, there.region) != (root, region):
+                raise ExportRefused(f"{export_id} is there, of {there.root.to_text()}")
+            offered = self._offered.get(export_id)
+            if offered is None:
                 self._write(export_id, export)
-                self._offer(export_id, export)
-            elif there.export != export:
+                try:
+                    self._offer(export_id, export)
+                except BaseException:
+                    if there is None:
+                        self._forget(export_id)
+                    else:
+                        self._write(export_id, there)
+                    raise
+            elif offered.export != export:
                 self._write(export_id, export)
                 os.chown(path, uid, -1)
-                there.export = export
-                self._send_away(there)  # they are the former user's
+                offered.export = export
+                self._send_away(offered)  # they are the former user's
         return path
 
     def close(self, export_id: str) -> None:
         """As BlockDaemon.close_export."""
-        with self._lock:
-            offered = self._offered.pop(export_id, None)
+        with self._one(export_id):
+            with self._lock:
+                self._late.pop(export_id, None)
+                offered = self._offered.pop(export_id, None)
+                if offered is not None:
+                    self._withdraw(offered)
             if offered is not None:
-                self._withdraw(offered)
+                self._send_away(offered)
             if _ID.fullmatch(export_id):
-                (self._sockets / f"{export_id}.sock").unlink(missing_ok=True)
-                (self._written / f"{export_id}.json").unlink(missing_ok=True)
-                sync_directory(self._written)
+                self._forget(export_id)
         if offered is not None:
             offered.disk.leave()  # what is synced with it is no other export's business
 
     def told(self) -> Mapping[str, Export]:
         with self._lock:
-            return {name: offered.export for name, offered in self._offered.items()}
+            late = {name: late.export for name, late in self._late.items()}
+            return late | {name: offered.export for name, offered in self._offered.items()}
+
+    def trouble(self, root: Root) -> str:
+        """What keeps the disk from coming here, for the operator."""
+        with self._lock:
+            late = [each.reason for each in self._late.values() if each.export.root == root]
+        disk = self.disk(root)
+        found = dict.fromkeys([*late, "" if disk is None else disk.trouble()])
+        return "; ".join(filter(None, found))
 
     def disks(self, *regions: Region) -> Sequence[Disk]:
         """Those that are offered, each once; of these regions, if any are named."""
@@ -140,10 +194,13 @@ class Exports:
         self._wake.send(b"x")
         self._acceptor.join()
         with self._lock:
-            for offered in self._offered.values():
-                self._withdraw(offered)
-                offered.disk.leave()
+            all_offered = list(self._offered.values())
             self._offered.clear()
+            for offered in all_offered:
+                self._withdraw(offered)
+        for offered in all_offered:
+            self._send_away(offered)
+            offered.disk.leave()
         self._selector.close()
         self._wake.close()
         self._woken.close()
@@ -152,39 +209,69 @@ class Exports:
         disk = self._entered_disk(export)
         draft = self._sockets / f".{export_id}"
         listener = socket.socket(socket.AF_UNIX)
+        offered = _Offered(export=export, disk=disk, listener=listener)
         try:
             _listen(listener, draft, export.uid)
             draft.rename(export.path)
+            self._begin(export_id, offered)
         except BaseException:
             listener.close()
             disk.leave()
             raise
-        offered = self._offered[export_id] = _Offered(export=export, disk=disk, listener=listener)
-        self._selector.register(listener, selectors.EVENT_READ, (export_id, offered))
         self._wake.send(b"x")
+
+    def _begin(self, export_id: str, offered: _Offered) -> None:
+        with self._lock:
+            if self._closing.is_set():
+                raise OSError(errno.ESHUTDOWN, "the block daemon ends")
+            self._late.pop(export_id, None)
+            self._offered[export_id] = offered
+            self._selector.register(offered.listener, selectors.EVENT_READ, (export_id, offered))
 
     def _entered_disk(self, export: Export) -> Disk:
         """The one that other exports have, or had a moment ago, or a new one."""
         source = self._sources.get(export.region)
         if source is None:
             raise ExportRefused(f"no store of {export.region} is known here")
-        disk = self._disks.get(export.root)
-        if disk is None or not disk.enter():
-            files = kept.opened(self._cache, export.root)
-            disk = self._disks[export.root] = Disk(source, files, self._profiles)
+        with self._one(export.root.to_text()):
+            disk = self._disks.get(export.root)
+            if disk is None or not disk.enter():  # which waits for one that is being closed
+                disk = self._new_disk(source, export.root)
+            disk.also_from(source)
+        return disk
+
+    def _new_disk(self, source: Source, root: Root) -> Disk:
+        with self._lock:
+            self._disks = {root: disk for root, disk in self._disks.items() if not disk.closed}
+            taken = sum(each.blocks for each in {*self._disks, *self._opening})
+            if root.blocks > min(DISK_BLOCKS_MAX, BLOCKS_MAX - taken):
+                raise ExportRefused(f"a disk of {root.blocks} blocks is too much beside {taken}")
+            self._opening.add(root)
+        try:
+            disk = Disk(source, kept.opened(self._cache, root), self._profiles)
             disk.enter()
-            self._disks = {root: each for root, each in self._disks.items() if not each.closed}
-        disk.also_from(source)
+            with self._lock:
+                self._disks[root] = disk
+        finally:
+            with self._lock:
+                self._opening.discard(root)
         return disk
 
     def _withdraw(self, offered: _Offered) -> None:
+        """The lock is held."""
         self._selector.unregister(offered.listener)
         offered.listener.close()
-        self._send_away(offered)
 
     def _send_away(self, offered: _Offered) -> None:
-        for end in list(offered.ends):
+        with self._lock:
+            ends = list(offered.ends)
+        for end in ends:
             end()
+
+    def _forget(self, export_id: str) -> None:
+        (self._sockets / f"{export_id}.sock").unlink(missing_ok=True)
+        (self._written / f"{export_id}.json").unlink(missing_ok=True)
+        sync_directory(self._written)
 
     def _write(self, export_id: str, export: Export) -> None:
         draft = self._written / f".{export_id}"
