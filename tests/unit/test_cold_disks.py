@@ -9,7 +9,7 @@ import pytest
 
 from openami.compute.driver import MachineFailed
 from openami.domain.ids import InstanceId, VolumeId
-from openami.nbd.client import DaemonAway
+from openami.nbd.client import DaemonAway, ExportRefused
 from openami.services import Services
 from support.builders import SNAPSHOT, ZONE
 from support.calls import call, instance, launch, launched, state
@@ -137,10 +137,39 @@ def test_a_machine_that_restarts_reads_as_before(svc: Services) -> None:
     assert set(exports(svc)) == {root_volume(svc, instance_id)}
 
 
-def test_the_exports_of_a_terminated_machine_end(svc: Services) -> None:
+def test_the_exports_of_a_terminated_machine_end_before_another_has_its_user(
+    svc: Services,
+) -> None:
     call(svc, "TerminateInstances", InstanceIds=[launched(svc)])
+    assert exports(svc) == {}
+
+
+def test_a_machine_is_terminated_while_the_daemon_is_away(svc: Services) -> None:
+    instance_id = launched(svc)
+    daemon_of(svc).away = True
+    call(svc, "TerminateInstances", InstanceIds=[instance_id])
+    assert state(svc, instance_id) == "terminated"
+    daemon_of(svc).away = False
     tend(svc)
     assert exports(svc) == {}
+
+
+def test_an_export_that_cannot_be_ended_keeps_no_other_from_ending(
+    svc: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck, other = (root_volume(svc, launched(svc)) for _ in range(2))
+    close = daemon_of(svc).close_export
+
+    def closed(export_id: str) -> None:
+        if export_id == stuck:
+            raise ExportRefused("the daemon's disk is read-only")
+        close(export_id)
+
+    monkeypatch.setattr(svc.blocks, "close_export", closed)
+    hydrate(svc)
+    tend(svc)
+    assert (reads(svc, stuck), reads(svc, other)) == (".raw", ".raw")
+    assert set(exports(svc)) == {stuck}
 
 
 def test_a_cold_volume_is_plugged_into_a_machine_that_runs(svc: Services) -> None:

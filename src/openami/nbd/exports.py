@@ -270,8 +270,9 @@ class Exports:
 
     def _forget(self, export_id: str) -> None:
         (self._sockets / f"{export_id}.sock").unlink(missing_ok=True)
-        (self._written / f"{export_id}.json").unlink(missing_ok=True)
-        sync_directory(self._written)
+        with suppress(FileNotFoundError):  # most volumes have none: nothing to sync
+            (self._written / f"{export_id}.json").unlink()
+            sync_directory(self._written)
 
     def _write(self, export_id: str, export: Export) -> None:
         draft = self._written / f".{export_id}"

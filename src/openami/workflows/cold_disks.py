@@ -8,6 +8,7 @@ answer, bases are restored first.
 """
 
 import logging
+from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Final
 
@@ -78,8 +79,25 @@ def tend(svc: Services, blocks: BlockDaemon) -> None:
         volume_id = VolumeId(export_id)
         try:
             _tend_one(svc, blocks, volume_id, export)
-        except MachineFailed as failure:
+        except (MachineFailed, ExportRefused) as failure:
             _log.warning("%s still reads from the block daemon: %s", volume_id, failure)
+
+
+def let_go(svc: Services, volume_ids: Iterable[VolumeId]) -> None:
+    """End the exports of a machine that is no more, before the next one may have its user.
+
+    A daemon that is away offers nothing; when it is back, `tend` ends them.
+    """
+    if svc.blocks is None:
+        return
+    for volume_id in volume_ids:
+        try:
+            svc.blocks.close_export(volume_id)
+        except DaemonAway as away:
+            _log.warning("what %s and others were offered on ends later: %s", volume_id, away)
+            return
+        except ExportRefused as refused:
+            _log.warning("what %s was offered on ends later: %s", volume_id, refused)
 
 
 def _tend_one(svc: Services, blocks: BlockDaemon, volume_id: VolumeId, export: Export) -> None:

@@ -11,7 +11,7 @@ from openami.domain.instance import Instance, InstanceEvent, InstanceState
 from openami.domain.volume import Volume, VolumeState
 from openami.jobs.engine import Args, Job
 from openami.services import Services
-from openami.workflows import create_snapshot, machines, recycle_bin
+from openami.workflows import cold_disks, create_snapshot, machines, recycle_bin
 
 NAME: Final = "terminate_instance"
 
@@ -88,6 +88,7 @@ def release(svc: Services, instance_id: InstanceId) -> None:
 def _remove(svc: Services, instance: Instance, attached: Sequence[Volume]) -> None:
     keep_console(svc, instance.id)
     svc.compute.forget(instance.id)
+    cold_disks.let_go(svc, [volume.id for volume in attached])
     machines.drop_ephemeral_disks(svc, instance.id)
     attached = _unretained(svc, attached)
     for volume in attached:
