@@ -11,7 +11,6 @@ from openami.catalog import (
     image_usage_reports,
     image_use,
     images,
-    public_catalogue,
     tags,
 )
 from openami.domain.caller import Caller
@@ -37,14 +36,12 @@ REPORT_TYPE: Final = "image-usage-report"
 class InstanceImage:
     """An instance, its tags and its image; None if the image was gone before openami kept it.
 
-    `allowed` says whether the account's Allowed AMIs criteria allow the image, where it has some;
-    `owner_alias` is that of the image's owner.
+    `allowed` says whether the account's Allowed AMIs criteria allow the image, where it has some.
     """
 
     instance: Instance
     image: Image | None
     allowed: bool | None
-    owner_alias: str | None
     tags: Mapping[str, str]
 
     @property
@@ -69,15 +66,12 @@ def describe_instance_image_metadata(
         used = image_use.images_of(tx, found)
         settings = allowed_images.settings_of(tx, caller.account, caller.region)
         allowed = allowed_images.allowed(tx, caller.account, settings, list(used), now)
-        public = public_catalogue.entries(tx, used)
         tagged = tags.of_many(tx, caller.account, [each.id for each in found])
-    aliases = {image_id: entry.alias for image_id, entry in public.items()}
     return [
         InstanceImage(
             instance=each,
             image=used.get(each.image_id),
             allowed=allowed.get(each.image_id),
-            owner_alias=aliases.get(each.image_id),
             tags=tagged.get(each.id, {}),
         )
         for each in found

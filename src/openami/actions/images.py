@@ -10,7 +10,6 @@ from openami.actions.snapshot.locks import check_deletable
 from openami.catalog import allowed_images, images, public_catalogue, snapshots, tags
 from openami.catalog.catalog import Transaction
 from openami.catalog.images import Scope as Scope
-from openami.catalog.public_catalogue import PublicEntry as PublicEntry
 from openami.domain.block_device import BlockDeviceMapping, EbsDevice, check_volume
 from openami.domain.caller import Caller
 from openami.domain.errors import (
@@ -35,12 +34,15 @@ DEFAULT_ROOT_DEVICE: Final = "/dev/sda1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """Images with their tags, and whether the caller's account allows them where it has a rule."""
+    """Images with their tags, and whether the caller's account allows them where it has a rule.
+
+    `parameter_names` are the public parameters that name images of the public catalogue.
+    """
 
     images: Sequence[Image]
     tags: Tags
     allowed: Mapping[ImageId, bool]
-    public: Mapping[ImageId, PublicEntry]
+    parameter_names: Mapping[ImageId, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +182,7 @@ def describe_images(
             images=found,
             tags=tags.of_images(tx, caller.account, {each.id: each.owner for each in found}),
             allowed=allowed_images.allowed(tx, caller.account, settings, ids, now),
-            public=public_catalogue.entries(tx, ids),
+            parameter_names=public_catalogue.parameter_names(tx, found),
         )
 
 

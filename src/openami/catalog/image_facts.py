@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, delete, exists, insert, or_, select, true
+from sqlalchemy import ColumnElement, Table, delete, exists, insert, or_, select, true
 
 from openami.catalog import by_ids
 from openami.catalog.catalog import Transaction
@@ -25,6 +25,8 @@ from openami.domain.image import ImageState
 from openami.domain.instance_types.specification import InstanceTypeSpecification
 from openami.domain.snapshot import SnapshotState
 from openami.domain.watermark import Watermark
+
+TABLES: Final = (image_watermarks, image_instance_types)
 
 _WATERMARKS: Final = (
     select(image_watermarks)
@@ -63,12 +65,15 @@ class Ancestor:
         return self.public and self.owner_alias in ("amazon", "aws-marketplace")
 
 
-def of_many(tx: Transaction, image_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Image id → the fields of an Image that are told here; those that have none are absent."""
+def of_many(tx: Transaction, parents: Mapping[Table, Sequence[str]]) -> dict[str, dict[str, Any]]:
+    """Image id → the fields of an Image that are told here; those that have none are absent.
+
+    `parents` are the images that have rows in each of TABLES.
+    """
     found: dict[str, dict[str, Any]] = {}
-    for image_id, marks in _watermarks_of(tx, image_ids).items():
+    for image_id, marks in _watermarks_of(tx, parents[image_watermarks]).items():
         found.setdefault(image_id, {})["watermarks"] = marks
-    for image_id, specification in _specifications_of(tx, image_ids).items():
+    for image_id, specification in _specifications_of(tx, parents[image_instance_types]).items():
         found.setdefault(image_id, {})["instance_types"] = specification
     return found
 

@@ -5,7 +5,6 @@ account, and names an image while its newest version does.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import ColumnElement, and_, select
@@ -15,6 +14,7 @@ from openami.catalog.catalog import Transaction
 from openami.catalog.filters import Condition
 from openami.catalog.schema import accounts, images, parameter_versions, parameters
 from openami.domain.ids import ImageId
+from openami.domain.image import Image
 from openami.domain.parameter import PUBLIC_PREFIX
 
 _OWNER: Final = and_(accounts.c.id == images.c.owner, accounts.c.alias.is_not(None))
@@ -27,7 +27,13 @@ _NAMES: Final = and_(
     parameter_versions.c.image_id == images.c.id,
     _OWNER,
 )
-_ALIASES: Final = select(images.c.id, accounts.c.alias).where(images.c.id.in_(by_ids.IDS), _OWNER)
+ALIAS: Final = (
+    select(accounts.c.alias)
+    .where(accounts.c.id == images.c.owner)
+    .scalar_subquery()
+    .label("owner_alias")
+)
+"""That of an image's owner."""
 _PARAMETERS: Final = (
     select(images.c.id, parameters.c.name)
     .where(images.c.id.in_(by_ids.IDS), _NAMES)
@@ -40,24 +46,12 @@ FILTERS: Final[Mapping[str, Condition]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublicEntry:
-    """What the catalogue adds to an image of an account with an alias."""
-
-    alias: str
-    parameter_name: str | None = None
-
-
 def owned_by_alias(aliases: Sequence[str]) -> ColumnElement[bool]:
     of_these = select(accounts.c.id).where(accounts.c.alias.in_(aliases))
     return images.c.owner.in_(of_these)
 
 
-def entries(tx: Transaction, image_ids: Iterable[ImageId]) -> Mapping[ImageId, PublicEntry]:
-    """Those of the images that are of the catalogue."""
-    aliases = {row.id: row.alias for row in by_ids.rows(tx, _ALIASES, image_ids)}
-    names = {row.id: row.name for row in by_ids.rows(tx, _PARAMETERS, aliases)}
-    return {
-        image_id: PublicEntry(alias=alias, parameter_name=names.get(image_id))
-        for image_id, alias in aliases.items()
-    }
+def parameter_names(tx: Transaction, found: Iterable[Image]) -> Mapping[ImageId, str]:
+    """Image id → the public parameter that names it, of those that are of the catalogue."""
+    ids = [image.id for image in found if image.owner_alias is not None]
+    return {row.id: row.name for row in by_ids.rows(tx, _PARAMETERS, ids)}

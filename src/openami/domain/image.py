@@ -107,6 +107,7 @@ class Image:
     shared_with_organizations: frozenset[OrganizationArn] = frozenset()
     watermarks: tuple[Watermark, ...] = ()
     instance_types: InstanceTypeSpecification = ANY_TYPE
+    owner_alias: str | None = None  # the owner's; it goes with its account
 
     def after(self, event: ImageEvent, reason: StateReason | None = None) -> "Image":
         state = advance(TRANSITIONS, self.id, self.state, event)

@@ -31,8 +31,6 @@ def _metadata_answer(used: actions.InstanceImage) -> dict[str, Any]:
     image: dict[str, Any] = {"ImageId": its.image_id}
     if used.image is not None:
         image = _image_answer(used.image)
-    if used.owner_alias is not None:
-        image["ImageOwnerAlias"] = used.owner_alias
     if used.allowed is not None:
         image["ImageAllowed"] = used.allowed
     return {
@@ -58,6 +56,8 @@ def _image_answer(image: Image) -> dict[str, Any]:
         "CreationDate": iso(image.created_at),
         "IsPublic": image.public,
     }
+    if image.owner_alias is not None:
+        answer["ImageOwnerAlias"] = image.owner_alias
     if image.deprecation_time is not None:
         answer["DeprecationTime"] = iso(image.deprecation_time)
     if image.watermarks:

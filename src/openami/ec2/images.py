@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from openami.actions import create_image as create_action
 from openami.actions import images as actions
-from openami.actions.images import PublicEntry
 from openami.domain.account import ALIASES
 from openami.domain.block_device import BlockDeviceMapping, EbsDevice
 from openami.domain.caller import Caller
@@ -72,21 +71,15 @@ def describe_images(svc: Services, caller: Caller, request: Request) -> Result:
     found = actions.describe_images(svc, caller, scope, filters(request), one_more(asked))
     shown, token = paged(found.images, asked)
     answers = [
-        {
-            **image_answer(each, found.tags.get(each.id, {}), found.allowed.get(each.id)),
-            **_public(found.public.get(each.id)),
-        }
+        image_answer(
+            each,
+            found.tags.get(each.id, {}),
+            found.allowed.get(each.id),
+            found.parameter_names.get(each.id),
+        )
         for each in shown
     ]
     return {"Images": answers, **token}
-
-
-def _public(entry: PublicEntry | None) -> dict[str, str]:
-    """What an image of the public catalogue has besides."""
-    if entry is None:
-        return {}
-    name = entry.parameter_name
-    return {"ImageOwnerAlias": entry.alias, **({"PublicSsmParameterName": name} if name else {})}
 
 
 def _owners(names: Sequence[str], caller: Caller) -> tuple[AccountId, ...] | None:
@@ -126,7 +119,10 @@ def create_image(svc: Services, caller: Caller, request: Request) -> Result:
 
 
 def image_answer(
-    image: Image, tags: Mapping[str, str], allowed: bool | None = None
+    image: Image,
+    tags: Mapping[str, str],
+    allowed: bool | None = None,
+    public_parameter_name: str | None = None,
 ) -> dict[str, Any]:
     """An image as DescribeImages tells it. What it lacks is absent, not empty."""
     deprecation_time = image.deprecation_time
@@ -147,6 +143,8 @@ def image_answer(
         "UsageOperation": "RunInstances",
         "BlockDeviceMappings": [mapping_answer(each) for each in image.block_device_mappings],
         "Description": image.description,
+        "ImageOwnerAlias": image.owner_alias,
+        "PublicSsmParameterName": public_parameter_name,
         "EnaSupport": image.ena_support,
         "Hypervisor": "xen",
         "Name": image.name,
