@@ -95,7 +95,7 @@ class _HeedlessLedger(Ledger):
 
 
 class _BlindLedger(Ledger):
-    def any(self) -> bool:
+    def any_condemned(self) -> bool:
         return False
 
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from openami.blockstore.codec import digest_of
 from openami.catalog import images, ingests, instances, migrate, snapshots, volumes, vpcs
 from openami.catalog.catalog import Catalog, Transaction
-from openami.catalog.storage import collection
+from openami.catalog.storage import collection, losses
 from openami.cli import doctor, init
 from openami.domain.collection import Round
 from openami.domain.image import ImageState
@@ -77,6 +78,14 @@ def test_a_running_instance_with_its_disk_is_well(
         volumes.add(tx, an_attached_volume())
     disk_of(settings, VOLUME)
     assert findings(settings, capsys) == ""
+
+
+def test_a_known_loss_is_told(
+    settings: Settings, catalog: Catalog, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with catalog.begin() as tx:
+        losses.note(tx, HERE, [("c", digest_of(b"gone"))])
+    assert "1 objects or more are lost" in findings(settings, capsys)
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from openami.blockstore import codec
 from openami.blockstore.cache import BaseCache
 from openami.blockstore.ingest import ingest_file
 from openami.blockstore.local_dir import LocalDirChunkStore
 from openami.blockstore.manifest import Manifests
 from openami.blockstore.store import Kind
 from openami.catalog import snapshots
+from openami.catalog.storage import losses
+from openami.catalog.storage.collection import Named
 from openami.cli import init, store_verify
 from openami.domain.block import GIB, Digest
 from openami.domain.ids import Region
@@ -45,6 +48,10 @@ class Stored:
     @property
     def chunks(self) -> list[Digest]:
         return [digest for _, digest in Manifests(self.store(THERE)).iterate(self.root)]
+
+    def known(self) -> set[Named]:
+        with closing(init.make_state_directory(self.settings)) as catalog, catalog.read() as tx:
+            return losses.known(tx, HERE)
 
     def verified(self, *, repair: bool = True) -> int:
         return store_verify.run(self.settings, argparse.Namespace(repair=repair))
@@ -97,6 +104,23 @@ def test_they_come_back_from_the_host_s_cache(
     stored.lose(HERE, stored.root.digest, Kind.PAGE)
     assert stored.verified() == 0
     assert f"repaired n {stored.root.digest.hex()} from {base}" in capsys.readouterr().out
+
+
+def test_what_is_lost_is_known_until_it_is_found_again(stored: Stored) -> None:
+    stored.lose(HERE, stored.chunks[0])
+    assert stored.known() == set()
+    assert stored.verified(repair=False) == 1
+    assert stored.known() == {(Kind.CHUNK, stored.chunks[0])}
+    assert stored.verified(repair=True) == 0
+    assert stored.known() == set()
+
+
+def test_of_a_disk_that_is_lost_as_a_whole_some_objects_are_written_down(stored: Stored) -> None:
+    many = [(str(Kind.CHUNK), codec.digest_of(bytes([i]))) for i in range(losses.KEPT_MAX + 7)]
+    with closing(init.make_state_directory(stored.settings)) as catalog, catalog.begin() as tx:
+        for _ in range(2):
+            losses.note(tx, HERE, many)
+        assert losses.regions(tx) == {HERE: losses.KEPT_MAX}
 
 
 def test_what_is_nowhere_is_told(stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:

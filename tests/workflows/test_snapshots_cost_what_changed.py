@@ -4,17 +4,21 @@ import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openami.blockstore.store import StoreFull
+from openami.blockstore.manifest import Manifests
+from openami.blockstore.store import ChunkLost, Kind, StoreFull
 from openami.catalog import snapshot_tiers, snapshots
+from openami.catalog.storage import losses
 from openami.compute.driver import DiskCopy
 from openami.compute.qemu import disk_copies
 from openami.compute.qemu.disk_copies import MARKS_MAX
 from openami.diskimage.qcow2 import changed_blocks
+from openami.domain.block import Digest
 from openami.domain.ids import SnapshotId, VolumeId
 from openami.domain.manifest import Root
 from openami.domain.snapshot import Move, Progress, Tiering
@@ -129,6 +133,47 @@ def test_what_changed_before_a_snapshot_that_failed_is_in_the_next(
     house.is_right(house.snapshot(house.data), house.data)
     assert house.host.partial == [set(), {house.data}, {house.data}]
     assert failed not in house.host.marks(house.data)
+
+
+def lose(house: House, snapshot_id: str, block: int) -> Digest:
+    """A block of the snapshot goes from the store, and nobody knows."""
+    with house.svc.catalog.read() as tx:
+        snapshot = snapshots.fetch_any(tx, SnapshotId(snapshot_id))
+    assert snapshot is not None
+    store = house.svc.stores[HERE]
+    digest = Manifests(store).lookup(Root.from_text(str(snapshot.root)), block)
+    store.delete(digest)
+    return digest
+
+
+def test_a_chunk_that_was_lost_comes_back_from_the_running_disk(house: House) -> None:
+    house.write(house.data, {3: "a", 9: "b"})
+    first = house.snapshot(house.data)
+    lose(house, first, 3)
+    house.write(house.data, {9: "c"})
+    house.is_right(house.snapshot(house.data), house.data)
+    assert snapshot_blocks(house.svc, first) == {3: "a", 9: "b"}
+    house.write(house.data, {9: "d"})
+    house.is_right(house.snapshot(house.data), house.data)
+    assert house.host.partial == [set(), set(), {house.data}]
+
+
+def test_where_looking_is_dear_a_loss_counts_from_when_it_is_known(house: House) -> None:
+    store: Any = house.svc.stores[HERE]
+    store.looks_are_cheap = False
+    house.write(house.data, {3: "a", 9: "b"})
+    digest = lose(house, house.snapshot(house.data), 3)
+    house.write(house.data, {9: "c"})
+    inherits = house.snapshot(house.data)
+    with pytest.raises(ChunkLost):
+        store.get(digest)
+    house.is_right(house.snapshot(house.data), house.data)
+    assert snapshot_blocks(house.svc, inherits) == {3: "a", 9: "c"}
+    house.snapshot(house.data)
+    with house.svc.catalog.begin() as tx:
+        losses.forget(tx, HERE, {(Kind.CHUNK, digest)})
+    house.is_right(house.snapshot(house.data), house.data)
+    assert house.host.partial == [set(), {house.data}, set(), set(), {house.data}]
 
 
 def test_a_deleted_snapshot_is_nothing_to_rely_on(house: House) -> None:

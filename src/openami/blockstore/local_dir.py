@@ -105,6 +105,8 @@ class LocalDirChunkStore:
     """`directory` is made if it is not there; it should be a filesystem's only busy user,
     because a commit waits for all of the filesystem's dirty data."""
 
+    looks_are_cheap = True
+
     def __init__(self, directory: Path) -> None:
         self.directory = directory.absolute()
         self._text = str(self.directory)

@@ -62,6 +62,9 @@ class Writer(Protocol):
 class ChunkStore(Protocol):
     """Each method may raise StoreAway, if the store is not on this host."""
 
+    looks_are_cheap: bool
+    """Whether `has` costs a system call, and not a request to another host."""
+
     def writer(self) -> Writer: ...
 
     def get(self, digest: Digest, kind: Kind = Kind.CHUNK) -> bytes:

@@ -11,12 +11,12 @@ from typing import Any, Final
 from openami.blockstore.regional import Place
 from openami.catalog import images, ingests, instances, migrate, snapshots, volumes, vpcs
 from openami.catalog.catalog import Catalog
-from openami.catalog.storage import collection
+from openami.catalog.storage import collection, losses
 from openami.cli import blocks, host
 from openami.cli.command import catalog_as_it_is
 from openami.compute.driver import MachineFailed, Port
 from openami.domain.collection import Round
-from openami.domain.ids import InstanceId, VolumeId
+from openami.domain.ids import InstanceId, Region, VolumeId
 from openami.domain.instance import Instance, InstanceState
 from openami.domain.network import Vpc
 from openami.domain.volume import Volume, VolumeState
@@ -40,6 +40,7 @@ class Seen:
     leases: Sequence[str]
     useless_leases: Sequence[str]
     failing: Sequence[Round]
+    losses: Mapping[Region, int]
     filling: frozenset[str]
     instances: Mapping[InstanceId, Instance]
     volumes: Mapping[VolumeId, Volume]
@@ -106,6 +107,7 @@ def look(settings: Settings, catalog: Catalog) -> Seen:
             leases=ingests.all_active(tx),
             useless_leases=ingests.useless(tx),
             failing=collection.failing(tx),
+            losses=losses.regions(tx),
             filling=frozenset({*(str(each.id) for each in filling), *_creating(its_volumes)}),
             instances={each.id: each for each in its_instances},
             volumes={each.id: each for each in its_volumes},
@@ -161,6 +163,14 @@ def _collection(seen: Seen) -> Iterator[str]:
         yield (
             f"nothing is collected in {each.region} (tried {each.failures} times, last at"
             f" {each.failed_at:%Y-%m-%d %H:%M}): {each.failure}"
+        )
+
+
+def _losses(seen: Seen) -> Iterator[str]:
+    for region, count in seen.losses.items():
+        yield (
+            f"{region}: {count} objects or more are lost. Until 'openami store verify --repair'"
+            " finds all there, snapshots of running volumes copy all that was written to them"
         )
 
 
@@ -278,6 +288,7 @@ CHECKS: Final[Sequence[tuple[str, Check]]] = (
     ("nothing is on its way from one state to another", _pending),
     ("no lease outlives its ingest", _leases),
     ("what no disk relies on is collected", _collection),
+    ("nothing that was stored is known to be lost", _losses),
     ("volumes and their disks match", _volumes),
     ("volumes are attached to instances that are there", _attachments),
     ("instances and their machines match", _instances),

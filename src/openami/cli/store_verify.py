@@ -8,6 +8,7 @@ from openami.blockstore.cache import BaseCache
 from openami.blockstore.guarded import GuardedStore, StillDoomed
 from openami.blockstore.store import ChunkLost, ChunkStore, Kind, StoreFull
 from openami.blockstore.verify import Named, Report
+from openami.catalog.storage import losses
 from openami.cli.command import (
     CommandFailed,
     open_catalog,
@@ -38,6 +39,8 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     }
     whole: list[bool] = []
     for region, store in stores.items():
+        with catalog.read() as tx:
+            known = losses.known(tx, region)
 
         def roots(region: Region = region, store: ChunkStore = store) -> set[Root]:
             return region_stores.relied_on(catalog, host, region, store)
@@ -46,6 +49,9 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
         if arguments.repair:
             others = {str(name): each for name, each in stores.items() if name != region}
             report = _repaired(region, store, roots, report, _mending(others, bases))
+        with catalog.begin() as tx:
+            losses.forget(tx, region, known.difference(report.lost))
+            losses.note(tx, region, report.lost)
         _tell(region, store, report)
         whole.append(report.intact)
     return 0 if all(whole) else 1

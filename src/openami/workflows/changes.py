@@ -9,8 +9,11 @@ changed before it is still noted under the id of the one before.
 from dataclasses import dataclass
 from pathlib import Path
 
+from openami.blockstore.manifest import Manifests
+from openami.blockstore.store import ChunkLost
 from openami.catalog import ingests, snapshot_tiers, snapshots, volumes
 from openami.catalog.catalog import Transaction
+from openami.catalog.storage import losses
 from openami.compute.driver import DiskCopy
 from openami.domain.ids import SnapshotId, VolumeId
 from openami.domain.manifest import Root
@@ -36,6 +39,8 @@ def wished(svc: Services, key: SnapshotId, volume_id: VolumeId, target: Path) ->
         pending = {each.id for each in snapshots.pending_of_volume(tx, volume_id)}
         if earlier is not None and earlier.root is not None:
             ingests.rely_on(tx, key, earlier.root)
+    if earlier is not None and not _seems_whole(svc, earlier):
+        earlier = None
     return Wish(
         key=key,
         volume_id=volume_id,
@@ -52,11 +57,14 @@ def wished(svc: Services, key: SnapshotId, volume_id: VolumeId, target: Path) ->
 def _earlier(tx: Transaction, mine: Snapshot | None, volume_id: VolumeId) -> Snapshot | None:
     """The volume's latest snapshot, if its blocks stay and it has all of the volume.
 
+    While anything of the region is known to be lost, there is none: the new snapshot would inherit
+    the loss, although the disk may have the bytes. All that is copied of it is stored again.
+
     One that was asked for before the volume grew may have been copied after it, and lacks what
     was written beyond its end by then: that is noted nowhere.
     """
     volume = volumes.fetch_any(tx, volume_id)
-    if volume is None:
+    if volume is None or losses.known(tx, volume.region):
         return None
     found = snapshots.latest_of_volume(tx, volume_id, volume.region)
     wanted_gib = volume.size_gib if mine is None else mine.volume_size_gib
@@ -65,3 +73,16 @@ def _earlier(tx: Transaction, mine: Snapshot | None, volume_id: VolumeId) -> Sna
     tiering = snapshot_tiers.find(tx, found.id)
     moves = tiering is not None and tiering.progress is Progress.GOING_ON
     return None if moves else found
+
+
+def _seems_whole(svc: Services, earlier: Snapshot) -> bool:
+    """Whether everything that the snapshot names is there, as far as that can be told for little.
+
+    The caller's lease covers it.
+    """
+    store, root = svc.stores[earlier.region], Root.from_text(str(earlier.root))
+    if not store.looks_are_cheap:
+        return True
+    lost: list[ChunkLost] = []
+    leaves = Manifests(store).leaves(root, set(), lost.append)
+    return not any(store.missing(chunks) for chunks in leaves) and not lost

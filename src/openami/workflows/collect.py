@@ -17,7 +17,7 @@ from openami.blockstore.marking import Needed, needed
 from openami.blockstore.store import ChunkLost, Kind
 from openami.catalog import ingests
 from openami.catalog.catalog import Catalog
-from openami.catalog.storage import collection
+from openami.catalog.storage import collection, losses
 from openami.domain.block import Digest
 from openami.domain.collection import Phase, Round
 from openami.domain.ids import Region
@@ -35,12 +35,12 @@ _log = logging.getLogger(__name__)
 
 
 class Ledger:
-    """What is condemned in a region, for the writers of its store."""
+    """What is condemned in a region, for the writers of its store, and what is lost there."""
 
     def __init__(self, catalog: Catalog, region: Region, wait_s: float = _WAIT_S) -> None:
         self._catalog, self._region, self._wait_s = catalog, region, wait_s
 
-    def any(self) -> bool:
+    def any_condemned(self) -> bool:
         with self._catalog.read() as tx:
             return collection.any_condemned(tx, self._region)
 
@@ -57,6 +57,10 @@ class Ledger:
                 raise StillDoomed(f"{len(found)} objects of {self._region} are being deleted")
             if found:
                 threading.Event().wait(_LOOK_EVERY_S)
+
+    def lost(self, named: Named) -> None:
+        with self._catalog.begin() as tx:
+            losses.note(tx, self._region, [named])
 
 
 def resume(svc: Services) -> None:

@@ -38,6 +38,7 @@ from openami.catalog.schema.key_pairs import key_pairs
 from openami.catalog.schema.launch_templates import launch_template_versions, launch_templates
 from openami.catalog.schema.left_uploads import left_uploads
 from openami.catalog.schema.lifecycle_policies import lifecycle_policies, lifecycle_runs
+from openami.catalog.schema.losses import known_losses
 from openami.catalog.schema.network import subnets, vpcs
 from openami.catalog.schema.organizations import (
     organization_members,
@@ -94,6 +95,7 @@ __all__ = [
     "instance_settings",
     "instances",
     "key_pairs",
+    "known_losses",
     "launch_template_versions",
     "launch_templates",
     "left_uploads",

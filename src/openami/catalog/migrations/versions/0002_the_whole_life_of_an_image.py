@@ -251,6 +251,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("account", "region", name=op.f("pk_instance_setting")),
     )
     op.create_table(
+        "known_loss",
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("kind", sa.String(length=1), nullable=False),
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("region", "kind", "digest", name=op.f("pk_known_loss")),
+    )
+    op.create_table(
         "launch_template",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("region", sa.String(length=32), nullable=False),
