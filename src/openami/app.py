@@ -170,16 +170,17 @@ class App:
         return metadata.metadata_of(self.services, instance_id)
 
     def _sweep_once(self) -> None:
-        registry.sweep(self.services)
-        instances.purge(self.services)
-        lifecycle_runs.sweep(self.services)
+        """One row that cannot be dealt with keeps neither the server from starting nor the other
+        parts from their work."""
+        for part in (registry.sweep, instances.purge, lifecycle_runs.sweep):
+            try:
+                part(self.services)
+            except Exception:  # noqa: BLE001, told below; the sweep outlives it
+                _log.exception("a sweep failed; the next one is in %s s", SWEEP_EVERY_S)
 
     def _sweep(self) -> None:
         while not self._closing.wait(SWEEP_EVERY_S):
-            try:
-                self._sweep_once()
-            except Exception:  # noqa: BLE001, the sweep must outlive whatever one round meets
-                _log.exception("a sweep failed; the next one is in %s s", SWEEP_EVERY_S)
+            self._sweep_once()
 
     def _begin_serving_disks(self) -> None:
         """Before any machine starts: it is told then where the block daemon is."""

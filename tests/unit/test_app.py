@@ -18,6 +18,16 @@ app.start()
 app.close()
 """
 
+A_BAD_ROW = """
+from openami.workflows import registry
+
+def cannot(svc):
+    raise ValueError("a row that cannot be dealt with")
+
+seen = []
+registry._RESUMES = (cannot, seen.append)
+"""
+
 
 def test_no_file_of_the_state_directory_can_be_read_by_others_of_the_host(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)  # as whoever made it beforehand left it
@@ -25,3 +35,11 @@ def test_no_file_of_the_state_directory_can_be_read_by_others_of_the_host(tmp_pa
     files = [Path(folder, name) for folder, _, names in os.walk(tmp_path) for name in names]
     assert tmp_path / "jobs.sqlite" in files
     assert [file.name for file in files if stat.S_IMODE(file.stat().st_mode) & 0o077] == []
+
+
+def test_a_row_that_cannot_be_dealt_with_keeps_nothing_else_from_going_on(tmp_path: Path) -> None:
+    script = A_BAD_ROW + SERVE_A_MOMENT + "assert seen == [app.services]"
+    run = subprocess.run(
+        [sys.executable, "-c", script, tmp_path], check=True, timeout=60, stderr=subprocess.PIPE
+    )
+    assert b"a row that cannot be dealt with" in run.stderr

@@ -1,13 +1,15 @@
 """A store with an archive: what is read from where, and how chunks move between the two."""
 
+import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from openami.blockstore import codec
 from openami.blockstore.local_dir import LocalDirChunkStore
-from openami.blockstore.memory import MemoryChunkStore
-from openami.blockstore.store import ChunkCorrupt, ChunkLost, ChunkStore
+from openami.blockstore.memory import MemoryChunkStore, MemoryWriter
+from openami.blockstore.store import ChunkCorrupt, ChunkLost, ChunkStore, Kind, StoreAway
 from openami.blockstore.tiered import TieredStore, move
 from openami.domain.block import BLOCK_BYTES, Digest
 
@@ -64,3 +66,25 @@ def test_chunks_move_there_and_back(tmp_path: Path) -> None:
     assert move(cold, store, digests) == 3
     assert all(hot.has(each) for each in digests)
     assert list(cold.digests()) == []
+
+
+class _UndecidedStore(MemoryChunkStore):
+    """Seems to have what a request that was given up may yet delete: its writer knows."""
+
+    def writer(self) -> MemoryWriter:
+        return _UndecidedWriter({}, threading.Lock())
+
+
+class _UndecidedWriter(MemoryWriter):
+    def missing(self, digests: Iterable[Digest], kind: Kind = Kind.CHUNK) -> set[Digest]:
+        raise StoreAway("a late deletion is possible")
+
+
+def test_nothing_is_taken_away_while_the_other_copy_may_yet_be_deleted() -> None:
+    hot, cold = MemoryChunkStore(), _UndecidedStore()
+    a = put(hot, b"a")
+    with MemoryChunkStore.writer(cold) as writer:
+        writer.put(a, hot.framed(a))
+    with pytest.raises(StoreAway):
+        move(hot, cold, [a])
+    assert hot.has(a)

@@ -29,7 +29,7 @@ from openami.catalog.schema import metadata
 from openami.catalog.storage import identity
 from openami.catalog.storage.roots import HOLDERS
 from openami.domain.block import GIB
-from openami.domain.ids import Region
+from openami.domain.ids import Region, SnapshotId
 from openami.domain.manifest import Root
 from openami.domain.snapshot import StorageTier
 from openami.settings import Settings, SettingsError
@@ -168,6 +168,48 @@ def test_what_reads_beside_a_server_refuses_a_foreign_store_too(tmp_path: Path) 
     identity.of(other, IDS)
     with pytest.raises(ForeignStore):
         region_stores.opened(settings(tmp_path), other)
+
+
+def test_what_works_beside_a_server_builds_no_store_where_a_disk_is_not_mounted(
+    tmp_path: Path,
+) -> None:
+    catalog = Catalog.in_memory()
+    a_snapshot_of(tmp_path, catalog)
+    ready(settings(tmp_path), catalog)
+    elsewhere = settings(tmp_path, region_stores=(f"us-east-1={tmp_path}/mount",))
+    with pytest.raises(ForeignStore, match=r"no .*/mount/owner.*Mount the disk"):
+        region_stores.opened(elsewhere, catalog)
+    assert not (tmp_path / "mount").exists()
+
+
+def test_nor_where_that_of_the_archive_is_not(tmp_path: Path) -> None:
+    catalog = Catalog.in_memory()
+    ready(settings(tmp_path), catalog)
+    a_snapshot_of(tmp_path, catalog, storage_tier=StorageTier.ARCHIVE)
+    (tmp_path / "chunks" / "archive").rename(tmp_path / "unmounted")
+    with pytest.raises(ForeignStore, match="archive/owner"):
+        region_stores.opened(settings(tmp_path), catalog)
+
+
+def test_a_catalog_that_no_server_has_worked_on_takes_nobodys_store(tmp_path: Path) -> None:
+    ready(settings(tmp_path), Catalog.in_memory())
+    with pytest.raises(ForeignStore, match="no server has worked on this one"):
+        region_stores.opened(settings(tmp_path), Catalog.in_memory())
+
+
+def test_a_place_with_one_disk_of_many_is_not_the_store(tmp_path: Path) -> None:
+    """Such a one a repair beside an unmounted disk may have left."""
+    catalog = Catalog.in_memory()
+    store = a_snapshot_of(tmp_path, catalog)
+    with catalog.begin() as tx:
+        for number, sign in enumerate(("gone", "too"), 7):
+            root = a_root(tmp_path, LocalDirChunkStore(tmp_path / "real"), sign)
+            its_id = SnapshotId(f"snap-{number:017x}")
+            snapshots.add(tx, a_snapshot(id=its_id, root=root.to_text()))
+    with pytest.raises(ForeignStore, match="nor most of what should be"):
+        ready(settings(tmp_path), catalog)
+    a_root(tmp_path, store, "too")
+    ready(settings(tmp_path), catalog)
 
 
 @pytest.mark.parametrize("text", [b"", b"us-east-1\n", b'{"catalog": "c"}', b"[]"])

@@ -82,8 +82,8 @@ def move(source: ChunkStore, target: ChunkStore, digests: Iterable[Digest]) -> i
 
 
 def _move(source: ChunkStore, target: ChunkStore, part: Sequence[Digest]) -> None:
-    absent = target.missing(part)
     with target.writer() as writer:
+        absent = writer.missing(part)  # it knows what a deletion may yet take away
         for digest in part:
             if digest in absent:
                 writer.put(digest, source.framed(digest))

@@ -1,6 +1,7 @@
 """The regions' stores as a server finds them: whose they are, opened, cleared of drafts."""
 
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from openami.blockstore import regional
 from openami.blockstore.ownership import (
@@ -19,10 +20,12 @@ from openami.catalog import snapshots, volumes
 from openami.catalog.catalog import Catalog
 from openami.catalog.storage import identity
 from openami.catalog.storage import roots as holders
-from openami.domain.block import HOLE
+from openami.domain.block import HOLE, Digest
 from openami.domain.ids import Ids, Region
 from openami.domain.manifest import Root
 from openami.settings import Settings
+
+_NO_ID_YET: Final = "(no server has worked on this one yet)"
 
 
 def places(settings: Settings, catalog: Catalog) -> Mapping[Region, Place]:
@@ -37,12 +40,16 @@ def places(settings: Settings, catalog: Catalog) -> Mapping[Region, Place]:
 
 
 def opened(settings: Settings, catalog: Catalog) -> Mapping[Region, TieredStore]:
-    """The stores with their archives, for who reads beside a server. Raises as `ready` does."""
-    its_id = identity.find(catalog)
+    """The stores with their archives, for who works beside a server. Raises as `ready` does.
+
+    Nothing is claimed here. Where a disk is not mounted there is no record, and what a repair
+    would build there in its place is a store that lacks nearly everything.
+    """
+    its_id = identity.find(catalog) or _NO_ID_YET
     found = places(settings, catalog)
-    if its_id is not None:
-        for region, place in found.items():
-            is_claimed(regional.record_at(place), Owner(catalog=its_id, region=region))
+    for region, place in found.items():
+        for owner, where in _parts(its_id, region, place):
+            _require_own(catalog, owner, regional.record_at(where))
     return {region: regional.opened(place) for region, place in found.items()}
 
 
@@ -53,9 +60,22 @@ def strange(settings: Settings, catalog: Catalog) -> Iterator[str]:
         return
     for region, place in places(settings, catalog).items():
         try:
-            is_claimed(regional.record_at(place), Owner(catalog=its_id, region=region))
+            for owner, where in _parts(its_id, region, place):
+                _require_own(catalog, owner, regional.record_at(where))
         except (ForeignStore, StoreAway) as trouble:
             yield f"{region}: {trouble}"
+
+
+def _parts(its_id: str, region: Region, place: Place) -> Iterator[tuple[Owner, Place]]:
+    """Whose each part of the region's store should be, and where it is."""
+    yield Owner(catalog=its_id, region=region, part=Part.CHUNKS), place
+    yield Owner(catalog=its_id, region=region, part=Part.ARCHIVE), regional.archive_of(place)
+
+
+def _require_own(catalog: Catalog, owner: Owner, record: OwnerRecord) -> None:
+    """Raises ForeignStore for a store that is not the owner's, or that should be and is not."""
+    if not is_claimed(record, owner) and _is_wanted(catalog, owner):
+        raise _not_there(record, owner)
 
 
 def ready(settings: Settings, catalog: Catalog, ids: Ids) -> Mapping[Region, TieredStore]:
@@ -65,18 +85,14 @@ def ready(settings: Settings, catalog: Catalog, ids: Ids) -> Mapping[Region, Tie
     """
     its_id = identity.of(catalog, ids)
 
-    def taken(region: Region, part: Part, place: Place) -> ChunkStore:
+    def taken(owner: Owner, place: Place) -> ChunkStore:
         store = regional.store_at(place)
-        owner = Owner(catalog=its_id, region=region, part=part)
         _take(catalog, store, regional.record_at(place), owner)
         store.recover()
         return store
 
     return {
-        region: TieredStore(
-            taken(region, Part.CHUNKS, place),
-            taken(region, Part.ARCHIVE, regional.archive_of(place)),
-        )
+        region: TieredStore(*(taken(*part) for part in _parts(its_id, region, place)))
         for region, place in places(settings, catalog).items()
     }
 
@@ -84,30 +100,53 @@ def ready(settings: Settings, catalog: Catalog, ids: Ids) -> Mapping[Region, Tie
 def _take(catalog: Catalog, store: ChunkStore, record: OwnerRecord, owner: Owner) -> None:
     """Make sure that the store is the owner's; one that has no owner yet becomes his.
 
-    An empty one where there should be bytes is a disk that is not mounted; one with bytes that
-    the catalog does not know is somebody else's. Raises ForeignStore.
+    An empty one where there should be bytes, or one with few of them, is a disk that is not
+    mounted; one with bytes that the catalog does not know is somebody else's. Raises ForeignStore.
     """
     if is_claimed(record, owner):
         return
     holds = any(True for kind in Kind for _ in store.digests(kind))
-    if owner.part is Part.ARCHIVE:
-        with catalog.read() as tx:
-            wanted = known = holders.any_archived(tx, owner.region)
-    else:
-        pages = {root.digest for root in roots(catalog, owner.region)} - {HOLE}
-        wanted, known = bool(pages), len(store.missing(pages, Kind.PAGE)) < len(pages)
-    if wanted and not (holds and known):
-        raise ForeignStore(
-            f"There is no {record.where}, nor anything else of what should be {owner}. Mount the"
-            " disk that holds it, or put its place back into region_stores"
-        )
-    if holds and not known:
+    wanted = _is_wanted(catalog, owner)
+    if wanted and not (holds and _has_most(catalog, store, owner)):
+        raise _not_there(record, owner)
+    if holds and not wanted:
         raise ForeignStore(
             f"There is no {record.where}, but there are bytes that should be {owner}, and this"
             " catalog does not know them. Bring back the catalog that goes with them, name another"
-            " directory in region_stores, or move them away"
+            " directory in region_stores, or move them away: if all of them are garbage of this"
+            " catalog, whose snapshots there are deleted, nothing needs them"
         )
     claim(record, owner)
+
+
+def _is_wanted(catalog: Catalog, owner: Owner) -> bool:
+    """Whether the catalog relies on bytes that should be there."""
+    if owner.part is Part.CHUNKS:
+        return bool(_tops(catalog, owner))
+    with catalog.read() as tx:
+        return holders.any_archived(tx, owner.region)
+
+
+def _has_most(catalog: Catalog, store: ChunkStore, owner: Owner) -> bool:
+    """One disk may be lost; of a store where most are, another one is the right one. What an
+    archive has to have nobody wrote down."""
+    if owner.part is Part.ARCHIVE:
+        return True
+    pages = _tops(catalog, owner)
+    return 2 * len(store.missing(pages, Kind.PAGE)) <= len(pages)
+
+
+def _tops(catalog: Catalog, owner: Owner) -> set[Digest]:
+    """The topmost pages of all disks of the region that are not empty."""
+    return {root.digest for root in roots(catalog, owner.region)} - {HOLE}
+
+
+def _not_there(record: OwnerRecord, owner: Owner) -> ForeignStore:
+    return ForeignStore(
+        f"There is no {record.where}, nor most of what should be {owner}. Mount the disk that"
+        " holds it, or put its place back into region_stores. (If the store is of a version that"
+        " wrote no owner, start the server: it takes it.)"
+    )
 
 
 def roots(catalog: Catalog, region: Region) -> set[Root]:

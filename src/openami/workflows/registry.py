@@ -115,7 +115,14 @@ def jobs(svc: Services) -> Sequence[Job]:
 def sweep(svc: Services) -> None:
     """Start the workflow of every pending row that has none, and forget what is long gone.
 
-    A crash between the commit of an intent and the start of its workflow heals here.
+    A crash between the commit of an intent and the start of its workflow heals here. What one of
+    them meets keeps none of the others from going on. Raises ExceptionGroup at the end.
     """
+    failures: list[Exception] = []
     for resume in _RESUMES:
-        resume(svc)
+        try:
+            resume(svc)
+        except Exception as failure:  # noqa: BLE001, told below
+            failures.append(failure)
+    if failures:
+        raise ExceptionGroup("parts of the sweep failed", failures)
