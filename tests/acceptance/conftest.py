@@ -1,8 +1,8 @@
 """One server of each kind for the whole acceptance suite, and the images that tests launch.
 
 `record_server` answers without machines; `qemu_server` runs real ones. Tests share them and
-keep apart by accounts. State directories lie under /var/tmp, since machines run as users of
-their own who cannot walk into pytest's directories.
+keep apart by accounts. State directories do not lie in pytest's, since machines run as users of
+their own who cannot walk into those.
 """
 
 import shutil
@@ -21,8 +21,8 @@ from support.world import MINE, THEIRS, World, populated
 
 
 @contextmanager
-def _state_dir() -> Generator[Path]:
-    directory = Path(tempfile.mkdtemp(prefix="openami-acceptance-", dir="/var/tmp"))
+def _state_dir(within: str | None = None) -> Generator[Path]:
+    directory = Path(tempfile.mkdtemp(prefix="openami-acceptance-", dir=within))
     directory.chmod(0o711)
     try:
         yield directory / "state"
@@ -44,14 +44,17 @@ def record_server() -> Generator[Server]:
 
 @pytest.fixture(scope="session")
 def qemu_server() -> Generator[Server]:
-    """A server with real machines. Guests use less memory than their types promise."""
+    """A server with real machines. Guests use less memory than their types promise.
+
+    Their disks are too big to be kept in memory.
+    """
     settings = {
         "memory_overcommit": "4",
         "vpc_pool": "10.93.0.0/16",  # not that of another server on the same host
         "public_ip_pool": "127.93.0.0/16",
         "first_machine_uid": "2930000",
     }
-    with _state_dir() as state_dir, serving(state_dir, "qemu", **settings) as server:
+    with _state_dir("/var/tmp") as state_dir, serving(state_dir, "qemu", **settings) as server:
         yield server
 
 

@@ -32,7 +32,7 @@ def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Generator[Endpoint]:
 
 @pytest.fixture(scope="module")
 def server(seaweed: Endpoint) -> Generator[Server]:
-    directory = Path(tempfile.mkdtemp(prefix="openami-acceptance-", dir="/var/tmp"))
+    directory = Path(tempfile.mkdtemp(prefix="openami-acceptance-"))
     try:
         with serving(
             directory / "state",

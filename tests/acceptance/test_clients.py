@@ -343,7 +343,7 @@ def test_a_dry_run_of_what_would_be_refused_is_refused(unchanged: World) -> None
 @pytest.fixture
 def mortal(small_disk: Path) -> Generator[Server]:
     """A server of its own, which a test may kill."""
-    directory = Path(tempfile.mkdtemp(prefix="openami-mortal-", dir="/var/tmp"))
+    directory = Path(tempfile.mkdtemp(prefix="openami-mortal-"))
     directory.chmod(0o711)
     try:
         with serving(directory / "state", "record") as server:

@@ -27,7 +27,7 @@ WEST = "us-west-2"
 @pytest.fixture
 def server() -> Generator[Server]:
     """A server of its own, whose time may run ahead of that of its clients."""
-    directory = Path(tempfile.mkdtemp(prefix="openami-acceptance-", dir="/var/tmp"))
+    directory = Path(tempfile.mkdtemp(prefix="openami-acceptance-"))
     settings = {"clock_skew_s": str(99 * DAY_S), "settle_timeout_s": "60"}
     try:
         with serving(directory / "state", "record", **settings) as found:

@@ -37,7 +37,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 @pytest.fixture
 def server() -> Generator[Server]:
-    directory = Path(tempfile.mkdtemp(prefix="openami-crash-", dir="/var/tmp"))
+    directory = Path(tempfile.mkdtemp(prefix="openami-crash-"))
     try:
         with serving(directory / "state", "record", clock_skew_s=str(99 * 24 * HOUR_S)) as found:
             yield found
