@@ -10,7 +10,7 @@ from botocore.credentials import Credentials
 
 from support import raw
 from support.raw import Reply
-from support.server import Keys
+from support.server import Keys, Server
 from support.world import MINE, World
 
 # It would make something, were it let through.
@@ -194,3 +194,18 @@ def test_other_paths_are_refused(unchanged: World, keys: Keys) -> None:
     )
     reply = raw.send(raw.sign(request, keys))
     assert 400 <= reply.status < 500
+
+
+def test_a_key_is_refused_as_soon_as_it_was_revoked_at_the_command_line(
+    record_server: Server,
+) -> None:
+    keys = record_server.account("keys-for-a-while")
+    del record_server.keys["keys-for-a-while"]  # they cannot be used to tidy up behind us
+    form = {"Action": "DescribeImages", "Version": "2016-11-15", "Owner.1": "self"}
+
+    def ask() -> Reply:
+        return raw.send(raw.signed(record_server, keys, form, "us-east-1"))
+
+    assert [ask().status for _ in range(3)] == [200, 200, 200]
+    record_server.openami("account", "key", "keys-for-a-while", "--revoke", keys.access_key_id)
+    assert refused(ask(), "AuthFailure")

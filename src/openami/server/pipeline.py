@@ -96,8 +96,7 @@ def warm() -> None:
 
 def _caller(svc: Services, request: SignedRequest, claim: Claim, request_id: str) -> Caller:
     """Who asks, proven. Raises WireRefusal as `sigv4.verify` does, and AuthFailure."""
-    with svc.catalog.read() as tx:
-        key = accounts.find_key(tx, claim.access_key_id)
+    key = svc.catalog.recall(accounts.find_key, claim.access_key_id)
     if key is None:
         raise _unknown_key(claim.service)
     skew = timedelta(seconds=svc.settings.clock_skew_s)

@@ -91,8 +91,7 @@ def is_meant(headers: Mapping[str, str], query: str) -> bool:
 def admit(svc: Services, request: SignedRequest, request_id: str) -> Admitted:
     """Who asks, proven, for what. Raises WireRefusal and EC2Error with S3's codes."""
     claim = sigv4.read(request)
-    with svc.catalog.read() as tx:
-        key = accounts.find_key(tx, claim.access_key_id)
+    key = svc.catalog.recall(accounts.find_key, claim.access_key_id)
     if key is None:
         raise WireRefusal(
             "InvalidAccessKeyId",
