@@ -444,7 +444,7 @@ def test_jobs_that_wait_for_their_turn_keep_no_other_from_running(
 ) -> None:
     notes, reached, go_on = Notes(), threading.Semaphore(0), threading.Event()
     lane = of_a_lane(notes, reached, go_on)
-    engine = durable(lane, notes.job("boot", "a"), threads=4, lanes={"narrow": 2})
+    engine = durable(lane, notes.job("boot", "a"), threads=1, lanes={"narrow": 2})
     waiting = [f"bring-{number}" for number in range(8)]
     for job_id in waiting:
         engine.start("bring", job_id, {"id": job_id}, owner=job_id)
@@ -512,6 +512,25 @@ def test_after_a_restart_what_ran_goes_on_and_what_waited_is_to_be_started_again
     assert engine.wait("two", SOON_S)
     engine.wait("one", SOON_S)
     assert sorted(set(notes.seen)) == ["slow one", "slow two"]
+
+
+def test_a_recovered_job_counts_among_its_owner_s_when_it_is_started_again(
+    durable: Callable[..., DurableEngine],
+) -> None:
+    notes, reached, go_on = Notes(), threading.Semaphore(0), threading.Event()
+    lane = of_a_lane(notes, reached, go_on)
+    engine = durable(lane, lanes={"narrow": 4}, closing_s=0.0)
+    for number in range(2):
+        engine.start("bring", f"a-{number}", {"id": f"a-{number}"}, owner="a")
+    assert all(reached.acquire(timeout=SOON_S) for _ in range(2))
+    engine = durable(lane, lanes={"narrow": 4}, closing_s=0.0)
+    for number in range(3):
+        engine.start("bring", f"a-{number}", {"id": f"a-{number}"}, owner="a")
+    engine.start("bring", "b-0", {"id": "b-0"}, owner="b")
+    assert all(reached.acquire(timeout=SOON_S) for _ in range(3))
+    assert not reached.acquire(timeout=0.2), "the third of one owner waits"
+    go_on.set()
+    assert all(engine.wait(job_id, SOON_S) for job_id in ("a-0", "a-1", "a-2", "b-0"))
 
 
 def test_a_job_of_a_lane_that_there_is_not_is_refused(

@@ -1,6 +1,10 @@
 """Turns in a lane: how many jobs run, whose is next, and what a cancelled one does."""
 
+from pathlib import Path
+
 from openami.jobs.lanes import Lane
+from openami.workflows import registry
+from support.fakes import services
 
 
 class Desk:
@@ -90,3 +94,32 @@ def test_a_closed_lane_begins_nothing_and_tells_who_waited() -> None:
     desk.end("a1")
     desk.ask("c1")
     assert desk.begun == ["a1"]
+
+
+def test_what_was_recovered_is_its_owner_s_as_soon_as_that_is_told() -> None:
+    desk = Desk(4)
+    desk.lane.hold("a1")
+    desk.lane.hold("a2")
+    desk.lane.belongs("a1", "a")
+    desk.lane.belongs("a2", "a")
+    desk.lane.belongs("a9", "a")
+    desk.ask("a3", "b1")
+    assert desk.begun == ["b1"]
+    desk.end("a2")
+    assert desk.begun == ["b1", "a3"]
+
+
+WITHOUT_BYTES = {
+    *("launch", "start_instance", "stop_instance", "reboot_instance", "terminate_instance"),
+    *("replace_root_volume", "attach_volume", "detach_volume", "create_volume", "delete_volume"),
+    *("modify_volume", "refresh_peers", "image_usage_report"),
+}
+OF_THE_OPERATOR = {"import_image", "collect"}
+
+
+def test_what_an_account_may_ask_for_in_numbers_and_takes_long_waits_for_its_turn(
+    tmp_path: Path,
+) -> None:
+    jobs = registry.jobs(services(tmp_path))
+    at_once = {job.name for job in jobs if job.lane is None}
+    assert at_once - OF_THE_OPERATOR <= WITHOUT_BYTES

@@ -22,8 +22,10 @@ from openami.domain.transfers.import_task import (
     ImportTask,
     ImportTaskId,
 )
+from openami.jobs.engine import NotRunning
 from openami.services import Services
 from openami.settings import Settings, SettingsError
+from openami.workflows import registry
 from support.builders import ALICE, BOB, EPOCH, HERE, IMAGE, a_caller, a_snapshot
 from support.calls import add_image, call, launch, launched, refused
 from support.fakes import services
@@ -227,3 +229,52 @@ def test_each_quota_has_its_row_in_the_settings_page() -> None:
     for quota, rule in RULES.items():
         assert f"| `{quota}` | {rule.default}" in page
         assert rule.code in page
+
+
+def pending_snapshots(svc: Services, volume_id: str, count: int) -> None:
+    svc.jobs.close()
+    for _ in range(count):
+        with pytest.raises(NotRunning):
+            call(svc, "CreateSnapshot", VolumeId=volume_id)
+
+
+@pytest.mark.parametrize(("volume_type", "limit"), [("gp3", 5), ("gp2", 5), ("st1", 1), ("sc1", 1)])
+def test_a_volume_has_so_many_pending_snapshots_as_its_type_allows(
+    tmp_path: Path, volume_type: str, limit: int
+) -> None:
+    svc = limited(tmp_path)
+    request = a_volume(125) | {"VolumeType": volume_type}
+    volume_id = str(call(svc, "CreateVolume", **request)["VolumeId"])
+    other = a_volume_id(svc)
+    pending_snapshots(svc, volume_id, limit)
+    with pytest.raises(
+        EC2Error, match="Maximum allowed in-progress snapshots for a single"
+    ) as told:
+        call(svc, "CreateSnapshot", VolumeId=volume_id)
+    assert told.value.code == "ConcurrentSnapshotLimitExceeded"
+    pending_snapshots(svc, other, 1)
+    svc.jobs.launch()
+    registry.sweep(svc)
+    call(svc, "CreateSnapshot", VolumeId=volume_id)
+
+
+def test_pending_snapshots_have_limits_by_setting(tmp_path: Path) -> None:
+    svc = limited(tmp_path, "pending-snapshots=1")
+    volume_id = a_volume_id(svc)
+    pending_snapshots(svc, volume_id, 1)
+    code = refused(svc, "CreateSnapshot", VolumeId=volume_id)
+    assert code == "ConcurrentSnapshotLimitExceeded"
+
+
+def test_an_instance_with_a_volume_that_has_its_snapshots_gets_no_image_and_no_set(
+    tmp_path: Path,
+) -> None:
+    svc = limited(tmp_path)
+    instance_id = launched(svc)
+    (volume,) = call(svc, "DescribeVolumes")["Volumes"]
+    pending_snapshots(svc, volume["VolumeId"], 5)
+    svc.jobs.launch()
+    of_image = refused(svc, "CreateImage", InstanceId=instance_id, Name="web")
+    instance = {"InstanceId": instance_id}
+    of_set = refused(svc, "CreateSnapshots", InstanceSpecification=instance)
+    assert of_image == of_set == "ConcurrentSnapshotLimitExceeded"

@@ -55,7 +55,7 @@ def copy_image(
         _tag(tx, caller, asked, source, image_id, list(copied.values()))
         idempotency.remember(tx, caller, asked.token, image_id, now)
         noting(tx, image)
-    job_id = workflow.start(svc, image_id, list(copied.values()))
+    job_id = workflow.start(svc, image_id, caller.account, list(copied.values()))
     svc.jobs.wait(job_id, svc.settings.settle_timeout_s)
     return image_id
 

@@ -40,7 +40,7 @@ def copy_snapshot(
         copied = begin(svc, tx, caller, source, asked.description)
         tags.put(tx, caller.account, caller.region, ("snapshot", copied.id), asked.tags)
         noting(tx, copied)
-    svc.jobs.wait(workflow.start(svc, copied.id), svc.settings.settle_timeout_s)
+    svc.jobs.wait(workflow.start(svc, copied), svc.settings.settle_timeout_s)
     return copied.id
 
 

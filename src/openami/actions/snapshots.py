@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from openami.actions.quotas import Quota, check_room
+from openami.actions.quotas import Quota, check_count, check_room
 from openami.actions.snapshot.locks import check_deletable
 from openami.catalog import images, ingests, snapshots, tags, volumes
 from openami.catalog.catalog import Transaction
@@ -11,6 +11,7 @@ from openami.domain.caller import Caller
 from openami.domain.errors import EC2Error
 from openami.domain.filter import Filter, Page
 from openami.domain.ids import SnapshotId, VolumeId
+from openami.domain.limits.quota import pending_snapshots
 from openami.domain.snapshot import Snapshot, SnapshotState
 from openami.domain.volume import Volume, VolumeState
 from openami.services import Services
@@ -50,7 +51,10 @@ def begin(
     given_tags: Mapping[str, str],
     set_id: str | None = None,
 ) -> Snapshot:
-    """A pending snapshot of the volume, with its lease: the workflow is the caller's to start."""
+    """A pending snapshot of the volume, with its lease: the workflow is the caller's to start.
+
+    Raises ConcurrentSnapshotLimitExceeded, SnapshotLimitExceeded.
+    """
     snapshot = Snapshot(
         id=SnapshotId(svc.ids.new("snap")),
         region=volume.region,
@@ -62,6 +66,8 @@ def begin(
         description=description,
         set_id=set_id,
     )
+    pending = len(snapshots.pending_of_volume(tx, volume.id))
+    check_count(svc, pending_snapshots(volume.volume_type), pending + 1)
     check_room(svc, tx, Quota.SNAPSHOTS, volume.owner, volume.region)
     snapshots.add(tx, snapshot)
     ingests.begin(tx, snapshot.id, snapshot.region, snapshot.started_at, volume)

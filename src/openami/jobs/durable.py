@@ -58,8 +58,8 @@ class DurableEngine:
     unfinished jobs are recovered at launch: it must stay the same over restarts and must
     not be shared by two processes on one database. With `waiters_max` callers waiting, the
     next is told at once how things stand. `lanes` are the lanes of jobs and how many of each run
-    at once. Ended jobs are forgotten after `retention`: an id is refused a second start for that
-    long.
+    at once; `threads` are for all other jobs. Ended jobs are forgotten after `retention`: an id is
+    refused a second start for that long.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class DurableEngine:
         clock: Clock,
         patience: Patience | None = None,
         executor_id: str = "openami",
-        threads: int = 50,
+        threads: int = 40,
         lanes: Mapping[str, int] | None = None,
         retention: timedelta = RETENTION,
         closing_s: float = 5.0,
@@ -79,7 +79,7 @@ class DurableEngine:
         self._clock = clock
         self._patience = patience or Patience()
         self._executor_id = executor_id
-        self._threads = threads
+        self._threads = threads + sum((lanes or {}).values())
         self._retention = retention
         self._closing_s = closing_s
         self._waiters = threading.BoundedSemaphore(waiters_max)
@@ -137,6 +137,7 @@ class DurableEngine:
         plain = cast("dict[str, Any]", json.loads(json.dumps(dict(args))))
         lane = self._lane_of(name)
         if lane is not None and self._is_on_record(name, job_id):
+            lane.belongs(job_id, owner)
             return
         with self._changed:
             if not self._open:

@@ -11,6 +11,12 @@ from typing import Final
 TRANSFERS: Final = "transfers"
 """Disks and images on their way in or out: bytes of any number, at the speed of somebody's S3."""
 
+SNAPSHOTS: Final = "snapshots"
+"""Volumes copied as they are at one moment, and what they hold on its way into a store."""
+
+COPIES: Final = "copies"
+"""Snapshots from one store to another, into the archive and back, to this host."""
+
 Begin = Callable[[], bool]
 """Begins a job that has its turn; False if it is not running then. Raises nothing."""
 
@@ -32,9 +38,15 @@ class Lane:
         self._advance()
 
     def hold(self, job_id: str) -> None:
-        """The job runs already: it was recovered."""
+        """The job runs already: it was recovered. Whose it is, `belongs` tells."""
         with self._lock:
             self._running[job_id] = ""
+
+    def belongs(self, job_id: str, owner: str) -> None:
+        """If the job runs, it is one of this owner's."""
+        with self._lock:
+            if job_id in self._running:
+                self._running[job_id] = owner
 
     def hurry(self, job_id: str) -> None:
         """Begin the job now, beside those that have their turn, if it is waiting."""

@@ -3,31 +3,39 @@
 from itertools import groupby
 from typing import Final
 
-from openami.catalog import images, snapshot_copies
-from openami.domain.ids import ImageId, SnapshotId
+from openami.catalog import images, snapshot_copies, snapshots
+from openami.domain.ids import AccountId, ImageId, SnapshotId
 from openami.domain.image import ImageEvent, ImageState
 from openami.domain.state_reason import StateReason
 from openami.jobs.engine import Args, Job
+from openami.jobs.lanes import COPIES
 from openami.services import Services
 from openami.workflows import copy_snapshot, scratch
 
 NAME: Final = "copy_image"
 
 
-def start(svc: Services, image_id: ImageId, snapshot_ids: list[SnapshotId]) -> str:
-    """Begin to fill a pending image's snapshots, once. The id of the job."""
+def start(
+    svc: Services, image_id: ImageId, owner: AccountId, snapshot_ids: list[SnapshotId]
+) -> str:
+    """Begin to fill a pending image's snapshots, once, when it is its owner's turn. The id of the
+    job."""
     job_id = f"{NAME}:{image_id}"
-    svc.jobs.start(NAME, job_id, {"image_id": image_id, "snapshot_ids": snapshot_ids})
+    args = {"image_id": image_id, "snapshot_ids": snapshot_ids}
+    svc.jobs.start(NAME, job_id, args, owner=owner)
     return job_id
 
 
 def resume(svc: Services) -> None:
     """An image without a job has all its copies yet: the first to end is the job's."""
     with svc.catalog.read() as tx:
-        waiting = [copy for copy in snapshot_copies.every(tx) if copy.image_id is not None]
+        copies = [copy for copy in snapshot_copies.every(tx) if copy.image_id is not None]
+        owners = {each.id: each.owner for each in snapshots.pending(tx)}
+    waiting = [copy for copy in copies if copy.snapshot_id in owners]
     by_image = sorted(waiting, key=lambda copy: str(copy.image_id))
-    for image_id, copies in groupby(by_image, key=lambda copy: copy.image_id):
-        start(svc, ImageId(str(image_id)), [copy.snapshot_id for copy in copies])
+    for image_id, its_copies in groupby(by_image, key=lambda copy: copy.image_id):
+        ids = [copy.snapshot_id for copy in its_copies]
+        start(svc, ImageId(str(image_id)), owners[ids[0]], ids)
 
 
 def job(svc: Services) -> Job:
@@ -38,6 +46,7 @@ def job(svc: Services) -> Job:
             ("complete the image", lambda args: _complete(svc, args)),
         ),
         give_up=lambda args, reason: _fail(svc, args, reason),
+        lane=COPIES,
     )
 
 

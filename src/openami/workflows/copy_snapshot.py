@@ -12,8 +12,9 @@ from openami.blockstore.transfer import transfer
 from openami.catalog import snapshot_copies, snapshots
 from openami.domain.ids import SnapshotId
 from openami.domain.manifest import Root
-from openami.domain.snapshot import SnapshotState
+from openami.domain.snapshot import Snapshot, SnapshotState
 from openami.jobs.engine import Args, GiveUp, Job
+from openami.jobs.lanes import COPIES
 from openami.services import Services
 from openami.workflows import scratch
 from openami.workflows.progress import progress_of
@@ -22,19 +23,20 @@ NAME: Final = "copy_snapshot"
 _log = logging.getLogger(__name__)
 
 
-def start(svc: Services, snapshot_id: SnapshotId) -> str:
-    """Begin to fill a pending copy, once. The id of the job."""
-    job_id = f"{NAME}:{snapshot_id}"
-    svc.jobs.start(NAME, job_id, {"snapshot_id": snapshot_id})
+def start(svc: Services, snapshot: Snapshot) -> str:
+    """Begin to fill a pending copy, once, when it is its owner's turn. The id of the job."""
+    job_id = f"{NAME}:{snapshot.id}"
+    svc.jobs.start(NAME, job_id, {"snapshot_id": snapshot.id}, owner=snapshot.owner)
     return job_id
 
 
 def resume(svc: Services) -> None:
     """Those that belong to an image are filled by the image's own workflow."""
     with svc.catalog.read() as tx:
-        waiting = [copy for copy in snapshot_copies.every(tx) if copy.image_id is None]
-    for copy in waiting:
-        start(svc, copy.snapshot_id)
+        alone = {each.snapshot_id for each in snapshot_copies.every(tx) if each.image_id is None}
+        waiting = [each for each in snapshots.pending(tx) if each.id in alone]
+    for snapshot in waiting:
+        start(svc, snapshot)
 
 
 def job(svc: Services) -> Job:
@@ -42,6 +44,7 @@ def job(svc: Services) -> Job:
         name=NAME,
         steps=(("move the chunks", lambda args: bring(svc, _id(args))),),
         give_up=lambda args, reason: scratch.fail(svc, _id(args), reason),
+        lane=COPIES,
     )
 
 

@@ -7,16 +7,18 @@ from openami.catalog import ingests, volumes
 from openami.domain.ids import SnapshotId, VolumeId
 from openami.domain.volume import Volume, VolumeEvent, VolumeState
 from openami.jobs.engine import Args, GiveUp, Job
+from openami.jobs.lanes import SNAPSHOTS
 from openami.services import Services
 from openami.workflows import create_volume, scratch
 
 NAME: Final = "copy_volume"
 
 
-def start(svc: Services, volume_id: VolumeId) -> str:
-    """Begin to fill a copy that is creating, once. The id of the job."""
-    job_id = f"{NAME}:{volume_id}"
-    svc.jobs.start(NAME, job_id, {"volume_id": volume_id})
+def start(svc: Services, volume: Volume) -> str:
+    """Begin to fill a copy that is creating, once, when it is its owner's turn. The id of the
+    job."""
+    job_id = f"{NAME}:{volume.id}"
+    svc.jobs.start(NAME, job_id, {"volume_id": volume.id}, owner=volume.owner)
     return job_id
 
 
@@ -25,7 +27,7 @@ def resume(svc: Services) -> None:
         waiting = volumes.in_state(tx, VolumeState.CREATING)
     for volume in waiting:
         if volume.source_volume_id is not None:
-            start(svc, volume.id)
+            start(svc, volume)
 
 
 def keep_what_is_wanted(svc: Services, source_id: VolumeId) -> None:
@@ -33,7 +35,7 @@ def keep_what_is_wanted(svc: Services, source_id: VolumeId) -> None:
     with svc.catalog.read() as tx:
         waiting = volumes.being_copied(tx, source_id)
     for volume in waiting:
-        start(svc, volume.id)
+        start(svc, volume)
         _take(svc, volume.id)
 
 
@@ -47,6 +49,7 @@ def job(svc: Services) -> Job:
             ("drop the copy", lambda args: _end(svc, _id(args))),
         ),
         give_up=lambda args, _: _give_up(svc, _id(args)),
+        lane=SNAPSHOTS,
     )
 
 

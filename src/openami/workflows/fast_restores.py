@@ -17,6 +17,7 @@ from openami.domain.ids import AccountId, SnapshotId
 from openami.domain.manifest import Root
 from openami.domain.snapshot import Snapshot, SnapshotState, StorageTier
 from openami.jobs.engine import Args, GiveUp, Job
+from openami.jobs.lanes import COPIES
 from openami.services import Services
 
 NAME: Final = "fast_restore"
@@ -27,11 +28,11 @@ _USABLE: Final = (SnapshotState.PENDING, SnapshotState.COMPLETED)
 
 
 def start(svc: Services, restore: FastRestore) -> str:
-    """Bring it where it is going, once. The id of the job."""
+    """Bring it where it is going, once, when it is its owner's turn. The id of the job."""
     began = int(restore.enabling_at.timestamp() * 1_000_000)
     job_id = f"{NAME}:{restore.id}:{restore.owner}:{began}:{restore.turns}"
     key = {"snapshot_id": restore.snapshot_id, "zone": restore.zone, "owner": restore.owner}
-    svc.jobs.start(NAME, job_id, key)
+    svc.jobs.start(NAME, job_id, key, owner=restore.owner)
     return job_id
 
 
@@ -92,6 +93,7 @@ def job(svc: Services) -> Job:
             ("release the base", lambda args: _disable(svc, args)),
         ),
         give_up=lambda args, why: _fail(svc, args, why),
+        lane=COPIES,
     )
 
 

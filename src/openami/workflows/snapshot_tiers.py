@@ -22,16 +22,18 @@ from openami.domain.image import ImageState
 from openami.domain.manifest import Root
 from openami.domain.snapshot import Move, Progress, Snapshot, Tiering
 from openami.jobs.engine import Args, GiveUp, Job
+from openami.jobs.lanes import COPIES
 from openami.services import Services
 
 NAME: Final = "move_snapshot_tier"
 
 
 def start(svc: Services, tiering: Tiering) -> str:
-    """Begin the move, once. The id of the job."""
+    """Begin the move, once, when it is its owner's turn. The id of the job."""
     at = int(tiering.started_at.timestamp() * 1_000_000)
     job_id = f"{NAME}:{tiering.snapshot_id}:{tiering.move}:{at}"
-    svc.jobs.start(NAME, job_id, {"snapshot_id": tiering.snapshot_id})
+    args = {"snapshot_id": tiering.snapshot_id}
+    svc.jobs.start(NAME, job_id, args, owner=tiering.owner)
     return job_id
 
 
@@ -74,6 +76,7 @@ def job(svc: Services) -> Job:
         name=NAME,
         steps=(("move the chunks", lambda args: _move(svc, args)),),
         give_up=lambda args, why: _fail(svc, args, why),
+        lane=COPIES,
     )
 
 

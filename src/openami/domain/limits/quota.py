@@ -21,6 +21,8 @@ class Quota(StrEnum):
     PUBLIC_IMAGES = "public-images"
     IMAGE_SHARES = "image-shares"
     SNAPSHOTS = "snapshots"
+    PENDING_SNAPSHOTS = "pending-snapshots"
+    PENDING_SNAPSHOTS_HDD = "pending-snapshots-hdd"
     STORAGE_GIB = "storage-gib"
     INSTANCES = "instances"
     VCPUS = "vcpus"
@@ -41,6 +43,9 @@ class Rule:
     details: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
+_TOO_MANY_PENDING: Final = "Maximum allowed in-progress snapshots for a single volume exceeded."
+_HDD: Final = ("st1", "sc1")
+
 RULES: Final[Mapping[Quota, Rule]] = {
     Quota.IMAGES: Rule(
         50_000,
@@ -59,6 +64,8 @@ RULES: Final[Mapping[Quota, Rule]] = {
         "The maximum number of snapshots has been reached ({limit}).",
         "SnapshotLimitExceeded",
     ),
+    Quota.PENDING_SNAPSHOTS: Rule(5, _TOO_MANY_PENDING, "ConcurrentSnapshotLimitExceeded"),
+    Quota.PENDING_SNAPSHOTS_HDD: Rule(1, _TOO_MANY_PENDING, "ConcurrentSnapshotLimitExceeded"),
     Quota.STORAGE_GIB: Rule(
         0,
         "You have exceeded the maximum amount of EBS storage of {limit} GiB.",
@@ -102,6 +109,11 @@ RULES: Final[Mapping[Quota, Rule]] = {
         {"Code": "LimitExceededException", "ResourceType": "policy"},
     ),
 }
+
+
+def pending_snapshots(volume_type: str) -> Quota:
+    """The quota of the snapshots that are being made of one volume."""
+    return Quota.PENDING_SNAPSHOTS_HDD if volume_type in _HDD else Quota.PENDING_SNAPSHOTS
 
 
 def limits(said: Iterable[str]) -> Mapping[Quota, int]:
