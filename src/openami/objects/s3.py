@@ -11,9 +11,11 @@ from obstore.store import S3Store
 
 from openami.domain.ids import Clock
 from openami.objects import uploads
+from openami.objects.hurried import Hurried
 from openami.objects.store import (
     PART_BYTES,
     Endpoint,
+    Looker,
     ObjectAbsent,
     ObjectChanged,
     ObjectInfo,
@@ -24,26 +26,17 @@ from openami.wire.s3_client import Patience, s3_client
 _PARTS_MAX: Final = 9000  # S3 takes 10,000
 _AT_ONCE: Final = 2  # parts on their way: each is held in memory
 _PATIENCE: Final = Patience(request_s=300.0, retries=5, retry_for_s=60.0)
+_HURRY: Final = Patience(request_s=5.0, retries=0, retry_for_s=5.0)
 
 
-class S3Objects:
-    """Asks `find` for the endpoint each time, so that a store that is started late or anew is met.
+class _Looks:
+    """Reads objects with a patience. Asks `find` for the endpoint each time, so that a store that
+    is started late or anew is met; it may raise ObjectStoreError."""
 
-    `find` may raise ObjectStoreError. `on_close` ends what it started.
-    """
-
-    def __init__(
-        self,
-        find: Callable[[], Endpoint],
-        clock: Clock,
-        on_close: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._find, self._clock, self._on_close = find, clock, on_close
+    def __init__(self, find: Callable[[], Endpoint], patience: Patience) -> None:
+        self._find, self._patience = find, patience
         self._stores: dict[tuple[Endpoint, str], S3Store] = {}
         self._lock = threading.Lock()
-
-    def endpoint(self) -> Endpoint:
-        return self._find()
 
     def head(self, bucket: str, key: str) -> ObjectInfo:
         with _told(), _told_of_key(key):
@@ -61,6 +54,41 @@ class S3Objects:
         if len(data) != length:
             raise ObjectChanged(f"{bucket}/{key} ended at byte {start + len(data)}")
         return data
+
+    def _of(self, bucket: str) -> S3Store:
+        endpoint = self._find()
+        with self._lock:
+            if (endpoint, bucket) not in self._stores:
+                self._stores[endpoint, bucket] = s3_client(
+                    bucket,
+                    url=endpoint.url,
+                    region=endpoint.region,
+                    access_key_id=endpoint.access_key_id,
+                    secret_access_key=endpoint.secret_access_key,
+                    patience=self._patience,
+                )
+            return self._stores[endpoint, bucket]
+
+
+class S3Objects(_Looks):
+    """`on_close` ends what `find` started. `hurry` is the patience of requests."""
+
+    def __init__(
+        self,
+        find: Callable[[], Endpoint],
+        clock: Clock,
+        on_close: Callable[[], None] = lambda: None,
+        hurry: Patience = _HURRY,
+    ) -> None:
+        super().__init__(find, _PATIENCE)
+        self._clock, self._on_close = clock, on_close
+        self._hurried = Hurried(_Looks(find, hurry))
+
+    def endpoint(self) -> Endpoint:
+        return self._find()
+
+    def hurried(self) -> Looker:
+        return self._hurried
 
     def put(
         self,
@@ -99,20 +127,6 @@ class S3Objects:
 
     def close(self) -> None:
         self._on_close()
-
-    def _of(self, bucket: str) -> S3Store:
-        endpoint = self._find()
-        with self._lock:
-            if (endpoint, bucket) not in self._stores:
-                self._stores[endpoint, bucket] = s3_client(
-                    bucket,
-                    url=endpoint.url,
-                    region=endpoint.region,
-                    access_key_id=endpoint.access_key_id,
-                    secret_access_key=endpoint.secret_access_key,
-                    patience=_PATIENCE,
-                )
-            return self._stores[endpoint, bucket]
 
 
 @contextmanager

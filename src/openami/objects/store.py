@@ -56,6 +56,10 @@ class ObjectStore(Protocol):
         """A range of the object, which has to reach so far. Raises ObjectAbsent, ObjectChanged."""
         ...
 
+    def hurried(self) -> "Looker":
+        """The objects for who keeps a request waiting: they are there in seconds or not at all."""
+        ...
+
     def put(
         self,
         bucket: str,
@@ -96,11 +100,24 @@ class Reader(Protocol):
         ...
 
 
+class Looker(Reader, Protocol):
+    """The part of a store that reads and tells what is there."""
+
+    def head(self, bucket: str, key: str) -> ObjectInfo:
+        """As `ObjectStore.head`."""
+        ...
+
+
 def stream(
-    store: Reader, bucket: str, key: str, info: ObjectInfo, start: int = 0
+    store: Reader,
+    bucket: str,
+    key: str,
+    info: ObjectInfo,
+    start: int = 0,
+    part_bytes: int = PART_BYTES,
 ) -> Iterator[bytes]:
     """The object's bytes from `start` on. Raises as `read` does."""
     while start < info.size_bytes:
-        length = min(PART_BYTES, info.size_bytes - start)
+        length = min(part_bytes, info.size_bytes - start)
         yield store.read(bucket, key, info.etag, start, length)
         start += length

@@ -30,6 +30,8 @@ from openami.wire import sign
 REGION: Final = "us-east-1"  # SeaweedFS takes any; what is signed must only be consistent
 ATTEMPTS: Final = 3  # a port may be taken between our look and its use
 READY_TIMEOUT_S: Final = 30.0
+WAITERS_MAX: Final = 8
+"""Of the threads that answer requests, and of those that work, at most so many wait for a start."""
 CLOSE_TIMEOUT_S: Final = 5.0
 _LOOK_EVERY_S: Final = 0.05
 _PORTS: Final = (
@@ -56,18 +58,36 @@ class EmbeddedS3:
     def __init__(self, directory: Path, clock: Clock, ids: Ids) -> None:
         self._directory, self._clock, self._ids = directory.absolute(), clock, ids
         self._lock = threading.Lock()
+        self._line = threading.BoundedSemaphore(WAITERS_MAX)
         self._process: subprocess.Popen[bytes] | None = None
-        self._endpoint: Endpoint | None = None
+        self._ready: tuple[subprocess.Popen[bytes] | None, Endpoint] | None = None
         self._closed = False
 
     def endpoint(self) -> Endpoint:
-        """Where it answers; it is started if it does not run. Raises ObjectStoreError."""
-        with self._lock:
-            if self._closed:
-                raise ObjectStoreError("the embedded S3 store is closed")
-            if self._endpoint is None or self._process is None or self._process.poll() is not None:
-                self._endpoint = self._started()
-            return self._endpoint
+        """Where it answers; it is started if it does not run. Raises ObjectStoreError, at once when
+        others wait for its start already: that may take long, and each is a thread."""
+        if (found := self._found()) is not None:
+            return found
+        if not self._line.acquire(blocking=False):
+            raise ObjectStoreError(f"{WAITERS_MAX} wait for SeaweedFS to start already")
+        try:
+            with self._lock:
+                if self._closed:
+                    raise ObjectStoreError("the embedded S3 store is closed")
+                if (found := self._found()) is None:
+                    found = self._started()
+                    self._ready = (self._process, found)
+                return found
+        finally:
+            self._line.release()
+
+    def _found(self) -> Endpoint | None:
+        """Where it answers, if it runs."""
+        ready = self._ready
+        if ready is None:
+            return None
+        process, endpoint = ready
+        return endpoint if process is not None and process.poll() is None else None
 
     def close(self) -> None:
         with self._lock:
@@ -178,7 +198,7 @@ class EmbeddedS3:
             connection.close()
 
     def _end(self) -> None:
-        process, self._process, self._endpoint = self._process, None, None
+        process, self._process, self._ready = self._process, None, None
         if process is None or process.poll() is not None:
             return
         process.terminate()

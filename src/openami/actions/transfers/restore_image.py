@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ami-store-restore.html
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from openami.actions.buckets import check_bucket_of_task
 from openami.actions.images import check_new
@@ -26,6 +27,9 @@ from openami.domain.transfers.stored_image import NotAStoredImage, StoredDisk, S
 from openami.objects.store import ObjectAbsent, ObjectChanged, ObjectStoreError, stream
 from openami.services import Services
 from openami.workflows import restore_image as workflow
+
+_HEAD_PART_BYTES: Final = 256 << 10
+"""Most heads are smaller, and a slow store gives so much in the time that a request has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +76,10 @@ def create_restore_image_task(svc: Services, caller: Caller, asked: Restoring) -
 def _looked_at(svc: Services, asked: Restoring) -> tuple[StoredImage, str]:
     """What the object says of itself at its head, and the ETag by which it is known again."""
     try:
-        info = svc.objects.head(asked.bucket, asked.key)
-        source = Source(stream(svc.objects, asked.bucket, asked.key, info))
+        objects = svc.objects.hurried()
+        info = objects.head(asked.bucket, asked.key)
+        place = (asked.bucket, asked.key)
+        source = Source(stream(objects, *place, info, part_bytes=_HEAD_PART_BYTES))
         return workflow.head_of(source, svc), info.etag
     except (ObjectAbsent, ObjectChanged) as absent:
         raise EC2Error.of("NoSuchKey", "The specified key does not exist.", 404) from absent

@@ -81,7 +81,7 @@ def s3_unavailable() -> EC2Error:
 
 def _is_there(svc: Services, bucket: str, key: str) -> bool:
     try:
-        svc.objects.head(bucket, key)
+        svc.objects.hurried().head(bucket, key)
     except ObjectAbsent:
         return False
     except ObjectStoreError as failure:
