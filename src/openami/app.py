@@ -152,6 +152,7 @@ class App:
             # A step that waits for a guest cannot be called back. It goes on from here at the
             # next start; what it holds is let go by the end of the process.
             return
+        self._end_serving_disks()
         self.services.compute.close()
         self._metadata.close()
         self.services.catalog.close()
@@ -195,15 +196,26 @@ class App:
 
     def _tend(self) -> None:
         while self._blocks.is_needed() and not self._closing.wait(cold_disks.TEND_EVERY_S):
-            try:
-                self._blocks.ensure()
-                cold_disks.tend(self.services, self._blocks.client)
-            except DaemonAway as away:
-                _log.warning("%s", away)
-            except Exception:  # noqa: BLE001, as above
-                _log.exception("what machines read from the block daemon was not looked after")
+            self._tend_once()
         if not self._blocks.is_needed():
-            self._blocks.stop()
+            self._blocks.release()
+
+    def _tend_once(self) -> None:
+        try:
+            self._blocks.ensure()
+            cold_disks.tend(self.services, self._blocks.client)
+        except DaemonAway as away:
+            _log.warning("%s", away)
+        except Exception:  # noqa: BLE001, as above
+            _log.exception("what machines read from the block daemon was not looked after")
+
+    def _end_serving_disks(self) -> None:
+        """Unless machines still read from the block daemon, it ends with us."""
+        if self._tender.is_alive():
+            return  # it waits for a daemon that does not answer, or starts one
+        if self._blocks.is_read_from():
+            self._tend_once()  # what a machine read that ended in the last second
+        self._blocks.release()
 
 
 def _locked(file: Path) -> int:

@@ -17,6 +17,8 @@ from openami.domain.block import BLOCK_BYTES
 from openami.domain.manifest import Root
 from openami.nbd import process
 from openami.nbd.client import Daemon, DaemonAway
+from openami.nbd.exports import written
+from openami.nbd.keeper import Keeper
 from openami.settings import Settings
 from support.blocks import a_block, qemu_img
 from support.nbd import HERE, content, stored
@@ -172,11 +174,25 @@ def test_the_daemon_is_adopted_and_outlives_who_started_it(host: OneHost) -> Non
     assert os.getsid(pid) != os.getsid(0)
 
 
+def test_the_daemon_ends_with_its_server_unless_something_is_read_from_it(host: OneHost) -> None:
+    keeper = Keeper(host.settings, host.places)
+    keeper.ensure()
+    assert process.is_running(host.settings)
+    host.export()
+    keeper.release()
+    assert process.is_running(host.settings)
+    keeper.client.close_export("vol-1")
+    keeper.release()
+    assert not process.is_running(host.settings)
+    keeper.release()
+
+
 def test_the_doctor_tells_of_disks_that_wait_and_of_disks_that_do_not_come(
-    host: OneHost,
+    host: OneHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def told(*volumes: str) -> list[str]:
-        return list(blocks.findings(host.settings, volumes))
+        offered = written(process.directory_of(host.settings))
+        return list(blocks.findings(host.settings, offered, volumes))
 
     assert told() == []
     store = LocalDirChunkStore(host.places[HERE])
@@ -185,7 +201,8 @@ def test_the_doctor_tells_of_disks_that_wait_and_of_disks_that_do_not_come(
     host.export()
     until(lambda: told("vol-1"), what="it does not come")
     assert told("vol-1")[0].startswith("vol-1 does not come to this host: block 0")
-    assert told()[0] == "vol-1 is served and is no volume"
+    monkeypatch.setattr(blocks, "ENDING_S", 0.1)
+    assert told()[0] == "vol-1 is served, and no machine may read it"
     host.kill()
     assert told("vol-1") == ["1 disks wait for a block daemon and none runs"]
 

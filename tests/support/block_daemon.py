@@ -1,6 +1,6 @@
 """A block daemon that moves no bytes until a test says so."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from openami.blockstore.cache import BaseCache
@@ -13,7 +13,8 @@ from openami.nbd.client import DaemonAway, Export, ExportRefused, Hydration
 class FakeBlockDaemon:
     """Its sockets are names only: nothing listens on them. `hydrate` completes a disk.
 
-    While `away` it answers nobody; `trouble` is what hydrations tell.
+    `profiles` are what machines are said to have read first. While `away` it answers
+    nobody; `trouble` is what hydrations tell.
     """
 
     def __init__(
@@ -23,8 +24,11 @@ class FakeBlockDaemon:
         self._exports: dict[str, Export] = {}
         self.away = False
         self.trouble = ""
+        self.profiles: dict[Root, Sequence[int]] = {}
 
-    def open_export(self, export_id: str, region: Region, root: Root, uid: int) -> Path:
+    def open_export(
+        self, export_id: str, region: Region, root: Root, uid: int, profile: Sequence[int] = ()
+    ) -> Path:
         self._answers()
         if region not in self._stores:
             raise ExportRefused(f"no store of {region}")
@@ -32,6 +36,8 @@ class FakeBlockDaemon:
         if there is not None and there.root != root:
             raise ExportRefused(f"{export_id} is of {there.root.to_text()}")
         path = self._directory / "sockets" / f"{export_id}.sock"
+        if profile:
+            self.profiles.setdefault(root, profile)
         self._exports[export_id] = Export(region=region, root=root, uid=uid, path=path)
         return path
 
@@ -54,6 +60,10 @@ class FakeBlockDaemon:
             path=path,
             trouble=self.trouble,
         )
+
+    def profile(self, root: Root) -> Sequence[int]:
+        self._answers()
+        return self.profiles.get(root, ())
 
     def hydrate(self, region: Region, root: Root) -> None:
         """Bring the whole disk here, as a hydration of some length does."""

@@ -3,7 +3,7 @@
 What each disk of each machine reads is remembered: a file, or a socket of the block daemon.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,9 +81,11 @@ class FusedBlockDaemon(FakeBlockDaemon):
     moment: Callable[[], None] = staticmethod(lambda: None)
     opened = 0
 
-    def open_export(self, export_id: str, region: Region, root: Root, uid: int) -> Path:
+    def open_export(
+        self, export_id: str, region: Region, root: Root, uid: int, profile: Sequence[int] = ()
+    ) -> Path:
         self.moment()
-        path = super().open_export(export_id, region, root, uid)
+        path = super().open_export(export_id, region, root, uid, profile)
         self.opened += 1
         self.moment()
         return path

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from openami.catalog.storage import boot_profiles
 from openami.compute.driver import MachineFailed
 from openami.domain.ids import InstanceId, VolumeId
-from openami.nbd.client import DaemonAway, ExportRefused
+from openami.domain.manifest import Root
+from openami.nbd.client import DaemonAway, Export, ExportRefused
 from openami.services import Services
-from support.builders import SNAPSHOT, ZONE
+from support.builders import HERE, IMAGE, SNAPSHOT, ZONE
 from support.calls import call, instance, launch, launched, state
 from support.cold import cold_services, daemon_of, driver_of, exports, hydrate, tend
 from support.disk_contents import snapshot_blocks, volume_blocks
@@ -217,6 +219,42 @@ def test_a_cold_volume_grows_and_is_deleted_without_its_base(svc: Services) -> N
     assert volume_blocks(svc, volume_id) == ROOT
     call(svc, "DeleteVolume", VolumeId=volume_id)
     assert list(svc.volumes.list()) == []
+
+
+def test_what_a_machine_read_first_is_kept_with_its_image_and_its_copies(svc: Services) -> None:
+    root = exports_of(svc, launched(svc)).root
+    daemon_of(svc).profiles[root] = [300, 5]
+    hydrate(svc)
+    tend(svc)
+    daemon_of(svc).profiles.clear()  # another host, which has nothing
+    for file in files_here(svc):
+        (svc.settings.state_dir / "cache" / file).unlink()
+    copied = call(svc, "CopyImage", Name="copy", SourceImageId=IMAGE, SourceRegion=HERE)
+    assert exports_of(svc, launched(svc, ImageId=copied["ImageId"])).root == root
+    assert daemon_of(svc).profiles == {root: [300, 5]}
+
+
+def test_what_more_a_later_launch_read_is_kept_too_and_less_is_not(svc: Services) -> None:
+    for told, kept in (([300, 5], [300, 5]), ([300, 5, 0], [300, 5, 0]), ([0], [300, 5, 0])):
+        instance_id = launched(svc)
+        root = exports_of(svc, instance_id).root
+        daemon_of(svc).profiles[root] = told
+        call(svc, "TerminateInstances", InstanceIds=[instance_id])
+        with svc.catalog.read() as tx:
+            assert boot_profiles.find(tx, root) == kept
+
+
+def test_no_profile_outlives_the_last_snapshot_of_its_content(svc: Services) -> None:
+    root = exports_of(svc, launched(svc)).root
+    gone = Root(digest=root.digest, blocks=root.blocks + 1)
+    with svc.catalog.begin() as tx:
+        boot_profiles.save(tx, root, [1])
+        boot_profiles.save(tx, gone, [1])
+        assert (boot_profiles.find(tx, root), boot_profiles.find(tx, gone)) == ([1], [])
+
+
+def exports_of(svc: Services, instance_id: str) -> Export:
+    return exports(svc)[root_volume(svc, instance_id)]
 
 
 def test_a_machine_that_somebody_works_on_is_left_for_the_next_round(svc: Services) -> None:

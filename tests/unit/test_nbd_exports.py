@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from openami.blockstore.cache import BaseCache
+from openami.blockstore.manifest import Manifests
 from openami.domain.ids import Region
 from openami.domain.manifest import Root
 from openami.nbd import exports, kept
@@ -104,6 +105,26 @@ def test_disks_that_would_take_too_much_memory_are_refused(
         daemon.exports.close("vol-1")
         daemon.exports.open("vol-2", HERE, roots[2], 0)
         assert sorted(daemon.exports.told()) == ["vol-0", "vol-2", "vol-3"]
+
+
+def test_a_host_that_knows_nothing_of_a_disk_is_told_what_is_read_first(tmp_path: Path) -> None:
+    store = CountingStore()
+    blocks = {index: a_block(f"{index}") for index in range(16)}
+    root = stored(store, blocks, 16)
+    first = [Manifests(store).lookup(root, index) for index in (9, 3, 12)]
+    with a_daemon(tmp_path, {HERE: store}, SLOW) as daemon:
+        path = daemon.exports.open("vol-1", HERE, root, 0, [9, 3, 12])
+        until(lambda: store.order, what="the first has come")
+        assert store.order[0] in first, "several are fetched at once, in any order"
+        with Client(path) as client:
+            client.go()
+            for index in (12, 5):
+                client.read(index * 512 * 1024, 512)
+            assert list(daemon.exports.profile(root)) == [9, 3, 12, 5]
+        daemon.exports.close("vol-1")
+        until(lambda: len(daemon.exports.profile(root)) == 4, what="it is written down")
+        daemon.exports.open("vol-2", HERE, root, 0, [1])
+        assert list(daemon.exports.profile(root)) == [9, 3, 12, 5], "who knows more is not told"
 
 
 def test_a_disk_that_takes_long_to_sync_holds_up_nobody_but_who_opens_it(

@@ -20,7 +20,9 @@ from openami.domain.ids import InstanceId, Region, VolumeId
 from openami.domain.instance import Instance, InstanceState
 from openami.domain.network import Vpc
 from openami.domain.volume import Volume, VolumeState
-from openami.nbd.keeper import Keeper
+from openami.nbd.client import Export
+from openami.nbd.exports import written
+from openami.nbd.process import directory_of
 from openami.settings import Settings
 from openami.workflows import machines, region_stores
 
@@ -47,7 +49,7 @@ class Seen:
     vpcs: Sequence[Vpc]
     ports: Sequence[Port]
     processes: Sequence[host.MachineProcess]
-    served: Mapping[str, str] | None
+    offered: Mapping[str, Export]
 
     def of(self, *states: InstanceState) -> set[str]:
         return {each.id for each in self.instances.values() if each.state in states}
@@ -91,7 +93,7 @@ def _told(title: str, findings: Iterator[str]) -> int:
 def look(settings: Settings, catalog: Catalog) -> Seen:
     """The host first: what is made meanwhile has its row before its files and process."""
     processes = tuple(host.processes(settings.state_dir))
-    served = host.served_disks(settings)
+    offered = written(directory_of(settings))
     stores = tuple(region_stores.places(settings, catalog).values())
     strange_stores = tuple(region_stores.strange(settings, catalog))
     with catalog.read() as tx:
@@ -118,7 +120,7 @@ def look(settings: Settings, catalog: Catalog) -> Seen:
                 if each.driver == "qemu" and each.state in instances.LIVE
             ],
             processes=processes,
-            served=served,
+            offered=offered,
         )
 
 
@@ -220,20 +222,6 @@ def _processes(seen: Seen) -> Iterator[str]:
         twice.add(each.instance_id)
 
 
-def _served(seen: Seen) -> Iterator[str]:
-    if seen.served is None:
-        if Keeper(seen.settings, {}).is_needed():
-            yield "no block daemon answers, which 'openami serve' would start"
-        return
-    live = seen.of(*instances.LIVE)
-    for name, trouble in seen.served.items():
-        volume = seen.volumes.get(VolumeId(name))
-        if volume is None or volume.attachment is None or volume.attachment.instance_id not in live:
-            yield f"{name} is served, and no machine may read it"
-        elif trouble:
-            yield f"{name} does not come to this host: {trouble}"
-
-
 def _network(seen: Seen) -> Iterator[str]:
     if seen.settings.compute_driver != "qemu":
         return  # machines that are only records have no network
@@ -268,7 +256,13 @@ def _stores(seen: Seen) -> Iterator[str]:
 
 
 def _block_daemon(seen: Seen) -> Iterator[str]:
-    yield from blocks.findings(seen.settings, seen.volumes.keys())
+    live = seen.of(*instances.LIVE)
+    read = [
+        volume.id
+        for volume in seen.volumes.values()
+        if volume.attachment is not None and volume.attachment.instance_id in live
+    ]
+    yield from blocks.findings(seen.settings, seen.offered, read)
 
 
 def _homeless(seen: Seen, name: str, owners: set[str] | frozenset[str], none: str) -> Iterator[str]:
@@ -293,7 +287,6 @@ CHECKS: Final[Sequence[tuple[str, Check]]] = (
     ("volumes are attached to instances that are there", _attachments),
     ("instances and their machines match", _instances),
     ("no machine's process is without an instance", _processes),
-    ("disks that are not here come from the block daemon", _served),
     ("nothing is left in the host's network", _network),
     ("disks that are not here yet are served and come", _block_daemon),
     ("no scratch copy is left over", _scratch),

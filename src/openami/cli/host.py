@@ -1,6 +1,6 @@
 """What of a state directory runs on this host, found without asking the server that started it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -11,9 +11,6 @@ from openami.compute.driver import Port
 from openami.compute.network import leftover, shell
 from openami.compute.network.plan import VpcPlan, planned, tap_name
 from openami.domain.network import Vpc
-from openami.nbd import process as block_daemon
-from openami.nbd.client import Daemon, DaemonAway
-from openami.settings import Settings
 
 _NAME: Final = b"guest="
 
@@ -50,20 +47,6 @@ def _machine_of(entry: Path) -> str | None:
 
 def _holds(entry: Path, prefix: str) -> bool:
     return any(str(each.readlink()).startswith(prefix) for each in (entry / "fd").iterdir())
-
-
-def served_disks(settings: Settings) -> Mapping[str, str] | None:
-    """Volume → what keeps its disk from coming here, if anything; None if no daemon answers."""
-    if not block_daemon.is_running(settings):
-        return None
-    daemon = Daemon(block_daemon.directory_of(settings))
-    try:
-        return {
-            name: daemon.hydration(export.region, export.root).trouble
-            for name, export in daemon.exports().items()
-        }
-    except DaemonAway:
-        return None
 
 
 def network_leftovers(vpcs: Sequence[Vpc], ports: Sequence[Port]) -> Sequence[str]:

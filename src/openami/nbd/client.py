@@ -8,7 +8,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol, Self
@@ -76,10 +76,13 @@ class Hydration:
 class BlockDaemon(Protocol):
     """Every method raises DaemonAway if nobody answers within the deadline."""
 
-    def open_export(self, export_id: str, region: Region, root: Root, uid: int) -> Path:
+    def open_export(
+        self, export_id: str, region: Region, root: Root, uid: int, profile: Sequence[int] = ()
+    ) -> Path:
         """The socket on which the disk `root` is read by the user `uid`, from now on and through
         restarts of the daemon; its hydration begins. Takes no longer for a larger disk.
 
+        Where the host has no profile of the disk (nbd/profile.py), `profile` is the one.
         An export that is there already is the same, for the user named last. Raises
         ExportRefused if it is there of another disk, or no disk of that region can be read.
         """
@@ -95,6 +98,10 @@ class BlockDaemon(Protocol):
         """How far the disk is. One that no export offers does not get further."""
         ...
 
+    def profile(self, root: Root) -> Sequence[int]:
+        """The blocks that were read first, in that order, as far as that is known."""
+        ...
+
 
 class Daemon:
     """The daemon whose state directory is `directory`. Thread-safe: a connection per question."""
@@ -102,10 +109,12 @@ class Daemon:
     def __init__(self, directory: Path, timeout_s: float = TIMEOUT_S) -> None:
         self._directory, self._timeout_s = directory, timeout_s
 
-    def open_export(self, export_id: str, region: Region, root: Root, uid: int) -> Path:
+    def open_export(
+        self, export_id: str, region: Region, root: Root, uid: int, profile: Sequence[int] = ()
+    ) -> Path:
         told = self._ask(
             {"verb": "open", "export": export_id, "uid": uid}
-            | {"region": region, "root": root.to_text()}
+            | {"region": region, "root": root.to_text(), "profile": list(profile)}
         )
         return Path(told["path"])
 
@@ -125,6 +134,9 @@ class Daemon:
             path=Path(told["path"]),
             trouble=told["trouble"],
         )
+
+    def profile(self, root: Root) -> Sequence[int]:
+        return self._ask({"verb": "profile", "root": root.to_text()})["blocks"]
 
     def is_there(self) -> bool:
         """Whether it answers at once."""

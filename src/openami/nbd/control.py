@@ -30,6 +30,7 @@ class Control:
             "close": self._close,
             "exports": self._told,
             "hydration": self._hydration,
+            "profile": self._profile,
         }
 
     def answer(self, question: Question) -> Mapping[str, Any]:
@@ -44,7 +45,8 @@ class Control:
 
     def _open(self, question: Question) -> Mapping[str, Any]:
         region, root = Region(question["region"]), Root.from_text(question["root"])
-        path = self._exports.open(question["export"], region, root, int(question["uid"]))
+        uid, profile = int(question["uid"]), [int(index) for index in question["profile"]]
+        path = self._exports.open(question["export"], region, root, uid, profile)
         return {"path": str(path)}
 
     def _close(self, question: Question) -> Mapping[str, Any]:
@@ -69,6 +71,9 @@ class Control:
             "path": str(path),
             "trouble": "" if complete else self._exports.trouble(root),
         }
+
+    def _profile(self, question: Question) -> Mapping[str, Any]:
+        return {"blocks": list(self._exports.profile(Root.from_text(question["root"])))}
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, TypeVar
@@ -88,9 +88,9 @@ class Disk:
         self._trouble_of_block = self._trouble_of_host = ""
         self._users = 0
         self.closed = False
-        profile = None if kept.complete else profiles.load(self.root)
-        self._first = deque(profile or ())
-        self.recording = Recording() if profile is None and not kept.complete else None
+        profile = () if kept.complete else profiles.load(self.root) or ()
+        self._first = deque(profile)
+        self.recording = None if kept.complete else Recording(profile)
         self._position = 0
         self._full_until = 0.0
 
@@ -107,6 +107,11 @@ class Disk:
                 self.closed = True
                 self._save_recording()
                 self.kept.close()
+
+    def profile(self) -> Sequence[int]:
+        """What was read first, as far as that is known."""
+        recording = self.recording
+        return self._profiles.load(self.root) or () if recording is None else recording.order()
 
     def also_from(self, source: Source) -> None:
         """Another store that has the same disk."""
@@ -316,9 +321,9 @@ class Disk:
     def _save_recording(self) -> None:
         """The lock is held."""
         recording, self.recording = self.recording, None
-        if recording is None or not (order := recording.order()):
+        if recording is None or not recording.is_news():
             return
         try:
-            self._profiles.save(self.root, order)
+            self._profiles.save(self.root, recording.order())
         except OSError as failed:
             _log.warning("the boot profile of %s is not kept: %s", self.root.to_text(), failed)

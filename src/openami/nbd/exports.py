@@ -117,7 +117,9 @@ class Exports:
                         _log.warning("%s is not offered again: %s", name, failed)
                     self._late[name] = _Late(late.export, str(failed))
 
-    def open(self, export_id: str, region: Region, root: Root, uid: int) -> Path:
+    def open(
+        self, export_id: str, region: Region, root: Root, uid: int, profile: Sequence[int] = ()
+    ) -> Path:
         """As BlockDaemon.open_export. Raises ExportRefused, OSError, KeptElsewhere: it is then as
         it was before."""
         if not _ID.fullmatch(export_id):
@@ -130,6 +132,7 @@ class Exports:
                 raise ExportRefused(f"{export_id} is there, of {there.root.to_text()}")
             offered = self._offered.get(export_id)
             if offered is None:
+                self._learn(root, profile)
                 self._write(export_id, export)
                 try:
                     self._offer(export_id, export)
@@ -173,6 +176,11 @@ class Exports:
         disk = self.disk(root)
         found = dict.fromkeys([*late, "" if disk is None else disk.trouble()])
         return "; ".join(filter(None, found))
+
+    def profile(self, root: Root) -> Sequence[int]:
+        """What was read first of the disk, as far as that is known here."""
+        disk = self.disk(root)
+        return self._profiles.load(root) or () if disk is None else disk.profile()
 
     def disks(self, *regions: Region) -> Sequence[Disk]:
         """Those that are offered, each once; of these regions, if any are named."""
@@ -219,6 +227,11 @@ class Exports:
             disk.leave()
             raise
         self._wake.send(b"x")
+
+    def _learn(self, root: Root, profile: Sequence[int]) -> None:
+        if profile and self._profiles.load(root) is None:
+            with suppress(OSError):  # it is a hint
+                self._profiles.save(root, profile)
 
     def _begin(self, export_id: str, offered: _Offered) -> None:
         with self._lock:

@@ -59,25 +59,28 @@ class Hydration:
             for disk in self._disks():
                 if self._closing.is_set() or not disk.enter():
                     continue
+                fetched_bytes = None
                 try:
-                    moved = self._advance(disk) or moved
+                    fetched_bytes = self._advance(disk)
                 except Exception:  # noqa: BLE001, a thread must outlive whatever a disk meets
                     _log.exception("%s does not hydrate", disk.root.to_text())
                 finally:
                     disk.leave()
+                if fetched_bytes is not None:
+                    moved = True
+                    # No longer with the disk: it may be closed meanwhile, and opened again.
+                    self._closing.wait(self._rate.take(fetched_bytes))
             if not moved:
                 self._closing.wait(IDLE_S)
 
-    def _advance(self, disk: Disk) -> bool:
-        """Whether there was something to do."""
+    def _advance(self, disk: Disk) -> int | None:
+        """How many bytes the store gave; None if there was nothing to do."""
         if disk.kept.complete:
-            return False
+            return None
         self._demand.wait_idle(YIELD_S)
         index = disk.next_wanted()
         if index is None:
             if disk.kept.blocks_here == disk.root.blocks:
                 disk.finish()
-            return False
-        fetched_bytes = disk.fetch(index)
-        self._closing.wait(self._rate.take(fetched_bytes))
-        return True
+            return None
+        return disk.fetch(index)

@@ -27,13 +27,18 @@ class Keeper:
         self.is_wanted = settings.block_daemon == "on" and settings.compute_driver == "qemu"
 
     def is_needed(self) -> bool:
-        return self.is_wanted or any(self._written.glob("*.json"))
+        return self.is_wanted or self.is_read_from()
+
+    def is_read_from(self) -> bool:
+        """Whether a machine may read from it, or could before a crash: something is offered."""
+        return any(self._written.glob("*.json"))
 
     def ensure(self) -> None:
         """Have it run if it is needed; cheap where it does. Raises DaemonAway."""
         if self.is_needed():
             process.ensure(self._settings, self._places)
 
-    def stop(self) -> None:
-        """End it, if it runs. What it offers it offers again when it is started again."""
-        process.stop(self._settings)
+    def release(self) -> None:
+        """End it, if it runs and nobody reads from it. Where somebody does it outlives us."""
+        if not self.is_read_from():
+            process.stop(self._settings)

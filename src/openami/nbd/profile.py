@@ -1,6 +1,8 @@
 """The order in which a machine first reads its disk: what a boot needs, soonest first.
 
-It is recorded on the first launches of a disk and read ahead of everything else on later ones.
+It is recorded while a disk is not here yet and read ahead of everything else the next time. What
+later launches read besides is added at its end. The files are this host's; a server keeps profiles
+with its images and tells them to the daemon of a host that has none.
 """
 
 import json
@@ -56,10 +58,14 @@ class ProfileFiles:
 
 
 class Recording:
-    """One disk's first reads, from the first one on, until it is long enough. Thread-safe."""
+    """One disk's first reads, from the first one on, until it is long enough. Thread-safe.
 
-    def __init__(self) -> None:
-        self._order: dict[int, None] = {}
+    `known` are those of earlier times.
+    """
+
+    def __init__(self, known: Sequence[int] = ()) -> None:
+        self._order: dict[int, None] = dict.fromkeys(known)
+        self._known_count = len(self._order)
         self._until = 0.0
         self._lock = threading.Lock()
 
@@ -68,7 +74,7 @@ class Recording:
         if first in self._order and last in self._order and last - first < 2:
             return  # by far the most: without the lock
         with self._lock:
-            if not self._order:
+            if not self._until:
                 self._until = time.monotonic() + RECORDED_S
             for index in range(first, last + 1):
                 if len(self._order) < BLOCKS_MAX:
@@ -76,7 +82,10 @@ class Recording:
 
     def is_done(self) -> bool:
         full = len(self._order) >= BLOCKS_MAX
-        return full or (bool(self._order) and time.monotonic() >= self._until)
+        return full or (bool(self._until) and time.monotonic() >= self._until)
+
+    def is_news(self) -> bool:
+        return len(self._order) > self._known_count
 
     def order(self) -> Sequence[int]:
         with self._lock:

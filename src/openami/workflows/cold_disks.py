@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from typing import Final
 
 from openami.catalog import volumes
+from openami.catalog.storage import boot_profiles
 from openami.compute.driver import Disk, MachineFailed, MachineState, Port
 from openami.domain.ids import InstanceId, VolumeId
 from openami.domain.volume import Volume
@@ -35,7 +36,9 @@ def disk_of(svc: Services, volume: Volume, port: Port) -> Disk:
         return restored_disk_of(svc, volume)
     uid = svc.settings.first_machine_uid + port.number
     try:
-        export = svc.blocks.open_export(volume.id, volume.region, missing, uid)
+        with svc.catalog.read() as tx:
+            profile = boot_profiles.find(tx, missing)
+        export = svc.blocks.open_export(volume.id, volume.region, missing, uid, profile)
     except (DaemonAway, ExportRefused) as failure:
         _log.warning("%s is restored before it is used: %s", volume.id, failure)
         return restored_disk_of(svc, volume)
@@ -90,14 +93,23 @@ def let_go(svc: Services, volume_ids: Iterable[VolumeId]) -> None:
     """
     if svc.blocks is None:
         return
-    for volume_id in volume_ids:
-        try:
-            svc.blocks.close_export(volume_id)
-        except DaemonAway as away:
-            _log.warning("what %s and others were offered on ends later: %s", volume_id, away)
-            return
-        except ExportRefused as refused:
-            _log.warning("what %s was offered on ends later: %s", volume_id, refused)
+    try:
+        exports = svc.blocks.exports()
+        for volume_id in exports.keys() & set(volume_ids):
+            _end(svc, svc.blocks, volume_id, exports[volume_id])
+    except (DaemonAway, ExportRefused) as failure:
+        _log.warning("what a machine read ends later than it: %s", failure)
+
+
+def _end(svc: Services, blocks: BlockDaemon, export_id: str, export: Export) -> None:
+    """And keep with the image what its machine has read first."""
+    profile = blocks.profile(export.root)
+    blocks.close_export(export_id)
+    with svc.catalog.read() as tx:
+        is_news = len(profile) > len(boot_profiles.find(tx, export.root))
+    if is_news:
+        with svc.catalog.begin() as tx:
+            boot_profiles.save(tx, export.root, profile)
 
 
 def _tend_one(svc: Services, blocks: BlockDaemon, volume_id: VolumeId, export: Export) -> None:
@@ -114,7 +126,7 @@ def _tend_one(svc: Services, blocks: BlockDaemon, volume_id: VolumeId, export: E
             if not told.complete:
                 return
             svc.compute.pivot(instance_id, volume_id, told.path)
-        blocks.close_export(volume_id)
+        _end(svc, blocks, volume_id, export)
 
 
 def _reader(svc: Services, volume_id: VolumeId) -> InstanceId | None:

@@ -7,6 +7,7 @@ whole mapping. What a filter searches is a column or a child table, never JSON.
 from openami.catalog.schema.accounts import access_keys, accounts
 from openami.catalog.schema.allowed_images import allowed_images_settings
 from openami.catalog.schema.base import metadata
+from openami.catalog.schema.boot_profiles import boot_profiles
 from openami.catalog.schema.buckets import buckets
 from openami.catalog.schema.collection import (
     collection_awaited,
@@ -71,6 +72,7 @@ __all__ = [
     "allowed_images_settings",
     "attachments",
     "binned",
+    "boot_profiles",
     "buckets",
     "catalog_identity",
     "collection_awaited",

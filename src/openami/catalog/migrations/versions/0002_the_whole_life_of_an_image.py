@@ -37,6 +37,12 @@ def upgrade() -> None:
         batch_op.create_index("ix_binned_owner", ["owner", "region"], unique=False)
 
     op.create_table(
+        "boot_profile",
+        sa.Column("disk", sa.String(), nullable=False),
+        sa.Column("blocks", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("disk", name=op.f("pk_boot_profile")),
+    )
+    op.create_table(
         "bucket",
         sa.Column("name", sa.String(length=63), nullable=False),
         sa.Column("region", sa.String(length=32), nullable=False),
