@@ -14,6 +14,7 @@ NAMES = {
     "ssm": "Systems Manager, parameters (`ssm`)",
     "dlm": "Data Lifecycle Manager (`dlm`)",
     "rbin": "Recycle Bin (`rbin`)",
+    "ebs": "EBS direct APIs (`ebs`)",
 }
 
 

@@ -24,6 +24,7 @@ _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "egress": ("none", "nat"),
     "throttling": ("none", "ec2"),
     "block_daemon": ("on", "off"),
+    "changed_blocks_of": ("lineage", "any"),
 }
 
 
@@ -52,6 +53,7 @@ class Settings:
     collect_every_s: float = 3600.0  # how often what no disk needs goes; 0: only when asked
     cache_gib_max: float = 0.0  # of the host's bases that no volume uses; 0 is no limit
     hydrate_mib_per_s: float = 256.0  # how fast disks are brought to a host; 0: no limit
+    changed_blocks_of: str = "lineage"  # "any": ListChangedBlocks compares unrelated snapshots
     snapshot_copies_max: int = 20  # at once, of an account into a region
     store_image_gib_max: int = 1200  # of an account in a region at once; CreateStoreImageTask
     restore_image_gib_max: int = 600  # likewise; CreateRestoreImageTask

@@ -118,6 +118,10 @@ def test_a_diff_is_what_differs(made: tuple[int, dict[int, Digest]], data: st.Da
     assert [(c.index, c.after, c.before) for c in manifests.diff(b, a)] == [
         (c.index, c.before, c.after) for c in expected
     ]
+    start = data.draw(st.one_of(st.integers(0, grown + 1), st.sampled_from([0, *after])))
+    assert list(manifests.diff(a, b, start)) == [c for c in expected if c.index >= start]
+    there = [each for each in without_holes(after).items() if each[0] >= start]
+    assert list(manifests.iterate(b, start)) == there
 
 
 @given(disks(), st.data())

@@ -21,6 +21,9 @@ class _Body:
     def __init__(self, body: bytes) -> None:
         self._body = body
 
+    def read(self, _amount: int | None = None) -> bytes:
+        return self._body
+
     def stream(self, **_: Any) -> Any:
         yield self._body
 

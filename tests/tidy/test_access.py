@@ -5,13 +5,20 @@ from collections.abc import Mapping
 import pytest
 
 from openami.dlm.operations import OPERATIONS as DLM
+from openami.ebs.operations import OPERATIONS as EBS
 from openami.ec2.operation import Operation
 from openami.ec2.operations import OPERATIONS as EC2
 from openami.rbin.operations import OPERATIONS as RBIN
 from openami.ssm.operations import OPERATIONS as SSM
 from support.access import NAMELESS, TABLES
 
-ANSWERED: Mapping[str, Mapping[str, Operation]] = {"ec2": EC2, "ssm": SSM, "dlm": DLM, "rbin": RBIN}
+ANSWERED: Mapping[str, Mapping[str, Operation]] = {
+    "ec2": EC2,
+    "ssm": SSM,
+    "dlm": DLM,
+    "rbin": RBIN,
+    "ebs": EBS,
+}
 # There are no roles or users, and UseLongIds is no id.
 OF_NO_ACCOUNT = {"ZoneIds", "ExecutionRoleArn", "PrincipalArn", "UseLongIds"}
 EVERY = [(service, name) for service, operations in ANSWERED.items() for name in operations]

@@ -65,6 +65,7 @@ def begin(
         started_at=svc.clock.now(),
         description=description,
         set_id=set_id,
+        lineage=_lineage(tx, volume),
     )
     pending = len(snapshots.pending_of_volume(tx, volume.id))
     check_count(svc, pending_snapshots(volume.volume_type), pending + 1)
@@ -73,6 +74,12 @@ def begin(
     ingests.begin(tx, snapshot.id, snapshot.region, snapshot.started_at, volume)
     tags.put(tx, volume.owner, volume.region, ("snapshot", snapshot.id), given_tags)
     return snapshot
+
+
+def _lineage(tx: Transaction, volume: Volume) -> str:
+    """That of the snapshot that the volume was made of, if it is there still."""
+    source = None if volume.snapshot_id is None else snapshots.fetch_any(tx, volume.snapshot_id)
+    return volume.id if source is None else source.line
 
 
 def describe_snapshots(

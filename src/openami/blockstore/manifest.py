@@ -10,7 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -114,16 +114,22 @@ class Manifests:
             digest = _entry(page, index // FANOUT**level % FANOUT)
         return digest, page, level
 
-    def iterate(self, root: Root) -> Iterator[tuple[int, Digest]]:
-        """Every block that is not a hole, in order; pages are read as they are needed."""
-        return self._walk(root.digest, root.depth - 1, 0)
+    def iterate(self, root: Root, start: int = 0) -> Iterator[tuple[int, Digest]]:
+        """Every block from `start` on that is not a hole, in order.
 
-    def diff(self, before: Root, after: Root) -> Iterator[Change]:
-        """The blocks in which two disks differ, in order, reading only pages that differ."""
+        Pages are read as they are needed, those before `start` not at all.
+        """
+        return self._walk(root.digest, root.depth - 1, 0, start)
+
+    def diff(self, before: Root, after: Root, start: int = 0) -> Iterator[Change]:
+        """The blocks from `start` on in which two disks differ, in order.
+
+        Reads only pages that differ.
+        """
         depth = max(before.depth, after.depth)
         raised: dict[Digest, Entries] = {}
         tops = [_raised(root, depth, raised) for root in (before, after)]
-        return self._differing(tops[0], tops[1], depth - 1, 0, raised)
+        return self._differing((tops[0], tops[1]), depth - 1, 0, start, raised)
 
     def leaves(
         self, root: Root, seen: set[Digest], on_lost: Callable[[ChunkLost], None]
@@ -161,30 +167,37 @@ class Manifests:
             level = dict.fromkeys(entry for page in level for entry in entries_of(self._page(page)))
         return pages[::-1], list(level)
 
-    def _walk(self, digest: Digest, level: int, first: int) -> Iterator[tuple[int, Digest]]:
+    def _walk(
+        self, digest: Digest, level: int, first: int, start: int
+    ) -> Iterator[tuple[int, Digest]]:
         if digest == HOLE:
             return
         page = self._page(digest)
-        span = FANOUT**level
-        for i in np.flatnonzero(page.any(axis=1)).tolist():
+        for i in _slots(page, level, first, start):
+            index = first + i * FANOUT**level
             if level == 0:
-                yield first + i, _entry(page, i)
+                yield index, _entry(page, i)
             else:
-                yield from self._walk(_entry(page, i), level - 1, first + i * span)
+                yield from self._walk(_entry(page, i), level - 1, index, start)
 
     def _differing(
-        self, before: Digest, after: Digest, level: int, first: int, raised: dict[Digest, Entries]
+        self,
+        tops: tuple[Digest, Digest],
+        level: int,
+        first: int,
+        start: int,
+        raised: dict[Digest, Entries],
     ) -> Iterator[Change]:
-        if before == after:
+        if tops[0] == tops[1]:
             return
-        old, new = (self._page_or_null(digest, raised) for digest in (before, after))
-        for i in np.flatnonzero((old.view(np.uint64) != new.view(np.uint64)).any(axis=1)).tolist():
+        old, new = (self._page_or_null(digest, raised) for digest in tops)
+        for i in _slots(old.view(np.uint64) != new.view(np.uint64), level, first, start):
             index = first + i * FANOUT**level
             was, becomes = _entry(old, i), _entry(new, i)
             if level == 0:
                 yield Change(index=index, before=was, after=becomes)
             else:
-                yield from self._differing(was, becomes, level - 1, index, raised)
+                yield from self._differing((was, becomes), level - 1, index, start, raised)
 
     def _updated(self, writer: Writer, root: Root, part: _Part) -> Root:
         if len(part.indices) == 0:
@@ -252,6 +265,12 @@ def page_of(digest: Digest, text: bytes) -> Entries:
     page[bitmap] = np.frombuffer(text, np.uint8, offset=_BITMAP_BYTES).reshape(-1, 32)
     page.flags.writeable = False
     return page
+
+
+def _slots(rows: npt.NDArray[Any], level: int, first: int, start: int) -> list[int]:
+    """The rows with something in them, of a page of disk from block `first` on, from `start` on."""
+    passed = max(0, start - first) // FANOUT**level
+    return [passed + i for i in np.flatnonzero(rows[passed:].any(axis=1)).tolist()]
 
 
 def _entry(page: Entries, slot: int) -> Digest:

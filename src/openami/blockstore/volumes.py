@@ -70,6 +70,10 @@ class VolumeHost:
         self._directory.mkdir(parents=True, exist_ok=True)
         self._directory.chmod(0o711)
 
+    def manifests(self, region: Region) -> Manifests:
+        """The trees of the region's store, with the pages that were read last."""
+        return self._manifests[region]
+
     def create(self, volume_id: VolumeId, region: Region, root: Root | None, size_gib: int) -> None:
         """Make the volume, durably, if it is not there: `size_gib` of the disk `root`, or of zeros.
 

@@ -56,7 +56,8 @@ class StorageTier(StrEnum):
 class Snapshot:
     """`root` names the content (a manifest root as text); it is set once, on completion.
 
-    `set_id` is shared by the snapshots that one CreateSnapshots takes at one moment.
+    `set_id` is shared by the snapshots that one CreateSnapshots takes at one moment. `lineage`
+    names the first of those that were made of one another, by way of volumes or as parents.
     """
 
     id: SnapshotId
@@ -77,6 +78,17 @@ class Snapshot:
     storage_tier: StorageTier = StorageTier.STANDARD
     restore_expires_at: datetime | None = None  # of one that is out of the archive for a time
     transfer_type: str | None = None  # of a copy: "standard", which is not time-based
+    lineage: str | None = None  # None: it is the first itself
+
+    @property
+    def line(self) -> str:
+        """The same for all of one lineage."""
+        return self.lineage or self.id
+
+    def is_related(self, other: "Snapshot") -> bool:
+        """Whether both are of one volume, or of one lineage."""
+        of_one_volume = self.volume_id == other.volume_id != NO_VOLUME
+        return of_one_volume or self.line == other.line
 
     def usable(self) -> "Snapshot":
         """Itself. Raises IncorrectState for one that nothing can be made of now."""

@@ -20,6 +20,7 @@ from openami.dlm.operations import OPERATIONS as DLM
 from openami.domain.caller import Caller
 from openami.domain.errors import DryRunOperation, EC2Error, InvalidAction
 from openami.domain.ids import Region
+from openami.ebs.operations import OPERATIONS as EBS
 from openami.ec2.operations import OPERATIONS as EC2
 from openami.rbin.operations import OPERATIONS as RBIN
 from openami.services import Services
@@ -36,7 +37,7 @@ FrontDoors = Mapping[str, Mapping[str, Handler]]
 
 # By the service that the signature's scope names; every service comes in by the same port.
 FRONT_DOORS: Final[FrontDoors] = MappingProxyType(
-    {"ec2": EC2, "sts": STS, "ssm": SSM, "dlm": DLM, "rbin": RBIN}
+    {"ec2": EC2, "sts": STS, "ssm": SSM, "dlm": DLM, "rbin": RBIN, "ebs": EBS}
 )
 
 _VERSION: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")

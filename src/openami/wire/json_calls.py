@@ -1,8 +1,8 @@
 """The two JSON protocols of AWS, inbound and outbound.
 
 `json` (SSM) names its operation in X-Amz-Target and has all else in the body; `rest-json`
-(DLM, the Recycle Bin) names it by method and path and spreads its members over path, query,
-headers and body, as the model says.
+(DLM, the Recycle Bin, the EBS direct APIs) names it by method and path and spreads its members
+over path, query, headers and body, as the model says.
 https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html, …/aws-restjson1-protocol.html
 """
 
@@ -159,6 +159,7 @@ _CODES: Final = {
 _OWN_CODES: Final = {
     "ssm": {"InternalError": "InternalServerError", "TagLimitExceeded": "TooManyTagsError"},
     "dlm": {"ValidationException": "InvalidRequestException"},
+    "ebs": {"ThrottlingException": "RequestThrottledException"},
 }
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from support.access import (
     beside,
+    direct,
     event_windows,
     export_tasks,
     images,
@@ -49,6 +50,7 @@ TABLES: Final[Mapping[str, tuple[Access, ...]]] = {
     "parameter": parameters.ROWS,
     "recycle bin": recycle_bin.ROWS,
     "lifecycle policy": lifecycle_policies.ROWS,
+    "direct": direct.ROWS,
 }
 
 NAMELESS: Final[Mapping[str, frozenset[str]]] = {
@@ -87,5 +89,6 @@ NAMELESS: Final[Mapping[str, frozenset[str]]] = {
     "ssm": frozenset(),
     "dlm": frozenset({"CreateLifecyclePolicy"}),
     "rbin": frozenset({"CreateRule", "ListRules"}),
+    "ebs": frozenset(),
 }
 """Operations, by service, that name no resource of any account."""

@@ -14,6 +14,7 @@ from openami.catalog.schema.collection import (
     collection_rounds,
     condemned,
 )
+from openami.catalog.schema.direct_access import block_token_key
 from openami.catalog.schema.event_windows import event_windows
 from openami.catalog.schema.export_tasks import export_tasks
 from openami.catalog.schema.fast_restores import fast_restores
@@ -72,6 +73,7 @@ __all__ = [
     "allowed_images_settings",
     "attachments",
     "binned",
+    "block_token_key",
     "boot_profiles",
     "buckets",
     "catalog_identity",

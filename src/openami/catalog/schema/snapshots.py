@@ -30,6 +30,7 @@ snapshots = Table(
         server_default=StorageTier.STANDARD.value,
     ),
     Column("restore_expires_at", UtcDateTime),
+    Column("lineage", String(32)),
 )
 Index("ix_snapshot_owner", snapshots.c.owner, snapshots.c.region)
 Index(

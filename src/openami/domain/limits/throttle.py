@@ -67,6 +67,12 @@ _OWN: Final[Mapping[str, Bucket]] = {
         Bucket(capacity=1, per_s=0.1),
     ),
 }
+# https://docs.aws.amazon.com/general/latest/gr/ebs-service.html
+_DIRECT: Final[Mapping[str, Bucket]] = {
+    **dict.fromkeys(("GetSnapshotBlock", "PutSnapshotBlock"), Bucket(capacity=1000, per_s=1000)),
+    **dict.fromkeys(("ListChangedBlocks", "ListSnapshotBlocks"), Bucket(capacity=50, per_s=50)),
+    **dict.fromkeys(("CompleteSnapshot", "StartSnapshot"), Bucket(capacity=10, per_s=10)),
+}
 _BY_INSTANCE: Final[Mapping[str, Bucket]] = {
     "RunInstances": Bucket(capacity=1000, per_s=2),
     "StartInstances": Bucket(capacity=1000, per_s=2),
@@ -86,6 +92,8 @@ def wanted(
     """What a request takes: the name of each bucket, its size, and the tokens."""
     if service == "ssm":
         return ((operation, _PARAMETERS, 1),)
+    if service == "ebs":
+        return ((operation, _DIRECT[operation], 1),)
     taken = [(*_bucket(operation, request), 1)]
     if operation in _BY_INSTANCE:
         told = request.get("MaxCount") or len(request.get("InstanceIds", ()))

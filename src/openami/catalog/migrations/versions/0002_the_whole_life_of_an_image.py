@@ -37,6 +37,11 @@ def upgrade() -> None:
         batch_op.create_index("ix_binned_owner", ["owner", "region"], unique=False)
 
     op.create_table(
+        "block_token_key",
+        sa.Column("secret", sa.String(length=64), nullable=False),
+        sa.PrimaryKeyConstraint("secret", name=op.f("pk_block_token_key")),
+    )
+    op.create_table(
         "boot_profile",
         sa.Column("disk", sa.String(), nullable=False),
         sa.Column("blocks", sa.String(), nullable=False),
@@ -679,6 +684,7 @@ def upgrade() -> None:
         batch_op.add_column(
             sa.Column("restore_expires_at", sa.DateTime(timezone=True), nullable=True)
         )
+        batch_op.add_column(sa.Column("lineage", sa.String(length=32), nullable=True))
         batch_op.create_index(
             "ix_snapshot_public",
             ["region"],

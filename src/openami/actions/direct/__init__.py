@@ -1,0 +1,1 @@
+"""The EBS direct APIs: snapshots read and written block by block."""

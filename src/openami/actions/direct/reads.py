@@ -1,0 +1,174 @@
+"""The content of snapshots: which blocks there are, which have changed, and what is in one.
+
+A snapshot's content is a tree that never changes, so a listing goes on anywhere without any
+state: a page costs what it shows and the tree's depth, however large the disk is.
+"""
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice, takewhile
+
+from openami.actions.direct.access import readable
+from openami.blockstore.manifest import Change
+from openami.blockstore.store import ChunkLost
+from openami.catalog.direct import token_key
+from openami.domain.block import BLOCK_BYTES, BLOCKS_PER_GIB, HOLE
+from openami.domain.caller import Caller
+from openami.domain.direct import block_token
+from openami.domain.direct.refusals import invalid
+from openami.domain.ids import SnapshotId
+from openami.domain.manifest import Root
+from openami.domain.snapshot import Snapshot
+from openami.services import Services
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """From which block on a listing is asked for, and for how many."""
+
+    start: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockTokens:
+    """A block, with its token in the snapshot and, if two are compared, in the first of them."""
+
+    index: int
+    token: str
+    first_token: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """Part of a snapshot's blocks. `next_start` is None where there are no more."""
+
+    blocks: tuple[BlockTokens, ...]
+    next_start: int | None
+    volume_size_gib: int
+    expires_at: datetime
+
+
+def list_snapshot_blocks(
+    svc: Services, caller: Caller, snapshot_id: SnapshotId, span: Span
+) -> Listing:
+    """The blocks that hold data, in order. Raises as `readable` does."""
+    with svc.catalog.read() as tx:
+        snapshot, root = readable(tx, caller, snapshot_id)
+    listed = _Tokens.new(svc)
+    manifests = svc.volumes.manifests(caller.region)
+    found = (
+        BlockTokens(index=index, token=listed.of(snapshot_id, index))
+        for index, _ in manifests.iterate(root, span.start)
+    )
+    with _lost_only_if_there(svc, caller, snapshot_id):
+        return listed.page(found, span, snapshot)
+
+
+def list_changed_blocks(
+    svc: Services, caller: Caller, first_id: SnapshotId, second_id: SnapshotId, span: Span
+) -> Listing:
+    """The blocks of the second snapshot that are not as in the first, in order.
+
+    One that the second does not have any more is among them: it reads as zeros. Raises as
+    `readable` does, and ValidationException for snapshots that are not to be compared.
+    """
+    with svc.catalog.read() as tx:
+        first, before = readable(tx, caller, first_id)
+        second, after = readable(tx, caller, second_id)
+    _check_comparable(svc, first, second)
+    listed = _Tokens.new(svc)
+
+    def told(change: Change) -> BlockTokens:
+        return BlockTokens(
+            index=change.index,
+            token=listed.of(second_id, change.index),
+            first_token=None if change.before == HOLE else listed.of(first_id, change.index),
+        )
+
+    changes = svc.volumes.manifests(caller.region).diff(before, after, span.start)
+    end = second.volume_size_gib * BLOCKS_PER_GIB
+    found = map(told, takewhile(lambda change: change.index < end, changes))
+    with _lost_only_if_there(svc, caller, first_id, second_id):
+        return listed.page(found, span, second)
+
+
+def _check_comparable(svc: Services, first: Snapshot, second: Snapshot) -> None:
+    if first.is_related(second):
+        return
+    if svc.settings.changed_blocks_of == "lineage":
+        raise invalid(
+            "UNRELATED_SNAPSHOTS",
+            f"The snapshots '{first.id}' and '{second.id}' are not of the same lineage.",
+        )
+    if first.volume_size_gib != second.volume_size_gib:
+        raise invalid(
+            "UNRELATED_SNAPSHOTS",
+            f"The snapshots '{first.id}' and '{second.id}' are neither of the same lineage nor of"
+            " volumes of one size.",
+        )
+
+
+def get_snapshot_block(
+    svc: Services, caller: Caller, snapshot_id: SnapshotId, index: int, token: str
+) -> bytes:
+    """The block's 512 KiB, which were verified; zeros where the snapshot has none.
+
+    Raises as `readable` does, and ValidationException for a token that is not of this block or
+    has expired.
+    """
+    key, now = token_key.of(svc.catalog, svc.ids), svc.clock.now()
+    with svc.catalog.read() as tx:
+        snapshot, root = readable(tx, caller, snapshot_id)
+    if not block_token.is_good(key, token, snapshot_id, index, now):
+        raise invalid("INVALID_BLOCK_TOKEN", "The block token is invalid or has expired.")
+    with _lost_only_if_there(svc, caller, snapshot_id):
+        return _block(svc, snapshot, root, index)
+
+
+def _block(svc: Services, snapshot: Snapshot, root: Root, index: int) -> bytes:
+    # A disk may be shorter than the volumes that are made of it.
+    beyond = index >= root.blocks
+    digest = HOLE if beyond else svc.volumes.manifests(snapshot.region).lookup(root, index)
+    return bytes(BLOCK_BYTES) if digest == HOLE else svc.stores[snapshot.region].get(digest)
+
+
+@contextmanager
+def _lost_only_if_there(
+    svc: Services, caller: Caller, *snapshot_ids: SnapshotId
+) -> Generator[None]:
+    """What is lost of a snapshot that was deleted meanwhile is no loss, and is told as that."""
+    try:
+        yield
+    except ChunkLost:
+        with svc.catalog.read() as tx:
+            for each in snapshot_ids:
+                readable(tx, caller, each)
+        raise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tokens:
+    """Those of one listing, which all expire at once."""
+
+    key: bytes
+    expires_at: datetime
+
+    @staticmethod
+    def new(svc: Services) -> "_Tokens":
+        expires_at = svc.clock.now().replace(microsecond=0) + block_token.LIFE
+        return _Tokens(key=token_key.of(svc.catalog, svc.ids), expires_at=expires_at)
+
+    def of(self, snapshot_id: SnapshotId, index: int) -> str:
+        return block_token.token_of(self.key, snapshot_id, index, self.expires_at)
+
+    def page(self, found: Iterator[BlockTokens], span: Span, snapshot: Snapshot) -> Listing:
+        blocks = tuple(islice(found, span.limit + 1))
+        return Listing(
+            blocks=blocks[: span.limit],
+            next_start=blocks[span.limit].index if len(blocks) > span.limit else None,
+            volume_size_gib=snapshot.volume_size_gib,
+            expires_at=self.expires_at,
+        )

@@ -1,0 +1,1 @@
+"""The EBS direct APIs' side of the catalog."""

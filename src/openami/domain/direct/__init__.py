@@ -1,0 +1,1 @@
+"""The EBS direct APIs' nouns: what is read and written of snapshots, block by block."""

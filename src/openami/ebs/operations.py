@@ -1,0 +1,9 @@
+"""Every operation of the EBS direct APIs that openami answers."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from openami.doors.operation import Operation
+from openami.ebs import reads
+
+OPERATIONS: Final[Mapping[str, Operation]] = {**reads.OPERATIONS}
