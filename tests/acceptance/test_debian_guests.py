@@ -19,6 +19,7 @@ import pytest
 from support import api
 from support.guest import Guest
 from support.server import Server
+from support.snapshot_bytes import written_out
 from support.waiting import until
 
 pytestmark = [pytest.mark.boot, pytest.mark.timeout(1200)]
@@ -121,6 +122,29 @@ def test_s43_a_server_boots_by_its_firmware_and_its_own_boot_loader(
     assert guests[0].ssh("test -d /sys/firmware/efi || echo no EFI") == "no EFI"
     # GRUB says nothing but the kernel's command line; QEMU was given neither kernel nor line.
     in_order(guests[0].console(), "Linux version", "BOOT_IMAGE=/", "BIOS-e820", " login:")
+
+
+def test_s13_a_snapshot_of_a_running_server_has_what_was_saved_and_a_whole_file_system(
+    qemu_server: Server, guests: Sequence[Guest], tmp_path: Path
+) -> None:
+    """Its agent holds the file system still: nothing of it is left to a journal."""
+    guest, ec2 = guests[1], qemu_server.client()
+    guest.ssh("until systemctl is-active qemu-guest-agent; do sleep 0.2; done")
+    volume_id = api.root_volume_id(api.instance(ec2, guest.instance_id))
+    guest.ssh("echo saved without sync | sudo tee /unsynced")
+    snapshot_id = ec2.create_snapshot(VolumeId=volume_id)["SnapshotId"]
+    api.await_state(ec2, "snapshot_completed", SnapshotIds=[snapshot_id])
+    disk = written_out(qemu_server, snapshot_id, tmp_path / "disk")
+    sector = int(guest.ssh("cat /sys/class/block/$(basename $(findmnt -no SOURCE /))/start"))
+    root = f"{disk}?offset={sector * 512}"
+    features = subprocess.run(["dumpe2fs", "-h", root], check=True, capture_output=True, text=True)
+    assert "has_journal" in features.stdout
+    assert "needs_recovery" not in features.stdout
+    shown = subprocess.run(
+        ["debugfs", "-R", "cat /unsynced", root], check=True, capture_output=True
+    )
+    assert shown.stdout == b"saved without sync\n"
+    assert guest.ssh("echo goes on | sudo tee /after && sync") == "goes on"
 
 
 @pytest.fixture(scope="module")

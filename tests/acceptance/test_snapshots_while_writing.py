@@ -8,18 +8,14 @@ what a moment can look like is known to the byte.
 import hashlib
 import os
 import re
-import sqlite3
 from collections.abc import Generator
-from contextlib import closing
 
 import pytest
 
-from openami.blockstore.local_dir import LocalDirChunkStore
-from openami.blockstore.manifest import Manifests
 from openami.domain.block import BLOCK_BYTES
-from openami.domain.manifest import Root
 from support import api
 from support.server import Server
+from support.snapshot_bytes import blocks_of
 from support.tiny import Tiny
 from support.waiting import until
 
@@ -162,13 +158,3 @@ def possible(first: list[int], second: list[int]) -> bool:
     """Whether there was such a moment: each of a round's four writes comes after the one before."""
     (head, *_), (other_head, *_) = first, second
     return second[-1] <= head <= first[-1] <= other_head + 1 <= second[-1] + 1
-
-
-def blocks_of(server: Server, snapshot_id: str) -> dict[int, bytes]:
-    """From the store, and not by way of what would be restored."""
-    catalog = f"file:{server.state_dir}/catalog.sqlite?mode=ro"
-    with closing(sqlite3.connect(catalog, uri=True)) as rows:
-        (text,) = rows.execute("SELECT root FROM snapshot WHERE id = ?", [snapshot_id]).fetchone()
-    store = LocalDirChunkStore(server.state_dir / "chunks")
-    found = Manifests(store).iterate(Root.from_text(text))
-    return {index: bytes(store.get(digest)) for index, digest in found}

@@ -49,7 +49,12 @@ def arguments(machine: Machine, accelerator: str = "tcg") -> list[str]:
     )
     uefi = machine.firmware is Firmware.UEFI
     given = Descriptors(
-        monitor=10, tap=11, console=12, disks=disks, firmware_variables=13 if uefi else None
+        monitor=10,
+        agent=9,
+        tap=11,
+        console=12,
+        disks=disks,
+        firmware_variables=13 if uefi else None,
     )
     return command_line(machine, accelerator, given)
 

@@ -27,7 +27,7 @@ PACKAGES: Final = (
     *(_KERNEL, "systemd-sysv", "udev", "dbus", "libpam-systemd"),
     *("cloud-init", "cloud-guest-utils", "e2fsprogs", "fdisk"),
     *("openssh-server", "sudo", "ifupdown", "isc-dhcp-client", "iproute2", "iputils-ping"),
-    *("netbase", "ca-certificates", "less", "vim-tiny", "procps"),
+    *("netbase", "ca-certificates", "less", "vim-tiny", "procps", "qemu-guest-agent"),
 )
 # Only an initrd made at this time, whatever the time is, is the same twice.
 _INITRD_TIME: Final = "export SOURCE_DATE_EPOCH=1686355200\n"

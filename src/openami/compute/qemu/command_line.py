@@ -20,6 +20,9 @@ MACHINE_TYPE: Final = "pc-i440fx-7.2"
 UEFI_CODE: Final = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 UEFI_VARIABLES: Final = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 
+AGENT: Final = "agent"  # the channel to the guest's own agent
+_AGENT_PORT: Final = "org.qemu.guest_agent.0"  # where every distribution's agent looks for it
+
 # PCI slots. 0 and 1 are the chipset; disks have what follows, in their order, so that a guest
 # finds a disk where it was. 27 disks fit, counting those plugged in later.
 _VGA_SLOT, _NETWORK_SLOT, _RNG_SLOT, _FIRST_DISK_SLOT = 2, 3, 4, 5
@@ -51,13 +54,14 @@ class Descriptors:
 
     monitor: int  # a unix socket that listens
     tap: int
+    agent: int  # a unix socket that listens
     console: int  # opened to append
     disks: tuple[DiskDescriptors, ...]  # in the order of the machine's
     firmware_variables: int | None  # of a UEFI machine
     exports: int | None = None  # the directory of the block daemon's sockets, with O_PATH
 
     def numbers(self) -> list[int]:
-        numbers = [self.monitor, self.console, self.tap]
+        numbers = [self.monitor, self.agent, self.console, self.tap]
         for disk in self.disks:
             numbers += [disk.overlay] if disk.base is None else [disk.overlay, disk.base]
         optional = (self.firmware_variables, self.exports)
@@ -80,7 +84,9 @@ def command_line(machine: Machine, accelerator: str, given: Descriptors) -> list
         *("-device", f"VGA,id=screen,addr={_VGA_SLOT:#x}"),
         *("-netdev", f"tap,id=network,fd={given.tap}"),
         *("-device", _json(_network_card(machine))),
-        *("-device", f"virtio-rng-pci,id=chance,addr={_RNG_SLOT:#x}"),
+        # One slot for both, so that a disk more fits.
+        *("-device", f"virtio-rng-pci,id=chance,addr={_RNG_SLOT:#x},multifunction=on"),
+        *_agent(given),
         *_firmware(machine, given),
         *_disks(machine, given),
     ]
@@ -244,6 +250,14 @@ def _network_card(machine: Machine) -> Node:
         "romfile": "",  # no network boot: it would only cost time
         "addr": f"{_NETWORK_SLOT:#x}",
     }
+
+
+def _agent(given: Descriptors) -> list[str]:
+    return [
+        *("-chardev", f"socket,id={AGENT},fd={given.agent},server=on,wait=off"),
+        *("-device", f"virtio-serial-pci,id=channels,max_ports=2,addr={_RNG_SLOT:#x}.1"),
+        *("-device", f"virtserialport,bus=channels.0,chardev={AGENT},name={_AGENT_PORT}"),
+    ]
 
 
 def _firmware(machine: Machine, given: Descriptors) -> list[str]:

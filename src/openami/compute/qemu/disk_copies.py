@@ -12,7 +12,7 @@ write to this disk since it was made.
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -74,9 +74,12 @@ class _Plan:
 
 
 def copy(
-    monitor: Monitor, copies: Mapping[VolumeId, DiskCopy], needs: Needs
+    monitor: Monitor,
+    copies: Mapping[VolumeId, DiskCopy],
+    needs: Needs,
+    still: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> frozenset[VolumeId]:
-    """See ComputeDriver.copy_disks."""
+    """See ComputeDriver.copy_disks. `still` is entered around the moment of the copy alone."""
     serials = {volume_id: disk_serial(volume_id) for volume_id in copies}
     _drop_all(monitor, serials.values())  # of an interrupted call, whose jobs hold on to marks
     nodes = _nodes(monitor)
@@ -85,7 +88,7 @@ def copy(
     for plan in plans.values():
         _mark(monitor, nodes[node_name(plan.serial)], plan)
     try:
-        _fill(monitor, list(plans.values()))
+        _fill(monitor, list(plans.values()), still)
     except BaseException:
         with suppress(MachineFailed):
             _drop_all(monitor, serials.values())
@@ -95,11 +98,13 @@ def copy(
     return frozenset(each for each, plan in plans.items() if plan.since is not None)
 
 
-def _fill(monitor: Monitor, plans: Sequence[_Plan]) -> None:
+def _fill(
+    monitor: Monitor, plans: Sequence[_Plan], still: Callable[[], AbstractContextManager[None]]
+) -> None:
     """Make the targets, copy to them all at once, close them, make them durable."""
     with ExitStack() as opened:
         descriptors = [_add_target(monitor, plan, opened) for plan in plans]
-        _back_up(monitor, plans)
+        _back_up(monitor, plans, still)
         _drop_all(monitor, (plan.serial for plan in plans))
         for descriptor in descriptors:
             os.fsync(descriptor)
@@ -207,7 +212,9 @@ def _add_target(monitor: Monitor, plan: _Plan, opened: ExitStack) -> int:
     return descriptor
 
 
-def _back_up(monitor: Monitor, plans: Sequence[_Plan]) -> None:
+def _back_up(
+    monitor: Monitor, plans: Sequence[_Plan], still: Callable[[], AbstractContextManager[None]]
+) -> None:
     """One transaction is one point in time; then the jobs copy, ahead of the guest's writes."""
     actions = [{"type": "blockdev-backup", "data": _backup(plan)} for plan in plans]
     jobs = [copy_name(plan.serial) for plan in plans]
@@ -215,7 +222,8 @@ def _back_up(monitor: Monitor, plans: Sequence[_Plan]) -> None:
     deadline = time.monotonic() + _COPY_TIMEOUT_S
     with ExitStack() as expecting:
         ended = [expecting.enter_context(monitor.expect(_job_ended(job))) for job in jobs]
-        monitor.ask("transaction", {"actions": actions, "properties": grouped})
+        with still():
+            monitor.ask("transaction", {"actions": actions, "properties": grouped})
         for job, one in zip(jobs, ended, strict=True):
             _wait_for_job(monitor, job, one, deadline)
     _require_success(monitor, jobs)

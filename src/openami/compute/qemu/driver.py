@@ -165,7 +165,7 @@ class QemuDriver:
         running = self._running(instance_id)
         self._abandon_old_copies(running)
         # Not under the lock: it may take minutes, and the machine may be killed meanwhile.
-        return disk_copies.copy(running.monitor, copies, needs)
+        return disk_copies.copy(running.monitor, copies, needs, running.agent.still)
 
     def update_port(self, port: Port) -> None:
         self._network.update(port)
@@ -267,7 +267,8 @@ class QemuDriver:
         pairs = [disks.open_disk(disk, opened) for disk in machine.disks]
         uefi = machine.firmware is Firmware.UEFI
         return Descriptors(
-            monitor=opened.enter_context(files.listen()).fileno(),
+            monitor=opened.enter_context(files.listen(files.monitor)).fileno(),
+            agent=opened.enter_context(files.listen(files.agent)).fileno(),
             console=ours(console.open_console(files.console)),
             disks=tuple(DiskDescriptors(overlay=overlay, base=base) for overlay, base in pairs),
             firmware_variables=ours(files.open_firmware_variables()) if uefi else None,

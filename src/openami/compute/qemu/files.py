@@ -29,6 +29,16 @@ class MachineFiles:
         return self.directory / "qmp.sock"
 
     @property
+    def agent(self) -> Path:
+        """The host's end of the channel to the guest's own agent."""
+        return self.directory / "agent.sock"
+
+    @property
+    def frozen(self) -> Path:
+        """There while the guest may have been asked to freeze, and not heard to have thawed."""
+        return self.directory / "frozen"
+
+    @property
     def console(self) -> Path:
         return self.directory / "console.log"
 
@@ -52,12 +62,12 @@ class MachineFiles:
             return ""
         return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
-    def listen(self) -> socket.socket:
-        """The monitor's socket, which listens before there is a machine behind it."""
-        self.monitor.unlink(missing_ok=True)
+    def listen(self, path: Path) -> socket.socket:
+        """A socket that listens before there is a machine behind it."""
+        path.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX)
         try:
-            with self.short_name(self.monitor) as name:
+            with self.short_name(path) as name:
                 listener.bind(name)
             listener.listen(1)
         except OSError:
@@ -85,5 +95,5 @@ class MachineFiles:
         return os.open(self.firmware_variables, os.O_RDWR | os.O_CLOEXEC)
 
     def process_is_gone(self) -> None:
-        for path in (self.pid, self.monitor):
+        for path in (self.pid, self.monitor, self.agent, self.frozen):
             path.unlink(missing_ok=True)

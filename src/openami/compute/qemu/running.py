@@ -17,6 +17,7 @@ from typing import Any, Final
 from openami.compute.driver import ExportsUnknown, MachineFailed, MachineState, Port
 from openami.compute.qemu import console, process
 from openami.compute.qemu.files import MachineFiles
+from openami.compute.qemu.guest_agent import GuestAgent
 from openami.compute.qemu.qmp import TIMEOUT_S, EventLoop, Monitor
 
 _KILL_TIMEOUT_S: Final = 30.0
@@ -43,6 +44,7 @@ class RunningMachine:
         self.port, self.files = port, files
         self.instance_id = port.instance_id
         self.monitor = Monitor(loop, self.instance_id, self._on_event)
+        self.agent = GuestAgent(loop, files, self.monitor, lambda: self._waits_for_disk)
         self.exited = threading.Event()
         self.tell_end = False  # whether its end is news: not before it was started, nor if killed
         self.wants_monitor = False  # whether a monitor that is not connected is to be
@@ -101,7 +103,7 @@ class RunningMachine:
             raise MachineFailed(f"{self.instance_id} does not end, though it was killed")
 
     async def tend(self) -> None:
-        """Called every second in the loop's thread: bound the console, resume, reconnect."""
+        """Called every second in the loop's thread: bound the console, resume, thaw."""
         try:
             self._punched_until = console.give_back_space(self.files.console, self._punched_until)
         except OSError as wrong:
@@ -111,6 +113,7 @@ class RunningMachine:
         if self._waits_for_disk and time.monotonic() >= self._next_resume:
             self._next_resume = time.monotonic() + _RESUME_EVERY_S
             await self.monitor.order("cont")
+        self.agent.tend()
 
     @property
     def waits_for_disk(self) -> bool:
