@@ -1,45 +1,68 @@
 """Three accounts and their organization, asked for real and by the rules at once."""
 
 import tempfile
-from collections.abc import Callable
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine
 
 from openami.actions import organizations
 from openami.domain.errors import EC2Error
-from openami.workflows import purge_images, recycle_bin
+from openami.workflows import delete_volume, purge_images, recycle_bin
 from support.asking import ask, put_accounts
 from support.builders import ALICE, BOB, CAROL, EPOCH
 from support.fakes import StoppedClock, services
 from support.rules.images import Rules
 from support.rules.retention import DAY, HOUR
 
-ACCOUNTS = st.sampled_from([ALICE, BOB, CAROL])
-ANYBODY = st.sampled_from([*4 * [None], ALICE, BOB, CAROL])  # None: whoever owns what is picked
-PICKS = st.integers(0, 5)
-YEAR = 365 * DAY
-taken = {"steps": 0}
-acts: dict[str, st.SearchStrategy[dict[str, Any]]] = {}
-Method = TypeVar("Method", bound=Callable[..., None])
+ACCOUNTS = (ALICE, BOB, CAROL)
+ANYBODY = (*4 * [None], ALICE, BOB, CAROL)  # None: whoever owns what is picked
+PICKS = tuple(range(10))
+TIMES = (
+    *2 * (HOUR / 2, HOUR, 12 * HOUR, 3 * DAY, 8 * DAY),
+    *4 * (DAY,),
+    *(41 * DAY, 365 * DAY),
+)
+Method = TypeVar("Method", bound=Callable[..., str])
 
 
-def act(**given: st.SearchStrategy[Any]) -> Callable[[Method], Method]:
-    """One of the things that happen, all equally often: rules of their own would not be."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """What may happen in a run about one of its topics, given one of each of these."""
+
+    topics: frozenset[str]
+    given: Mapping[str, Sequence[Any]]
+
+
+acts: dict[str, Act] = {}
+taken: Counter[tuple[str, str]] = Counter()
+"""How often which act had which outcome: the code of the refusal, or ""."""
+
+
+def act(about: str, **given: Sequence[Any]) -> Callable[[Method], Method]:
+    """`about`: the topics of the act; "all" is every one."""
 
     def kept(method: Method) -> Method:
-        acts[method.__name__] = st.fixed_dictionaries(given)
+        acts[method.__name__] = Act(topics=frozenset(about.split()), given=given)
         return method
 
     return kept
 
 
+def topics() -> list[str]:
+    return sorted(frozenset[str]().union(*(each.topics for each in acts.values())) - {"all"})
+
+
+class Owned(Protocol):
+    owner: str
+
+
 class Driven(RuleBasedStateMachine):
-    """What happens to the newest of what there is, and now and then to one that is gone."""
+    """What happens to one thing again and again, and now and then to others or what is gone."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,9 +74,13 @@ class Driven(RuleBasedStateMachine):
             top = organizations.create_organization(tx, self.svc.clock, self.svc.ids, BOB)
             unit = organizations.create_unit(tx, self.svc.ids, top.arn, "unit")
         self.arns: dict[str, str] = {"org": top.arn, "unit": unit}
-        self.image_ids: list[str] = ["ami-0123456789abcdef0"]
-        self.snapshot_ids: list[str] = []
-        self.rule_ids: list[str] = []
+        self.ever: dict[str, list[str]] = {
+            "image": ["ami-0123456789abcdef0"],
+            "snapshot": ["snap-0123456789abcdef0"],
+            "volume": ["vol-0123456789abcdef0"],
+            "rule": ["0123456789a"],
+        }
+        self.before: dict[str, str] = {}
         self.answer: dict[str, Any] = {}
 
     def teardown(self) -> None:
@@ -70,39 +97,51 @@ class Driven(RuleBasedStateMachine):
             return "" if refused.code == "DryRunOperation" else refused.code
         return ""
 
-    def both(self, told: Any, ruled: Any) -> None:
-        taken["steps"] += 1
-        assert told == ruled
+    def both(self, told: Any, ruled: Any) -> str:
+        """What was told, if that is a refusal."""
+        assert told == ruled, f"told {told}; ruled {ruled}"
+        return told if isinstance(told, str) else ""
+
+    def one(
+        self, noun: str, pick: int, known: Mapping[str, Owned], special: Sequence[str] = ()
+    ) -> tuple[str, str]:
+        """Its owner, and one of the known: mostly the one that was picked before. Things come of
+        what happens to one and the same in a row, not of what happens to many once."""
+        ever, live = self.ever[noun], list(known)
+        chosen = self.before.get(noun, "")
+        if pick == 9 or not live:
+            chosen = next((each for each in reversed(ever) if each not in known), ever[-1])
+        elif pick > 6 and special:
+            chosen = special[-1 - pick % min(2, len(special))]
+        elif pick > 4 or chosen not in known:
+            chosen = live[-1 - pick % min(3, len(live))]
+        if chosen in known:
+            self.before[noun] = chosen
+            return known[chosen].owner, chosen
+        return ALICE, chosen
 
     def image(self, account: str | None, pick: int) -> tuple[str, str]:
         """One of the images, and who asks: its owner if nobody is given."""
-        known = self.rules.images
-        live = [key for key, each in known.items() if each.state != "deregistered"]
+        live = {key: each for key, each in self.rules.images.items() if not each.deregistered}
         special = [
             key
-            for key in live
-            if known[key].shared
-            or known[key].deprecated
-            or known[key].state == "disabled"
-            or known[key].protection != "none"
-            or known[key].cooldown_until
+            for key, each in live.items()
+            if each.shared
+            or each.deprecated
+            or each.state == "disabled"
+            or each.protection != "none"
+            or each.cooldown_until
         ]
-        image_id = picked(pick, live, special, self.image_ids)
-        return account or (known[image_id].owner if image_id in known else ALICE), image_id
+        owner, image_id = self.one("image", pick, live, special)
+        return account or owner, image_id
 
     def snapshot(self, account: str | None, pick: int) -> tuple[str, str]:
         """As `image`. The special ones are those that are locked, or else those that are shared."""
         known = self.rules.snapshots
         locked = [key for key, each in known.items() if each.lock]
         special = locked or [key for key, each in known.items() if each.shared or each.public]
-        snapshot_id = picked(pick, list(known), special, self.snapshot_ids)
-        return account or (known[snapshot_id].owner if snapshot_id in known else ALICE), snapshot_id
-
-    def binned(self, account: str | None, pick: int, known: dict[str, Any]) -> tuple[str, str]:
-        """One of those of these kinds that are in a bin, or of all that there are."""
-        live = [key for key, each in known.items() if each.bin_until is not None]
-        found = picked(pick, live, [], list(known) or self.image_ids)
-        return account or (known[found].owner if found in known else ALICE), found
+        owner, snapshot_id = self.one("snapshot", pick, known, special)
+        return account or owner, snapshot_id
 
     def permission(self, whom: str) -> dict[str, str]:
         if whom in self.arns:
@@ -116,8 +155,8 @@ class Driven(RuleBasedStateMachine):
         given = [each for permission in permissions for each in permission.values()]
         return {names.get(each, each) for each in given}
 
-    @act(account=st.sampled_from([ALICE, CAROL]), place=st.sampled_from(["org", "unit", ""]))
-    def move(self, account: str, place: str) -> None:
+    @act("sharing", account=(ALICE, CAROL), place=("org", "unit", ""))
+    def move(self, account: str, place: str) -> str:
         """Into the organization or its unit, or out of it."""
         with self.svc.catalog.begin() as tx:
             if place:
@@ -127,23 +166,20 @@ class Driven(RuleBasedStateMachine):
         self.rules.places[account] = place
         if not place:
             del self.rules.places[account]
-        taken["steps"] += 1
+        return ""
 
     @act(
-        by=st.sampled_from([HOUR / 2, HOUR, 12 * HOUR, DAY, DAY, 3 * DAY, 8 * DAY, 41 * DAY, YEAR])
+        "all",
+        by=TIMES,
+        swept=(True, True, False),
     )
-    def time_passes(self, by: timedelta) -> None:
+    def time_passes(self, by: timedelta, swept: bool) -> str:
         assert isinstance(self.svc.clock, StoppedClock)
         self.svc.clock.advance(by)
-        recycle_bin.resume(self.svc)
-        purge_images.resume(self.svc)
-        self.rules.pass_time(by)
-        taken["steps"] += 1
-
-
-def picked(pick: int, live: list[str], special: list[str], ever: list[str]) -> str:
-    """Of what is there, one of the newest or of the special; sometimes the newest ever."""
-    if pick == 3 or not live:
-        return ever[-1]
-    among = special if pick > 3 and special else live
-    return among[-1 - pick % len(among)]
+        self.rules.now += by
+        if swept:
+            recycle_bin.resume(self.svc)
+            delete_volume.resume(self.svc)
+            purge_images.resume(self.svc)
+            self.rules.sweep()
+        return ""

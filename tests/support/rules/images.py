@@ -1,12 +1,13 @@
 """The rules of images: who sees, uses, shares, changes and retires one."""
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from support.rules.retention import DAY, HOUR, SHARED
 from support.rules.snapshots import NO_SNAPSHOT, NOT_YOURS, RuledSnapshot, SnapshotRules
 
 NO_IMAGE, GONE = "InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"
+WRONG_STATE = "IncorrectState"
 
 
 @dataclass(kw_only=True)
@@ -69,9 +70,14 @@ class Rules(SnapshotRules):
         }
 
     def out_of_date(self, image: RuledImage) -> bool:
-        if image.public and self.now >= image.created + 731 * DAY:
-            return True
-        return image.deprecated is not None and self.now >= image.deprecated
+        at = self.out_of_date_at(image)
+        return at is not None and self.now >= at
+
+    def out_of_date_at(self, image: RuledImage) -> datetime | None:
+        """A public one after two years at the latest, whatever its owner says."""
+        of_age = [image.created + 731 * DAY] if image.public else []
+        asked = [] if image.deprecated is None else [image.deprecated]
+        return min(of_age + asked, default=None)
 
     def register(self, account: str, name: str, snapshot_id: str, image_id: str) -> str:
         if self._is_taken(account, name):
@@ -146,7 +152,7 @@ class Rules(SnapshotRules):
         if image.protection != "none" or cooling:
             return "OperationNotPermitted"
         image.was, image.state, image.deregistered = image.state, "deregistered", self.now
-        image.bin_until = self.bin_until(account, "image")
+        image.bin_until = self.bin_until(account, "image", image_id)
         snapshot = self.snapshots.get(image.snapshot)
         mine = snapshot is not None and snapshot.owner == account
         if delete and mine and not self.used(image.snapshot) and not self.locked(image.snapshot):
@@ -157,18 +163,24 @@ class Rules(SnapshotRules):
         """What the account has in the bin, and when it leaves it."""
         return {
             key: each.bin_until
-            for key, each in [*self.images.items(), *self.binned.items()]
+            for key, each in [
+                *self.images.items(),
+                *self.binned.items(),
+                *self.volumes.items(),
+            ]
             if each.owner == account and each.bin_until is not None
         }
 
     def restore_image(self, account: str, image_id: str) -> str:
-        if image_id not in self.in_bin(account) or image_id not in self.images:
+        image = self.images.get(image_id)
+        if image is None or image.owner != account:
             return NO_IMAGE
-        image = self.images[image_id]
+        if image.bin_until is None or image.bin_until <= self.now:
+            return NO_IMAGE
         if self._is_taken(account, image.name):
             return "InvalidAMIName.Duplicate"
         if self.look_at_snapshot(account, image.snapshot):
-            return "IncorrectState"
+            return WRONG_STATE
         image.state, image.deregistered, image.bin_until = image.was, None, None
         return ""
 
@@ -185,7 +197,7 @@ class Rules(SnapshotRules):
             return refusal
         image = self.images[image_id]
         if image.state != "available":
-            return "IncorrectState"
+            return WRONG_STATE
         if whom == "all":
             if add and account in self.blocked:
                 return "OperationNotPermitted"
@@ -216,7 +228,7 @@ class Rules(SnapshotRules):
             return refusal
         image = self.images[image_id]
         if image.state != ("disabled" if on else "available"):
-            return "IncorrectState"
+            return WRONG_STATE
         image.state = "available" if on else "disabled"
         if not on:
             image.public, image.shared = False, set()
@@ -247,13 +259,11 @@ class Rules(SnapshotRules):
         image.protection = kind
         return ""
 
-    def pass_time(self, by: timedelta) -> None:
+    def sweep(self) -> None:
         """The bin is emptied, and of what is not in it what was deregistered an hour ago is
         forgotten."""
-        self.now += by
-        for snapshot_id, snapshot in list(self.binned.items()):
-            if snapshot.bin_until is not None and snapshot.bin_until <= self.now:
-                del self.binned[snapshot_id]
+        self.empty_bin_of_volumes()
+        self.empty_bin_of_snapshots()
         for image_id, image in list(self.images.items()):
             if image.bin_until is not None and image.bin_until <= self.now:
                 image.bin_until = None

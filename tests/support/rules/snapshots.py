@@ -4,7 +4,8 @@ from abc import abstractmethod
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from support.rules.retention import DAY, HOUR, RetentionRules
+from support.rules.retention import DAY, HOUR
+from support.rules.volumes import VolumeRules
 
 NO_SNAPSHOT, NOT_YOURS = "InvalidSnapshot.NotFound", "AuthFailure"
 
@@ -26,7 +27,7 @@ class RuledSnapshot:
 
 
 @dataclass(kw_only=True)
-class SnapshotRules(RetentionRules):
+class SnapshotRules(VolumeRules):
     """`binned` are those in the Recycle Bin."""
 
     snapshots: dict[str, RuledSnapshot] = field(default_factory=dict)
@@ -71,6 +72,21 @@ class SnapshotRules(RetentionRules):
             (snapshot.shared.add if add else snapshot.shared.discard)(whom)
         return ""
 
+    def unshare_snapshot(self, account: str, snapshot_id: str) -> str:
+        refusal = self.look_at_snapshot(account, snapshot_id, as_owner=True)
+        if not refusal:
+            self.snapshots[snapshot_id].public = False
+            self.snapshots[snapshot_id].shared = set()
+        return refusal
+
+    def volume_permissions(self, account: str, snapshot_id: str) -> tuple[str, set[str]]:
+        """Whom the owner lets make volumes of it."""
+        refusal = self.look_at_snapshot(account, snapshot_id, as_owner=True)
+        if refusal:
+            return refusal, set()
+        snapshot = self.snapshots[snapshot_id]
+        return "", snapshot.shared | ({"all"} if snapshot.public else set())
+
     def delete_snapshot(self, account: str, snapshot_id: str) -> str:
         refusal = self.look_at_snapshot(account, snapshot_id, as_owner=True)
         if refusal:
@@ -84,13 +100,15 @@ class SnapshotRules(RetentionRules):
 
     def drop_snapshot(self, snapshot_id: str) -> None:
         snapshot = self.snapshots.pop(snapshot_id)
-        snapshot.bin_until = self.bin_until(snapshot.owner, "snapshot")
+        snapshot.bin_until = self.bin_until(snapshot.owner, "snapshot", snapshot_id)
         if snapshot.bin_until is not None:
             self.binned[snapshot_id] = snapshot
 
     def restore_snapshot(self, account: str, snapshot_id: str) -> str:
         snapshot = self.binned.get(snapshot_id)
         if snapshot is None or snapshot.owner != account:
+            return NO_SNAPSHOT
+        if snapshot.bin_until is not None and snapshot.bin_until <= self.now:
             return NO_SNAPSHOT
         snapshot.bin_until = None
         self.snapshots[snapshot_id] = self.binned.pop(snapshot_id)
@@ -134,14 +152,19 @@ class SnapshotRules(RetentionRules):
         snapshot.lock = None
         return ""
 
+    def empty_bin_of_snapshots(self) -> None:
+        for snapshot_id, snapshot in list(self.binned.items()):
+            if snapshot.bin_until is not None and snapshot.bin_until <= self.now:
+                del self.binned[snapshot_id]
+
     def locked(self, snapshot_id: str) -> bool:
         return self._lock_state(self.snapshots[snapshot_id]) not in ("", "expired")
 
     def listed_locks(self, account: str) -> set[tuple[str, str, datetime]]:
-        """The account's, each with its state and its end."""
+        """The account's, each with its state and its end, but of what is in the bin."""
         return {
             (key, self._lock_state(each), each.lock.ends)
-            for key, each in [*self.snapshots.items(), *self.binned.items()]
+            for key, each in self.snapshots.items()
             if each.owner == account and each.lock is not None
         }
 
