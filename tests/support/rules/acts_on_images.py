@@ -13,7 +13,7 @@ from support.rules.driven import ACCOUNTS, ANYBODY, PICKS, act
 GROUPS = (ALICE, BOB, CAROL, "all", "org", "unit")
 NAMES = ("web", "data", "base")
 DEPRECATIONS = (None, -1, 0, 1, 30, 700, 731, 732, 3653, 3654)
-PROTECTIONS = ("none", "none", "without cooldown", "with cooldown")
+PROTECTIONS = (None, None, "none", "without cooldown", "with cooldown")
 PROTECTED = {
     "none": "disabled",
     "without cooldown": "enabled-without-cooldown",
@@ -135,8 +135,12 @@ class ActsOnImages(ActsOnSnapshots):
         return self.both(told, self.rules.deprecate(account, image_id, at))
 
     @act("retiring", account=ANYBODY, pick=PICKS, kind=PROTECTIONS)
-    def protect(self, account: str | None, pick: int, kind: str) -> str:
+    def protect(self, account: str | None, pick: int, kind: str | None) -> str:
+        """Without a kind: one that is protected no longer, and another with a cooldown."""
         account, image_id = self.image(account, pick)
+        if kind is None:
+            image = self.rules.images.get(image_id)
+            kind = "with cooldown" if image is None or image.protection == "none" else "none"
         if kind == "none":
             operation = "DisableImageDeregistrationProtection"
             told = self.refusal(operation, account, ImageId=image_id)

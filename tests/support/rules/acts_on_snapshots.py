@@ -48,6 +48,10 @@ class ActsOnSnapshots(ActsOnBins):
         told = self.refusal("DeleteSnapshot", account, SnapshotId=snapshot_id)
         return self.both(told, self.rules.delete_snapshot(account, snapshot_id))
 
+    @act("locking", account=ANYBODY, pick=PICKS)
+    def delete_locked(self, account: str | None, pick: int) -> str:
+        return self.delete_snapshot(account, locked(pick))
+
     @act("lending copying", account=ANYBODY, pick=PICKS, whom=WHOM)
     def lend(self, account: str | None, pick: int, whom: str) -> str:
         account, snapshot_id = self.snapshot(account, pick)
@@ -128,7 +132,7 @@ class ActsOnSnapshots(ActsOnBins):
     @act("locking", account=ANYBODY, pick=PICKS)
     def unlock(self, account: str | None, pick: int) -> str:
         """One of those that are locked, if there are any."""
-        account, snapshot_id = self.snapshot(account, pick if pick == 9 else 7 + pick % 2)
+        account, snapshot_id = self.snapshot(account, locked(pick))
         told = self.refusal("UnlockSnapshot", account, SnapshotId=snapshot_id)
         return self.both(told, self.rules.unlock(account, snapshot_id))
 
@@ -138,3 +142,8 @@ class ActsOnSnapshots(ActsOnBins):
         found = ask(self.svc, "DescribeLockedSnapshots", account)["Snapshots"]
         told = {(each["SnapshotId"], each["LockState"], each["LockExpiresOn"]) for each in found}
         return self.both(told, self.rules.listed_locks(account))
+
+
+def locked(pick: int) -> int:
+    """A pick of one that is locked, or of one that is gone."""
+    return pick if pick == 9 else 7 + pick % 2
