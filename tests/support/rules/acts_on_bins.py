@@ -47,7 +47,7 @@ class ActsOnBins(Driven):
         seen = self.rules.listed_volumes(account)
         return self.both(told, {each: self.rules.tags.get((account, each), {}) for each in seen})
 
-    @act("tagging", account=ANYBODY, pick=PICKS, key=KEYS, value=VALUES)
+    @act("keeping tagging", account=ANYBODY, pick=PICKS, key=KEYS, value=VALUES)
     def tag_volume(self, account: str | None, pick: int, key: str, value: str | None) -> str:
         account, volume_id = self.volume(account, pick)
         told = self.tagging(account, volume_id, key, value)

@@ -12,6 +12,7 @@ from support.rules.driven import ACCOUNTS, ANYBODY, PICKS, act
 
 GROUPS = (ALICE, BOB, CAROL, "all", "org", "unit")
 NAMES = ("web", "data", "base")
+NAMES_OF_COPIES = (*NAMES, "copy", "second", "third")
 DEPRECATIONS = (None, -1, 0, 1, 30, 700, 731, 732, 3653, 3654)
 PROTECTIONS = (None, None, "none", "without cooldown", "with cooldown")
 PROTECTED = {
@@ -40,7 +41,7 @@ class ActsOnImages(ActsOnSnapshots):
             self.ever["image"].append(image_id)
         return self.both(told, self.rules.register(account, name, snapshot_id, image_id))
 
-    @act("copying", account=ANYBODY, name=NAMES, pick=PICKS, copy_tags=(True, False))
+    @act("copying", account=ANYBODY, name=NAMES_OF_COPIES, pick=PICKS, copy_tags=(True, False))
     def copy(self, account: str | None, name: str, pick: int, copy_tags: bool) -> str:
         account, image_id = self.image(account, pick)
         asked = {"SourceImageId": image_id, "SourceRegion": HERE, "Name": name}
@@ -79,7 +80,7 @@ class ActsOnImages(ActsOnSnapshots):
         else:
             self.delete_volume(None, pick)
 
-    @act("sharing copying retiring", account=ANYBODY, pick=PICKS, whom=GROUPS)
+    @act("bin copying retiring sharing", account=ANYBODY, pick=PICKS, whom=GROUPS)
     def share(self, account: str | None, pick: int, whom: str) -> str:
         account, image_id = self.image(account, pick)
         return self.share_or_not(account, image_id, whom, add=True)
@@ -160,7 +161,7 @@ class ActsOnImages(ActsOnSnapshots):
             self.rules.blocked.discard(account)
         return self.both(told, "")
 
-    @act("tagging", account=ANYBODY, pick=PICKS, key=KEYS, value=VALUES)
+    @act("copying keeping tagging", account=ANYBODY, pick=PICKS, key=KEYS, value=VALUES)
     def tag(self, account: str | None, pick: int, key: str, value: str | None) -> str:
         account, image_id = self.image(account, pick)
         told = self.tagging(account, image_id, key, value)

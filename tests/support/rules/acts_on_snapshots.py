@@ -10,7 +10,7 @@ from support.rules.snapshots import RuledSnapshot
 
 WHOM = (ALICE, BOB, CAROL, "all")
 LOCKS = (
-    *(("governance", 1, 0), ("governance", 40, 0), ("governance", 40, 24)),
+    *(("governance", 1, 0), ("governance", 40, 24), *3 * (("governance", 40, 0),)),
     *(("compliance", 1, 0), ("compliance", 40, 0), ("compliance", 41, 0)),
     *(("compliance", 1, 72), ("compliance", 40, 1), ("compliance", 40, 24)),
 )
@@ -102,7 +102,7 @@ class ActsOnSnapshots(ActsOnBins):
             self.rules.blocked_snapshots[account] = state
         return self.both(told, "")
 
-    @act("tagging", account=ANYBODY, pick=PICKS, key=KEYS, value=VALUES)
+    @act("keeping tagging", account=ANYBODY, pick=PICKS, key=KEYS, value=VALUES)
     def tag_snapshot(self, account: str | None, pick: int, key: str, value: str | None) -> str:
         account, snapshot_id = self.snapshot(account, pick)
         told = self.tagging(account, snapshot_id, key, value)
