@@ -38,9 +38,10 @@ def run_packer(server: Server, content: dict[str, Any], directory: Path) -> str:
     file = directory / "template.json"
     file.write_text(json.dumps(content))
     quiet = {"CHECKPOINT_DISABLE": "1", "PACKER_NO_COLOR": "1", "HOME": str(directory)}
+    soon = {"AWS_POLL_DELAY_SECONDS": "1", "AWS_MAX_ATTEMPTS": "600"}  # as long as by itself
     done = subprocess.run(
         ["packer", "build", str(file)],
-        env=server.client_environment("default") | quiet,
+        env=server.client_environment("default") | quiet | soon,
         capture_output=True,
         text=True,
         check=False,
