@@ -173,6 +173,22 @@ def test_the_room_that_is_told_is_enough_and_no_more_than_the_file_can_fill(
     assert out.stat().st_blocks * 512 <= told[0] <= most
 
 
+def test_a_vhd_whose_blocks_are_all_the_same_one_needs_the_room_of_all(tmp_path: Path) -> None:
+    raw, disk, out, told = tmp_path / "raw", tmp_path / "v", tmp_path / "out", list[int]()
+    raw.write_bytes(b"x" * 2 * MIB + bytes(62 * MIB))
+    vhd = ["-O", "vpc", "-o", "subformat=dynamic,force_size=on"]
+    subprocess.run(["qemu-img", "convert", "-f", "raw", *vhd, raw, disk], check=True)
+    content = bytearray(disk.read_bytes())
+    (table,), (entries,) = (
+        struct.unpack_from(f, content, o) for f, o in ((">Q", 528), (">I", 540))
+    )
+    content[table : table + 4 * entries] = content[table : table + 4] * entries
+    disk.write_bytes(content)
+    convert_to_raw(disk, DiskFormat.VHD, out, needs=told.append)
+    assert out.stat().st_blocks * 512 >= 64 * MIB
+    assert told[0] >= 64 * MIB
+
+
 def test_what_does_not_fit_is_not_begun(tmp_path: Path) -> None:
     def refuse(_needed_bytes: int) -> None:
         raise InterruptedError

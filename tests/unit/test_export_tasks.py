@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from openami.blockstore import codec
-from openami.catalog import buckets
+from openami.catalog import buckets, ingests
 from openami.catalog.catalog import Transaction
 from openami.catalog.transfers import left_uploads
 from openami.diskimage import qemu_img
@@ -18,7 +18,7 @@ from openami.diskimage.formats import DiskFormat
 from openami.domain.bucket import Bucket
 from openami.domain.ids import ExportTaskId, SnapshotId
 from openami.domain.transfers.left_upload import LeftUpload
-from openami.jobs.engine import GiveUp
+from openami.jobs.engine import GiveUp, NotRunning
 from openami.objects.store import ObjectStoreError
 from openami.services import Services
 from openami.settings import Settings
@@ -129,6 +129,22 @@ def test_an_instance_s_root_is_exported_as_its_environment_reads_it(
         "TargetEnvironment": environment,
     }
     assert tasks(svc) == [], "of images are others"
+
+
+def test_an_export_that_waits_for_its_turn_holds_no_collection_up(tmp_path: Path) -> None:
+    svc = services(tmp_path)
+    instance_id = an_instance(svc)
+    svc.jobs.close()
+    with pytest.raises(NotRunning):
+        of_instance(svc, instance_id, "vmware")
+    with svc.catalog.read() as tx:
+        assert ingests.all_active(tx) == []
+    svc.jobs.launch()
+    registry.sweep(svc)
+    (task,) = ask(svc, "DescribeExportTasks")["ExportTasks"]
+    assert task["State"] == "completed"
+    with svc.catalog.read() as tx:
+        assert ingests.all_active(tx) == []
 
 
 def test_an_ova_holds_a_description_and_the_disk_it_names(tmp_path: Path) -> None:

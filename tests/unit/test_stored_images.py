@@ -9,6 +9,9 @@ import pytest
 
 from openami.blockstore import archive, codec
 from openami.blockstore.store import StoreFull
+from openami.catalog import images, ingests
+from openami.catalog.transfers import image_restores
+from openami.jobs.engine import NotRunning
 from openami.objects.store import ObjectChanged, ObjectStoreError
 from openami.services import Services
 from openami.settings import Settings
@@ -307,6 +310,27 @@ def test_an_s3_that_does_not_answer_is_told(svc: Services) -> None:
         store(svc, Bucket=MINE)
     with refused("Unavailable"):
         restore(svc)
+
+
+def begun(svc: Services, operation: str, **request: Any) -> None:
+    """It waits for its turn, for ever."""
+    svc.jobs.close()
+    with pytest.raises(NotRunning):
+        ask(svc, operation, **request)
+
+
+def test_a_restore_whose_image_is_forgotten_before_its_turn_ends(svc: Services) -> None:
+    store(svc)
+    begun(svc, "CreateRestoreImageTask", Bucket=MINE, ObjectKey=KEY, Name="restored")
+    with svc.catalog.begin() as tx:
+        (waiting,) = image_restores.every(tx)
+        assert ingests.all_active(tx) == []
+        images.remove(tx, waiting.image_id)
+    svc.jobs.launch()
+    registry.sweep(svc)
+    with svc.catalog.read() as tx:
+        assert image_restores.every(tx) == []
+        assert ingests.all_active(tx) == []
 
 
 def test_an_object_that_is_not_there_is_not_restored(svc: Services) -> None:

@@ -13,9 +13,10 @@ from openami.blockstore.store import StoreFull
 from openami.catalog import ingests
 from openami.diskimage.formats import DiskFormat
 from openami.domain.errors import DryRunOperation
+from openami.jobs.engine import NotRunning
 from openami.services import Services
 from openami.settings import Settings
-from openami.workflows import host_files, import_disks
+from openami.workflows import host_files, import_disks, registry
 from support.asking import ask, filtered, put_accounts, refused
 from support.builders import ALICE, BOB, THERE
 from support.crash import assert_survives
@@ -557,3 +558,19 @@ def test_a_cancelled_import_survives_a_power_cut_at_any_moment(tmp_path: Path, d
         nothing_is_left(svc)
 
     assert assert_survives(tmp_path / "states", begin, what_is_there_is_whole, ended) > 5
+
+
+def test_an_import_that_waits_for_its_turn_holds_no_collection_up(
+    svc: Services, disk: Path
+) -> None:
+    upload(svc, "disk.raw", disk.read_bytes())
+    svc.jobs.close()
+    container = {"UserBucket": {"S3Bucket": "disks", "S3Key": "disk.raw"}}
+    with pytest.raises(NotRunning):
+        ask(svc, "ImportSnapshot", DiskContainer=container)
+    nothing_is_left(svc)
+    svc.jobs.launch()
+    registry.sweep(svc)
+    (task,) = ask(svc, "DescribeImportSnapshotTasks")["ImportSnapshotTasks"]
+    assert task["SnapshotTaskDetail"]["Status"] == "completed"
+    nothing_is_left(svc)

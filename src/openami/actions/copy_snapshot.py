@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from openami.actions import quotas
 from openami.actions.snapshots import Noting
-from openami.catalog import ingests, snapshot_copies, snapshots, tags
+from openami.catalog import snapshot_copies, snapshots, tags
 from openami.catalog.catalog import Transaction
 from openami.domain.caller import Caller
 from openami.domain.errors import EC2Error
@@ -73,8 +73,8 @@ def begin(
     description: str,
     image_id: ImageId | None = None,
 ) -> Snapshot:
-    """A pending snapshot of the caller's in the caller's region, with its lease and its hold on
-    the source's content: the workflow is for who calls this to start.
+    """A pending snapshot of the caller's in the caller's region, with its hold on the source's
+    content: the workflow is for who calls this to start.
 
     Raises IncorrectState for a source that has no content yet.
     """
@@ -94,7 +94,6 @@ def begin(
     )
     quotas.check_room(svc, tx, quotas.Quota.SNAPSHOTS, caller.account, caller.region)
     snapshots.add(tx, copied)
-    ingests.begin(tx, copied.id, copied.region, copied.started_at)
     snapshot_copies.add(
         tx,
         SnapshotCopy(

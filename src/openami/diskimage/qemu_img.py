@@ -37,7 +37,9 @@ _WRITTEN_AS: Final = {
 }
 _FORMAT_BYTES: Final = 64 << 20  # more than the tables of a small disk, whatever its format
 _WITH_BACKING: Final = (DiskFormat.QCOW2, DiskFormat.VMDK)
-_COMPRESSED: Final = (DiskFormat.QCOW2, DiskFormat.VMDK)
+# Of these a small file may hold much: blocks are compressed, or many are the same one. QEMU does
+# not tell the holes of a VHDX, so that an honest one would seem to need all of its size.
+_MEASURED: Final = (DiskFormat.QCOW2, DiskFormat.VMDK, DiskFormat.VHD)
 _CHECKABLE: Final = (DiskFormat.QCOW2, DiskFormat.VMDK, DiskFormat.VHDX)
 _CHECK_CORRUPT: Final = 2  # qemu-img check's exit status; 3 is leaked clusters, which lose nothing
 # One arena and small stacks: what 64 threads of qemu-img reserve (8 MiB of stack and, each on its
@@ -175,9 +177,9 @@ def _inspect(
 def _data_bytes(file: BinaryIO, info: DiskInfo, limits: Limits, watch: Watch) -> int:
     """At most so many bytes of the disk are not holes.
 
-    What the disk would take as a qcow2, where it may be compressed; else the file has them all.
+    What the disk would take as a qcow2, where its file may be smaller; else the file has them all.
     """
-    if info.format not in _COMPRESSED:
+    if info.format not in _MEASURED:
         return min(info.virtual_size_bytes, info.file_size_bytes)
     command = ["measure", "--output=json", "-O", "qcow2", _source(file, info.format)]
     told = _qemu_img(command, (file,), 0, limits, info.format, watch)

@@ -1,7 +1,8 @@
 """A copy of one snapshot: the chunks that its region lacks, then their manifest, then the row.
 
-The lease and the row that holds the source are taken with the pending snapshot, so neither a
-collector nor the source's deletion takes away what the copy relies on.
+The row that holds the source is taken with the pending snapshot, so neither a collector nor the
+source's deletion takes away what the copy relies on. The lease is taken when its turn has come: a
+collection waits for every lease.
 """
 
 import logging
@@ -9,7 +10,7 @@ from typing import Final
 
 from openami.blockstore.store import ChunkLost, StoreFull
 from openami.blockstore.transfer import transfer
-from openami.catalog import snapshot_copies, snapshots
+from openami.catalog import ingests, snapshot_copies, snapshots
 from openami.domain.ids import SnapshotId
 from openami.domain.manifest import Root
 from openami.domain.snapshot import Snapshot, SnapshotState
@@ -54,11 +55,12 @@ def _id(args: Args) -> SnapshotId:
 
 def bring(svc: Services, snapshot_id: SnapshotId) -> None:
     """Move what is missing and complete the snapshot, if it is pending. Raises GiveUp."""
-    with svc.catalog.read() as tx:
+    with svc.catalog.begin() as tx:
         snapshot = snapshots.fetch_any(tx, snapshot_id)
         copy = snapshot_copies.fetch_any(tx, snapshot_id)
-    if snapshot is None or copy is None or snapshot.state is not SnapshotState.PENDING:
-        return
+        if snapshot is None or copy is None or snapshot.state is not SnapshotState.PENDING:
+            return
+        ingests.begin(tx, snapshot_id, snapshot.region, svc.clock.now())
     root = Root.from_text(copy.root)
     source, target = svc.stores[copy.source_region], svc.stores[snapshot.region]
     try:

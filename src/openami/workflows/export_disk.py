@@ -14,7 +14,7 @@ from typing import Final
 from openami.blockstore.manifest import Manifests
 from openami.blockstore.restore import pieces, restore
 from openami.blockstore.store import ChunkLost, StoreFull
-from openami.catalog import ingests, instances
+from openami.catalog import ingests, instances, volumes
 from openami.catalog.transfers import export_tasks
 from openami.diskimage import ovf, qemu_img
 from openami.diskimage.errors import DiskImageError, DiskRejected
@@ -96,6 +96,12 @@ def _copy(svc: Services, args: Args) -> None:
     task = _active(svc, args)
     if task.root is not None or task.volume_id is None:
         return
+    with svc.catalog.begin() as tx:
+        volume = volumes.fetch_any(tx, task.volume_id)
+        if volume is None:
+            raise GiveUp("The volume was deleted before it was copied")
+        # Not before it is our turn: a collection waits for every lease.
+        ingests.begin(tx, task.id, task.region, svc.clock.now(), volume)
     copied = SnapshotId(task.id)  # the copy's name in its directory
     try:
         scratch.take(svc, task.id, {copied: task.volume_id}, task.instance_id)

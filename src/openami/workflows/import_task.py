@@ -130,7 +130,10 @@ def _file_size(svc: Services, disk: ImportedDisk) -> int:
 
 def _bring(svc: Services, task_id: ImportTaskId) -> None:
     """One disk after the other, so that only one is on the scratch disk at a time."""
-    task = _fetched(svc, task_id)
+    with svc.catalog.begin() as tx:
+        task = _active(tx, task_id)
+        # Not before it is our turn: a collection waits for every lease.
+        ingests.begin(tx, task_id, task.region, svc.clock.now())
     home = scratch.home(svc, task_id)
     home.mkdir(parents=True, exist_ok=True)
     for number, disk in enumerate(task.disks):

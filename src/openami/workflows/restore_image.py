@@ -1,7 +1,7 @@
 """An object that holds a stored image becomes an image with snapshots of its own.
 
-The image, its snapshots and their leases are there, pending, before the first byte is read, and
-come to their end together. An object that is not whole and true to the last byte makes nothing
+The image and its snapshots are there, pending, before the first byte is read, and come to their
+end together. An object that is not whole and true to the last byte makes nothing
 but a failed image.
 """
 
@@ -12,7 +12,7 @@ from openami.blockstore import archive
 from openami.blockstore.archive import NotAnArchive, Source
 from openami.blockstore.parallel import Progress
 from openami.blockstore.store import StoreFull
-from openami.catalog import images, snapshots
+from openami.catalog import images, ingests, snapshots
 from openami.catalog.transfers import image_restores
 from openami.domain.ids import ImageId, SnapshotId
 from openami.domain.image import Image, ImageEvent, ImageState
@@ -72,9 +72,7 @@ def head_of(source: Source, svc: Services) -> StoredImage:
 
 
 def _bring(svc: Services, args: Args) -> None:
-    with svc.catalog.read() as tx:
-        image = images.fetch_any(tx, _image_id(args))
-        restore = image_restores.fetch_any(tx, _image_id(args))
+    image, restore = _begun(svc, _image_id(args))
     if image is None or restore is None:
         return
     if not uploads.is_of(svc, restore.owner, restore.bucket):
@@ -95,6 +93,22 @@ def _bring(svc: Services, args: Args) -> None:
         _log.warning("%s cannot be restored: %s", image.id, full)
         raise GiveUp(f"{_OURS}: There is no room in {image.region}") from full
     _complete(svc, image, stored)
+
+
+def _begun(svc: Services, image_id: ImageId) -> tuple[Image | None, ImageRestore | None]:
+    """What is to be done, with the leases of the snapshots; nothing of an image that is gone.
+
+    Not before it is our turn: a collection waits for every lease.
+    """
+    with svc.catalog.begin() as tx:
+        image = images.fetch_any(tx, image_id)
+        restore = image_restores.fetch_any(tx, image_id)
+        if image is None:
+            image_restores.end(tx, image_id)
+        elif restore is not None:
+            for snapshot_id in snapshot_ids(image):
+                ingests.begin(tx, snapshot_id, image.region, svc.clock.now())
+    return image, restore
 
 
 def _restored(svc: Services, image: Image, restore: ImageRestore) -> StoredImage:

@@ -9,7 +9,7 @@ from typing import Final
 
 from openami.actions.buckets import check_bucket_of_task
 from openami.actions.copy_image import readable
-from openami.catalog import idempotency, images, ingests, instances, tags, volumes
+from openami.catalog import idempotency, images, instances, tags, volumes
 from openami.catalog.catalog import Transaction
 from openami.catalog.transfers import export_tasks
 from openami.domain.bucket import checked_object_key
@@ -118,7 +118,7 @@ def _only_disk(tx: Transaction, caller: Caller, image: Image) -> Snapshot:
 def create_instance_export_task(
     svc: Services, caller: Caller, asked: InstanceExport
 ) -> tuple[ExportTask, Tags]:
-    """A task whose content is the root volume at one moment within this call."""
+    """A task whose content is the root volume at one moment, which is when its turn has come."""
     target = asked.target
     with svc.catalog.read() as tx:
         instances.fetch_owned(tx, asked.instance_id, caller.account, caller.region)
@@ -144,7 +144,6 @@ def create_instance_export_task(
             status_message="validating",
         )
         _begin(svc, tx, caller, task, INSTANCE_KIND, target.tags)
-        ingests.begin(tx, task.id, task.region, task.started_at, volume)
     svc.jobs.wait(workflow.start(svc, task), svc.settings.settle_timeout_s)
     return task, target.tags
 

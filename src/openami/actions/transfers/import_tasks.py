@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from openami.actions.buckets import check_bucket_of_task
 from openami.actions.quotas import Quota, check_room
-from openami.catalog import idempotency, import_tasks, ingests, snapshots
+from openami.catalog import idempotency, import_tasks, snapshots
 from openami.catalog import tags as tag_rows
 from openami.catalog.catalog import Transaction
 from openami.domain.caller import Caller
@@ -76,7 +76,6 @@ def _begun(svc: Services, caller: Caller, asked: Importing, prefix: str) -> tupl
             boot_mode=asked.boot_mode,
         )
         import_tasks.add(tx, task)
-        ingests.begin(tx, task.id, task.region, task.created_at)
         kind = "import-image-task" if task.makes_image else "import-snapshot-task"
         tag_rows.put(tx, caller.account, caller.region, (kind, task.id), asked.tags)
         idempotency.remember(tx, caller, asked.token, task.id, task.created_at)

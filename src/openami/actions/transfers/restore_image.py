@@ -12,7 +12,7 @@ from openami.actions.images import check_new
 from openami.actions.quotas import Quota, check_room
 from openami.actions.transfers.store_image import s3_unavailable
 from openami.blockstore.archive import NotAnArchive, Source
-from openami.catalog import images, ingests, snapshots, tags
+from openami.catalog import images, snapshots, tags
 from openami.catalog.catalog import Transaction
 from openami.catalog.transfers import image_restores
 from openami.domain.block_device import BlockDeviceMapping
@@ -112,7 +112,7 @@ def _snapshot(
     source: Image,
     image_id: ImageId,
 ) -> SnapshotId:
-    """A pending snapshot with its lease and its tags."""
+    """A pending snapshot with its tags."""
     snapshot = Snapshot(
         id=SnapshotId(svc.ids.new("snap")),
         region=caller.region,
@@ -125,7 +125,6 @@ def _snapshot(
     )
     check_room(svc, tx, Quota.SNAPSHOTS, caller.account, caller.region)
     snapshots.add(tx, snapshot)
-    ingests.begin(tx, snapshot.id, snapshot.region, snapshot.started_at)
     _tag(tx, caller, ("snapshot", snapshot.id), {**disk.tags, **asked.snapshot_tags})
     return snapshot.id
 
