@@ -54,6 +54,8 @@ class Settings:
     cache_gib_max: float = 0.0  # of the host's bases that no volume uses; 0 is no limit
     hydrate_mib_per_s: float = 256.0  # how fast disks are brought to a host; 0: no limit
     changed_blocks_of: str = "lineage"  # "any": ListChangedBlocks compares unrelated snapshots
+    direct_snapshots_max: int = 100  # pending ones of StartSnapshot, of an account in a region
+    direct_snapshot_hours_max: float = 72.0  # from StartSnapshot to CompleteSnapshot; 0: no limit
     snapshot_copies_max: int = 20  # at once, of an account into a region
     store_image_gib_max: int = 1200  # of an account in a region at once; CreateStoreImageTask
     restore_image_gib_max: int = 600  # likewise; CreateRestoreImageTask

@@ -37,6 +37,11 @@ def rely_on(tx: Transaction, resource_id: str, since_root: str) -> None:
     tx.execute(update(leases).where(mine).values(since_root=since_root))
 
 
+def since_root(tx: Transaction, resource_id: str) -> str | None:
+    """What `rely_on` was told."""
+    return tx.scalar(select(leases.c.since_root).where(leases.c.resource_id == resource_id))
+
+
 def end(tx: Transaction, resource_id: str) -> None:
     """Give the lease back, in the transaction that commits the manifest (or gives up)."""
     tx.execute(delete(leases).where(leases.c.resource_id == resource_id))

@@ -4,6 +4,6 @@ from collections.abc import Mapping
 from typing import Final
 
 from openami.doors.operation import Operation
-from openami.ebs import reads
+from openami.ebs import reads, writes
 
-OPERATIONS: Final[Mapping[str, Operation]] = {**reads.OPERATIONS}
+OPERATIONS: Final[Mapping[str, Operation]] = {**reads.OPERATIONS, **writes.OPERATIONS}

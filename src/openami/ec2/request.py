@@ -1,7 +1,5 @@
 """What the requests of many operations have in common: filters, pages, tags, tokens, devices."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +15,7 @@ from openami.domain.filter import Filter, Page, checked_filters
 from openami.domain.idempotency import ClientToken
 from openami.domain.ids import parse_snapshot_id
 from openami.domain.tag import checked_tags
+from openami.doors.client_token import fingerprinted
 from openami.doors.paging import one_more as one_more
 from openami.doors.paging import paged as paged
 from openami.doors.paging import place_of
@@ -96,13 +95,7 @@ def client_token(operation_name: str, request: Request) -> ClientToken | None:
             "InvalidClientToken",
             f"A client token is at most {CLIENT_TOKEN_CHARACTERS_MAX} ASCII characters",
         )
-    rest = {name: value for name, value in request.items() if name != "ClientToken"}
-    text = json.dumps(rest, sort_keys=True, default=repr)
-    return ClientToken(
-        operation=operation_name,
-        token=token,
-        fingerprint=hashlib.sha256(text.encode()).hexdigest(),
-    )
+    return fingerprinted(operation_name, request)
 
 
 _EBS_HEEDED = frozenset(

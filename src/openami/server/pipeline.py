@@ -101,7 +101,8 @@ def _caller(svc: Services, request: SignedRequest, claim: Claim, request_id: str
     if key is None:
         raise _unknown_key(claim.service)
     skew = timedelta(seconds=svc.settings.clock_skew_s)
-    sigv4.verify(request, claim, key.secret, svc.clock.now(), skew)
+    unsigned = claim.service == "ebs" and json_calls.takes_unsigned_body("ebs", request)
+    sigv4.verify(request, claim, key.secret, svc.clock.now(), skew, unsigned_body=unsigned)
     if claim.region not in svc.settings.regions:
         raise _auth_failure(
             f"Credential should be scoped to a valid region, not '{claim.region[:40]}'."

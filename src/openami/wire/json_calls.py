@@ -70,6 +70,15 @@ def called(service: str, request: SignedRequest) -> Called:
     return Called(operation=name)
 
 
+def takes_unsigned_body(service: str, request: SignedRequest) -> bool:
+    """Whether the operation's body need not be signed, as a checksum of it is."""
+    try:
+        called_ = called(service, request)
+    except WireRefusal:
+        return False
+    return models.takes_unsigned_body(service, called_.operation)
+
+
 def parse(service: str, call: Called, request: SignedRequest) -> Request:
     """The request under the names of botocore's model.
 
@@ -159,7 +168,12 @@ _CODES: Final = {
 _OWN_CODES: Final = {
     "ssm": {"InternalError": "InternalServerError", "TagLimitExceeded": "TooManyTagsError"},
     "dlm": {"ValidationException": "InvalidRequestException"},
-    "ebs": {"ThrottlingException": "RequestThrottledException"},
+    "ebs": {
+        "ThrottlingException": "RequestThrottledException",
+        "IdempotentParameterMismatch": "ConflictException",
+        "SnapshotLimitExceeded": "ServiceQuotaExceededException",
+        "TagLimitExceeded": "ValidationException",
+    },
 }
 
 

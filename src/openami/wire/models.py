@@ -117,6 +117,12 @@ def http(service_name: str, operation_name: str) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", model.http)
 
 
+def takes_unsigned_body(service_name: str, operation_name: str) -> bool:
+    """Whether clients may leave the body out of what they sign: over TLS they do."""
+    model = cast("Any", operation(service_name, operation_name))
+    return bool(model.auth_type == "v4-unsigned-body")
+
+
 @cache
 def error_shapes(service_name: str) -> Mapping[str, StructureShape]:
     """The service's errors by their codes. EC2's model lists none."""

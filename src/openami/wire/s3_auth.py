@@ -19,7 +19,7 @@ from openami.wire import aws_chunked, sigv4
 from openami.wire.refusal import WireRefusal
 from openami.wire.sigv4 import Claim, SignedRequest
 
-UNSIGNED: Final = "UNSIGNED-PAYLOAD"
+UNSIGNED: Final = sigv4.UNSIGNED_PAYLOAD
 UNSIGNED_TRAILER: Final = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 _STREAMED: Final = {
     UNSIGNED_TRAILER: (False, True),

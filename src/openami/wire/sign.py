@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Final
 
 from openami.wire import sigv4
+from openami.wire.sigv4 import UNSIGNED_PAYLOAD as UNSIGNED_PAYLOAD
 from openami.wire.sigv4 import Claim, SignedRequest
 
-UNSIGNED_PAYLOAD: Final = "UNSIGNED-PAYLOAD"
 _SIGNED_TOO: Final = frozenset({"host", "content-md5"})
 
 

@@ -18,6 +18,7 @@ from urllib.parse import quote
 from openami.wire import form
 from openami.wire.refusal import WireRefusal
 
+UNSIGNED_PAYLOAD: Final = "UNSIGNED-PAYLOAD"
 ALGORITHM: Final = "AWS4-HMAC-SHA256"
 PRESIGNED_LIFE_MAX_S: Final = 7 * 24 * 3600
 # The parameters by which a presigned query is authenticated; they are no operation's.
@@ -90,18 +91,27 @@ def read(request: SignedRequest) -> Claim:
 
 
 def verify(
-    request: SignedRequest, claim: Claim, secret: str, now: datetime, skew: timedelta
+    request: SignedRequest,
+    claim: Claim,
+    secret: str,
+    now: datetime,
+    skew: timedelta,
+    *,
+    unsigned_body: bool = False,
 ) -> None:
     """Nothing, when the signature is that of `secret` over this very request.
 
+    With `unsigned_body` it may be over all but the body, if the request says so.
     Raises WireRefusal: RequestExpired when it was signed more than `skew` away from `now`
     (a presigned one: when its life is over), SignatureDoesNotMatch for anything else.
     """
     refuse_expired(claim, now, skew)
     payload = hashlib.sha256(request.body).hexdigest()
     declared = request.headers.get("x-amz-content-sha256")
-    # Only S3 takes UNSIGNED-PAYLOAD and the streaming forms, so they are refused here too.
-    if declared is not None and not hmac.compare_digest(declared.encode(), payload.encode()):
+    # Only S3 takes the streaming forms, and UNSIGNED-PAYLOAD for whatever is asked.
+    if unsigned_body and declared == UNSIGNED_PAYLOAD:
+        payload = UNSIGNED_PAYLOAD
+    elif declared is not None and not hmac.compare_digest(declared.encode(), payload.encode()):
         raise mismatch()
     expected = signature_of(request, claim, secret, payload, _canonical_path(request.path))
     if not hmac.compare_digest(expected.encode(), claim.signature.encode()):

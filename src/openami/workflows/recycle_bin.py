@@ -12,6 +12,7 @@ from openami.catalog import (
     volumes,
 )
 from openami.catalog.catalog import Transaction
+from openami.catalog.direct import writings
 from openami.domain.ids import AccountId, Region, SnapshotId, VolumeId
 from openami.domain.image import Image
 from openami.domain.recycle_bin import IN_BIN, NOUNS, Binned, ResourceType, retention
@@ -102,6 +103,7 @@ def _remove_snapshot(tx: Transaction, snapshot_id: SnapshotId) -> None:
     tags.remove_all(tx, snapshot_id)
     ingests.end(tx, snapshot_id)
     snapshot_copies.end(tx, snapshot_id)
+    writings.remove(tx, snapshot_id)
 
 
 def _delete_volume(tx: Transaction, volume_id: VolumeId) -> None:

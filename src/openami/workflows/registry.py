@@ -8,6 +8,7 @@ from openami.services import Services
 from openami.workflows import (
     attach_volume,
     collect,
+    complete_direct_snapshot,
     copy_image,
     copy_snapshot,
     copy_volume,
@@ -67,6 +68,7 @@ _JOBS: Final[Sequence[Callable[[Services], Job]]] = (
     refresh_peers.job,
     image_usage_report.job,
     snapshot_tiers.job,
+    complete_direct_snapshot.job,
     fast_restores.job,
     collect.job,
 )
@@ -92,6 +94,7 @@ _RESUMES: Final[Sequence[Callable[[Services], None]]] = (
     import_image.resume,
     import_task.resume,
     copy_snapshot.resume,
+    complete_direct_snapshot.resume,
     copy_image.resume,
     copy_volume.resume,
     store_image.resume,

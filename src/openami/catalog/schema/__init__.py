@@ -14,7 +14,11 @@ from openami.catalog.schema.collection import (
     collection_rounds,
     condemned,
 )
-from openami.catalog.schema.direct_access import block_token_key
+from openami.catalog.schema.direct_access import (
+    block_token_key,
+    direct_blocks,
+    direct_snapshots,
+)
 from openami.catalog.schema.event_windows import event_windows
 from openami.catalog.schema.export_tasks import export_tasks
 from openami.catalog.schema.fast_restores import fast_restores
@@ -80,6 +84,8 @@ __all__ = [
     "collection_awaited",
     "collection_rounds",
     "condemned",
+    "direct_blocks",
+    "direct_snapshots",
     "event_windows",
     "export_tasks",
     "fast_restores",

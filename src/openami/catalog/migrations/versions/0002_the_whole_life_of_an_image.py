@@ -87,6 +87,25 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("region", "kind", "digest", name=op.f("pk_condemned")),
     )
     op.create_table(
+        "direct_block",
+        sa.Column("snapshot_id", sa.String(length=32), nullable=False),
+        sa.Column("block_index", sa.BigInteger(), nullable=False),
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("checksum", sa.LargeBinary(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("snapshot_id", "block_index", name=op.f("pk_direct_block")),
+    )
+    op.create_table(
+        "direct_snapshot",
+        sa.Column("snapshot_id", sa.String(length=32), nullable=False),
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("owner", sa.String(length=12), nullable=False),
+        sa.Column("timeout_minutes", sa.Integer(), nullable=False),
+        sa.Column("written_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("writes", sa.BigInteger(), nullable=False),
+        sa.Column("changed_blocks", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("snapshot_id", name=op.f("pk_direct_snapshot")),
+    )
+    op.create_table(
         "event_window",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("region", sa.String(length=32), nullable=False),

@@ -1,0 +1,50 @@
+"""A snapshot that is written block by block: begun, written, completed or given up.
+
+https://docs.aws.amazon.com/ebs/latest/userguide/writesnapshots.html
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from openami.domain.ids import AccountId, Region, SnapshotId
+
+TIMEOUT_MINUTES: Final = 60
+SIZE_GIB_MAX: Final = 65_536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writing:
+    """What is known of it beside the snapshot.
+
+    `writes` counts the puts, by which one sees that something was written meanwhile.
+    `changed_blocks` is what CompleteSnapshot told, None before it.
+    """
+
+    snapshot_id: SnapshotId
+    region: Region
+    owner: AccountId
+    timeout_minutes: int
+    written_at: datetime
+    writes: int = 0
+    changed_blocks: int | None = None
+
+    @property
+    def is_sealed(self) -> bool:
+        return self.changed_blocks is not None
+
+    def is_over(self, started_at: datetime, life_max: timedelta | None, now: datetime) -> bool:
+        """Whether it is given up: nothing was written for its timeout, or it is too old.
+
+        One that is sealed is completed, however long that takes.
+        """
+        ends_at = self.written_at + timedelta(minutes=self.timeout_minutes)
+        if life_max is not None:
+            ends_at = min(ends_at, started_at + life_max)
+        return not self.is_sealed and now >= ends_at
+
+    def written(self, at: datetime) -> "Writing":
+        return replace(self, written_at=at, writes=self.writes + 1)
+
+    def sealed(self, changed_blocks: int) -> "Writing":
+        return replace(self, changed_blocks=changed_blocks)

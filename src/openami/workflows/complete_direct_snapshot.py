@@ -1,0 +1,110 @@
+"""A snapshot that was written block by block gets its content; one that nobody writes is given up.
+
+The blocks' rows become a manifest, some at a time: the memory that takes is the same for a disk
+of 64 TiB. What was made of it before a crash is garbage, or found again.
+"""
+
+from datetime import timedelta
+from typing import Final
+
+from openami.catalog import ingests, snapshots
+from openami.catalog.catalog import Transaction
+from openami.catalog.direct import writings
+from openami.domain.block import BLOCKS_PER_GIB
+from openami.domain.direct.writing import Writing
+from openami.domain.ids import SnapshotId
+from openami.domain.manifest import Root
+from openami.domain.snapshot import Snapshot, SnapshotState
+from openami.jobs.engine import Args, Job
+from openami.services import Services
+from openami.workflows import scratch
+
+NAME: Final = "complete_direct_snapshot"
+BLOCKS_AT_ONCE: Final = 65_536
+_ROWS_AT_ONCE: Final = 5_000
+_PURGES_OF_A_SWEEP: Final = 200
+
+
+def start(svc: Services, snapshot_id: SnapshotId) -> str:
+    """Begin to put a sealed snapshot together, once. The id of the job."""
+    job_id = f"{NAME}:{snapshot_id}"
+    svc.jobs.start(NAME, job_id, {"snapshot_id": snapshot_id})
+    return job_id
+
+
+def job(svc: Services) -> Job:
+    return Job(
+        name=NAME,
+        steps=(("name the blocks", lambda args: _complete(svc, _id(args))),),
+        give_up=lambda args, reason: scratch.fail(svc, _id(args), reason),
+    )
+
+
+def _id(args: Args) -> SnapshotId:
+    return SnapshotId(str(args["snapshot_id"]))
+
+
+def _complete(svc: Services, snapshot_id: SnapshotId) -> None:
+    with svc.catalog.read() as tx:
+        snapshot = snapshots.fetch_any(tx, snapshot_id)
+        since = ingests.since_root(tx, snapshot_id)
+    if snapshot is None or snapshot.state is not SnapshotState.PENDING:
+        return
+    scratch.complete(svc, snapshot_id, _content(svc, snapshot, since))
+
+
+def _content(svc: Services, snapshot: Snapshot, since: str | None) -> Root:
+    """What was written over the parent's blocks, durably."""
+    size_blocks = snapshot.volume_size_gib * BLOCKS_PER_GIB
+    store, manifests = svc.stores[snapshot.region], svc.volumes.manifests(snapshot.region)
+    root = Root.empty(size_blocks) if since is None else Root.from_text(since)
+    with store.writer() as writer:
+        root = manifests.resized(writer, root, size_blocks)
+    after = -1
+    while True:
+        with svc.catalog.read() as tx:
+            blocks = writings.blocks_after(tx, snapshot.id, after, BLOCKS_AT_ONCE)
+        if not blocks:
+            return root
+        # A writer each: the next part reads pages of this one.
+        with store.writer() as writer:
+            root = manifests.update(writer, root, dict(blocks))
+        after = blocks[-1][0]
+
+
+def is_over(svc: Services, snapshot: Snapshot, writing: Writing) -> bool:
+    """Whether nothing may be written any more, although nobody completed it."""
+    hours = svc.settings.direct_snapshot_hours_max
+    life_max = timedelta(hours=hours) if hours else None
+    return writing.is_over(snapshot.started_at, life_max, svc.clock.now())
+
+
+def resume(svc: Services) -> None:
+    """Complete what is sealed, give up what is over, forget the rows of blocks that are done."""
+    with svc.catalog.read() as tx:
+        waiting = writings.pending(tx)
+        over = [each.snapshot_id for each in waiting if _is_over(svc, tx, each.snapshot_id)]
+    for writing in waiting:
+        if writing.is_sealed:
+            start(svc, writing.snapshot_id)
+    for snapshot_id in over:
+        with svc.catalog.begin() as tx:
+            if _is_over(svc, tx, snapshot_id):  # it may have been written to meanwhile
+                scratch.fail_in(tx, snapshot_id, "Client.Timeout: it was not completed in time")
+    _purge(svc)
+
+
+def _is_over(svc: Services, tx: Transaction, snapshot_id: SnapshotId) -> bool:
+    snapshot, writing = snapshots.fetch_any(tx, snapshot_id), writings.find(tx, snapshot_id)
+    return snapshot is not None and writing is not None and is_over(svc, snapshot, writing)
+
+
+def _purge(svc: Services) -> None:
+    """Some at a time: others want to write to the catalog meanwhile."""
+    for _ in range(_PURGES_OF_A_SWEEP):
+        with svc.catalog.read() as tx:
+            snapshot_id = writings.stale(tx)
+        if snapshot_id is None:
+            return
+        with svc.catalog.begin() as tx:
+            writings.purge_blocks(tx, snapshot_id, _ROWS_AT_ONCE)

@@ -1,0 +1,322 @@
+"""The service ebs: snapshots begun, written block by block, completed or given up."""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from openami.catalog import ingests
+from openami.catalog.schema import direct_blocks
+from openami.domain.errors import EC2Error
+from openami.domain.ids import AccountId, Region
+from openami.services import Services
+from openami.settings import Settings
+from openami.workflows import complete_direct_snapshot, registry
+from support.asking import ask, put_accounts, refused
+from support.builders import BOB, HERE
+from support.desk_clients import desk_client
+from support.direct import ask_ebs, blocks_read
+from support.fakes import StoppedClock, services
+from support.front_desk import front_desk
+
+WRONG = ("ValidationException", "INVALID_PARAMETER_VALUE")
+CLOSED = ("ValidationException", "INVALID_SNAPSHOT_ID")
+
+
+@pytest.fixture
+def svc(tmp_path: Path) -> Services:
+    return services(tmp_path)
+
+
+def begun(svc: Services, **more: Any) -> str:
+    return str(ask_ebs(svc, "StartSnapshot", **({"VolumeSize": 1} | more))["SnapshotId"])
+
+
+def sha256(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+def text(digest: bytes) -> str:
+    return base64.b64encode(digest).decode()
+
+
+def data(sign: str) -> bytes:
+    return sign.encode() * (512 << 10)
+
+
+def putting(snapshot_id: str, index: int, sign: str) -> dict[str, Any]:
+    return {
+        "SnapshotId": snapshot_id,
+        "BlockIndex": index,
+        "BlockData": data(sign),
+        "DataLength": 512 << 10,
+        "Checksum": text(sha256(data(sign))),
+        "ChecksumAlgorithm": "SHA256",
+    }
+
+
+def write(svc: Services, snapshot_id: str, signs: Mapping[int, str]) -> None:
+    for index, sign in signs.items():
+        asked = putting(snapshot_id, index, sign)
+        assert ask_ebs(svc, "PutSnapshotBlock", **asked)["Checksum"] == asked["Checksum"]
+
+
+def complete(svc: Services, snapshot_id: str, count: int, **more: Any) -> str:
+    asked = {"SnapshotId": snapshot_id, "ChangedBlocksCount": count, **more}
+    return str(ask_ebs(svc, "CompleteSnapshot", **asked)["Status"])
+
+
+def written(svc: Services, signs: Mapping[int, str], **more: Any) -> str:
+    snapshot_id = begun(svc, **more)
+    write(svc, snapshot_id, signs)
+    assert complete(svc, snapshot_id, len(signs)) == "completed"
+    return snapshot_id
+
+
+def told(svc: Services, snapshot_id: str) -> dict[str, Any]:
+    return dict(ask(svc, "DescribeSnapshots", SnapshotIds=[snapshot_id])["Snapshots"][0])
+
+
+def reason(svc: Services, operation: str, **request: Any) -> tuple[str, str]:
+    with pytest.raises(EC2Error) as caught:
+        ask_ebs(svc, operation, **request)
+    return caught.value.code, str(caught.value.details.get("Reason", ""))
+
+
+def pass_time(svc: Services, by: timedelta) -> None:
+    assert isinstance(svc.clock, StoppedClock)
+    svc.clock.advance(by)
+    registry.sweep(svc)
+
+
+def rows_left(svc: Services) -> int:
+    with svc.catalog.read() as tx:
+        return int(tx.scalar(select(func.count()).select_from(direct_blocks)) or 0)
+
+
+def leases(svc: Services) -> list[str]:
+    with svc.catalog.read() as tx:
+        return ingests.all_active(tx)
+
+
+def test_what_was_written_in_any_order_is_the_snapshot(svc: Services) -> None:
+    tags = [{"Key": "a", "Value": "b"}]
+    answer = ask_ebs(svc, "StartSnapshot", VolumeSize=8, Description="by hand", Tags=tags)
+    snapshot_id = answer["SnapshotId"]
+    assert (answer["Status"], answer["VolumeSize"], answer["BlockSize"]) == ("pending", 8, 524288)
+    assert (answer["Tags"], answer["Description"]) == (tags, "by hand")
+    write(svc, snapshot_id, {16383: "z", 0: "a", 700: "x"})
+    write(svc, snapshot_id, {700: "m"})
+    assert told(svc, snapshot_id)["State"] == "pending"
+    assert complete(svc, snapshot_id, 3) == "completed"
+    assert blocks_read(svc, snapshot_id) == {0: "a", 700: "m", 16383: "z"}
+    found = told(svc, snapshot_id)
+    assert (found["State"], found["VolumeSize"], found["Tags"]) == ("completed", 8, tags)
+    assert found["VolumeId"] == "vol-ffffffff"
+    registry.sweep(svc)
+    assert (leases(svc), rows_left(svc)) == ([], 0)
+
+
+def test_what_is_not_written_is_as_in_the_parent(svc: Services) -> None:
+    parent = written(svc, {0: "a", 1: "b", 2: "c"})
+    child = begun(svc, ParentSnapshotId=parent, VolumeSize=2)
+    ask(svc, "DeleteSnapshot", SnapshotId=parent)
+    write(svc, child, {1: "B", 2: "\0", 4095: "z"})
+    assert complete(svc, child, 3) == "completed"
+    assert blocks_read(svc, child) == {0: "a", 1: "B", 4095: "z"}
+
+
+def test_a_child_is_of_its_parents_lineage(svc: Services) -> None:
+    parent = written(svc, {0: "a"})
+    child = written(svc, {3: "b"}, ParentSnapshotId=parent)
+    pair = {"FirstSnapshotId": parent, "SecondSnapshotId": child}
+    found = ask_ebs(svc, "ListChangedBlocks", **pair)["ChangedBlocks"]
+    assert [each["BlockIndex"] for each in found] == [3]
+
+
+def test_a_disk_of_many_blocks_is_put_together_part_by_part(
+    svc: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(complete_direct_snapshot, "BLOCKS_AT_ONCE", 2)
+    signs = dict(zip((5, 0, 700, 2000, 300), "abcde", strict=True))
+    assert blocks_read(svc, written(svc, signs)) == dict(sorted(signs.items()))
+
+
+def test_the_checksum_of_all_blocks_is_checked(svc: Services) -> None:
+    snapshot_id = begun(svc)
+    write(svc, snapshot_id, {9: "b", 2: "a"})
+    linear = sha256(sha256(data("a")) + sha256(data("b")))
+    how = {"ChecksumAlgorithm": "SHA256", "ChecksumAggregationMethod": "LINEAR"}
+    asked = {"SnapshotId": snapshot_id, "ChangedBlocksCount": 2}
+    wrong = text(sha256(b"other"))
+    assert reason(svc, "CompleteSnapshot", **asked, Checksum=wrong, **how) == WRONG
+    assert reason(svc, "CompleteSnapshot", **asked, **how) == WRONG
+    asked["ChangedBlocksCount"] = 3
+    assert reason(svc, "CompleteSnapshot", **asked, Checksum=text(linear), **how) == WRONG
+    assert complete(svc, snapshot_id, 2, Checksum=text(linear), **how) == "completed"
+
+
+def test_completing_again_tells_the_same_and_writing_is_over(svc: Services) -> None:
+    snapshot_id = written(svc, {1: "a"})
+    assert complete(svc, snapshot_id, 1) == "completed"
+    asked = {"SnapshotId": snapshot_id, "ChangedBlocksCount": 2}
+    assert reason(svc, "CompleteSnapshot", **asked) == WRONG
+    assert reason(svc, "PutSnapshotBlock", **putting(snapshot_id, 1, "b")) == CLOSED
+
+
+@pytest.mark.parametrize(
+    ("but", "expected"),
+    [
+        ({"DataLength": 512}, WRONG),
+        ({"BlockData": b"short"}, WRONG),
+        ({"Checksum": text(sha256(b"other"))}, WRONG),
+        ({"Checksum": "A"}, WRONG),
+        ({"BlockIndex": 2048}, ("ValidationException", "INVALID_BLOCK")),
+    ],
+)
+def test_a_wrong_block_is_refused_and_not_kept(
+    svc: Services, but: dict[str, Any], expected: tuple[str, str]
+) -> None:
+    snapshot_id = begun(svc)
+    assert reason(svc, "PutSnapshotBlock", **(putting(snapshot_id, 0, "a") | but)) == expected
+    assert complete(svc, snapshot_id, 0) == "completed"
+    assert blocks_read(svc, snapshot_id) == {}
+
+
+def test_the_same_client_token_is_one_snapshot(svc: Services) -> None:
+    for token in ("token", "long" * 60):
+        first = begun(svc, ClientToken=token)
+        assert begun(svc, ClientToken=token) == first
+        with refused("IdempotentParameterMismatch"):
+            begun(svc, ClientToken=token, VolumeSize=2)
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        ({"VolumeSize": 65537}, ("ValidationException", "INVALID_VOLUME_SIZE")),
+        ({"Encrypted": True}, ("UnsupportedOperation", "")),
+        ({"KmsKeyArn": "arn:aws:kms:us-east-1:111111111111:key/a"}, ("UnsupportedOperation", "")),
+        (
+            {"ParentSnapshotId": "snap-00000000000000009"},
+            ("ResourceNotFoundException", "SNAPSHOT_NOT_FOUND"),
+        ),
+    ],
+)
+def test_a_snapshot_that_cannot_be_is_not_begun(
+    svc: Services, request_: dict[str, Any], expected: tuple[str, str]
+) -> None:
+    assert reason(svc, "StartSnapshot", **({"VolumeSize": 1} | request_)) == expected
+    assert leases(svc) == []
+
+
+def test_a_snapshot_is_not_smaller_than_its_parent_which_is_complete(svc: Services) -> None:
+    parent = begun(svc, VolumeSize=2)
+    asked = {"VolumeSize": 1, "ParentSnapshotId": parent}
+    assert reason(svc, "StartSnapshot", **asked) == CLOSED
+    complete(svc, parent, 0)
+    small = ("ValidationException", "INVALID_VOLUME_SIZE")
+    assert reason(svc, "StartSnapshot", **asked) == small
+
+
+def test_nobody_else_writes_and_nothing_else_is_written_to(svc: Services) -> None:
+    snapshot_id = begun(svc)
+    theirs: dict[str, Any] = {"account": AccountId(BOB)}
+    unknown = ("ResourceNotFoundException", "SNAPSHOT_NOT_FOUND")
+    assert reason(svc, "PutSnapshotBlock", **putting(snapshot_id, 0, "a"), **theirs) == unknown
+    put_accounts(svc, BOB)
+    permission = {"Add": [{"UserId": BOB}]}
+    ask(svc, "ModifySnapshotAttribute", SnapshotId=snapshot_id, CreateVolumePermission=permission)
+    denied = ("AccessDeniedException", "UNAUTHORIZED_ACCOUNT")
+    assert reason(svc, "PutSnapshotBlock", **putting(snapshot_id, 0, "a"), **theirs) == denied
+    volume = ask(svc, "CreateVolume", AvailabilityZone=f"{HERE}a", Size=1)["VolumeId"]
+    ordinary = ask(svc, "CreateSnapshot", VolumeId=volume)["SnapshotId"]
+    assert reason(svc, "PutSnapshotBlock", **putting(ordinary, 0, "a")) == CLOSED
+
+
+def test_one_that_nobody_writes_to_is_given_up(svc: Services) -> None:
+    snapshot_id = begun(svc, Timeout=10)
+    pass_time(svc, timedelta(minutes=9))
+    write(svc, snapshot_id, {0: "a"})
+    pass_time(svc, timedelta(minutes=9))
+    assert told(svc, snapshot_id)["State"] == "pending"
+    assert isinstance(svc.clock, StoppedClock)
+    svc.clock.advance(timedelta(minutes=1))  # the sweep has not come yet
+    late = ("ValidationException", "WRITE_REQUEST_TIMEOUT")
+    assert reason(svc, "PutSnapshotBlock", **putting(snapshot_id, 1, "a")) == late
+    registry.sweep(svc)
+    assert told(svc, snapshot_id)["State"] == "error"
+    assert reason(svc, "PutSnapshotBlock", **putting(snapshot_id, 1, "a")) == CLOSED
+    assert (leases(svc), rows_left(svc)) == ([], 0)
+
+
+def test_none_is_written_for_ever(tmp_path: Path) -> None:
+    svc = services(tmp_path)
+    snapshot_id = begun(svc, Timeout=4320)
+    for _ in range(2):
+        pass_time(svc, timedelta(hours=30))
+        write(svc, snapshot_id, {0: "a"})
+    pass_time(svc, timedelta(hours=12))
+    assert told(svc, snapshot_id)["State"] == "error"
+
+
+def test_one_that_is_deleted_while_it_is_written_leaves_nothing(svc: Services) -> None:
+    snapshot_id = begun(svc)
+    write(svc, snapshot_id, {0: "a"})
+    ask(svc, "DeleteSnapshot", SnapshotId=snapshot_id)
+    unknown = ("ResourceNotFoundException", "SNAPSHOT_NOT_FOUND")
+    assert reason(svc, "PutSnapshotBlock", **putting(snapshot_id, 1, "a")) == unknown
+    registry.sweep(svc)
+    assert (leases(svc), rows_left(svc)) == ([], 0)
+
+
+def test_an_account_has_only_so_many_pending(tmp_path: Path) -> None:
+    limited = Settings(state_dir=tmp_path, compute_driver="record", direct_snapshots_max=2)
+    svc = services(tmp_path, settings=limited)
+    first, _ = begun(svc), begun(svc)
+    assert reason(svc, "StartSnapshot", VolumeSize=1)[0] == "ConcurrentLimitExceededException"
+    complete(svc, first, 0)
+    begun(svc)
+    begun(svc, region=Region("us-west-2"))
+
+
+def test_a_volume_is_made_of_what_was_written(svc: Services) -> None:
+    snapshot_id = written(svc, {5: "v"})
+    volume = ask(svc, "CreateVolume", AvailabilityZone=f"{HERE}a", SnapshotId=snapshot_id)
+    copied = ask(svc, "CreateSnapshot", VolumeId=volume["VolumeId"])["SnapshotId"]
+    assert blocks_read(svc, copied) == {5: "v"}
+
+
+@pytest.mark.parametrize("service", ["ebs", "rbin"])
+def test_only_a_block_may_come_with_a_body_that_is_not_signed(service: str) -> None:
+    desk = front_desk()
+    heard: list[Mapping[str, Any]] = []
+
+    def answer(_svc: Any, _caller: Any, request: Mapping[str, Any]) -> dict[str, Any]:
+        heard.append(request)
+        return {}
+
+    name = {"ebs": "PutSnapshotBlock", "rbin": "CreateRule"}[service]
+    client = desk_client(desk, service, {service: {name: answer}})
+
+    def unsigned(request: Any, **_: Any) -> None:
+        request.context["payload_signing_enabled"] = False
+        request.headers["X-Amz-Content-SHA256"] = "UNSIGNED-PAYLOAD"
+
+    client.meta.events.register("before-sign", unsigned)
+    if service == "ebs":
+        client.put_snapshot_block(**putting("snap-00000000000000001", 0, "a"))
+        assert [each["BlockData"] for each in heard] == [data("a")]
+    else:
+        with pytest.raises(Exception, match="signature"):
+            client.create_rule(
+                ResourceType="EBS_SNAPSHOT",
+                RetentionPeriod={"RetentionPeriodValue": 1, "RetentionPeriodUnit": "DAYS"},
+            )
+        assert heard == []
+    desk.catalog.close()
