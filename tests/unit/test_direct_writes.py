@@ -16,7 +16,7 @@ from openami.domain.errors import EC2Error
 from openami.domain.ids import AccountId, Region
 from openami.services import Services
 from openami.settings import Settings
-from openami.workflows import complete_direct_snapshot, registry
+from openami.workflows import collect, complete_direct_snapshot, registry
 from support.asking import ask, put_accounts, refused
 from support.builders import BOB, HERE
 from support.desk_clients import desk_client
@@ -273,6 +273,23 @@ def test_one_that_is_deleted_while_it_is_written_leaves_nothing(svc: Services) -
     assert reason(svc, "PutSnapshotBlock", **putting(snapshot_id, 1, "a")) == unknown
     registry.sweep(svc)
     assert (leases(svc), rows_left(svc)) == ([], 0)
+
+
+def test_a_collection_takes_nothing_of_what_is_being_written_or_of_its_parent(
+    svc: Services,
+) -> None:
+    parent = written(svc, {0: "p", 1: "q"})
+    child = begun(svc, ParentSnapshotId=parent)
+    write(svc, child, {1: "c"})
+    ask(svc, "DeleteSnapshot", SnapshotId=parent)
+    for _ in range(5):
+        collect.advance(svc, HERE)
+    assert collect.waits_for(svc, HERE) == [child]
+    write(svc, child, {2: "d"})
+    assert complete(svc, child, 2) == "completed"
+    for _ in range(5):
+        collect.advance(svc, HERE)
+    assert blocks_read(svc, child) == {0: "p", 1: "c", 2: "d"}
 
 
 def test_an_account_has_only_so_many_pending(tmp_path: Path) -> None:
