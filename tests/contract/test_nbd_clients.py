@@ -33,7 +33,9 @@ class OneHost:
     """A state directory with a disk in its store, and the daemon that `serve` starts."""
 
     def __init__(self, directory: Path, hydrate_mib_per_s: float) -> None:
-        self.settings = Settings(state_dir=directory, hydrate_mib_per_s=hydrate_mib_per_s)
+        self.settings = Settings(
+            state_dir=directory, block_daemon="on", hydrate_mib_per_s=hydrate_mib_per_s
+        )
         self.places = {HERE: directory / "chunks"}
         self.root: Root = stored(LocalDirChunkStore(directory / "chunks"), BLOCKS, SIZE)
         self.exported: Path | None = None
