@@ -13,6 +13,7 @@ from openami.domain.limits.throttle import Throttle
 from openami.jobs.engine import Engine
 from openami.jobs.locks import KeyedLocks
 from openami.jobs.room import Room
+from openami.jobs.turns import Turns
 from openami.nbd.client import BlockDaemon
 from openami.objects.store import ObjectStore
 from openami.settings import Settings
@@ -39,6 +40,8 @@ class Services:
     """Of the filesystem of `<state_dir>/scratch`."""
     blocks: BlockDaemon | None = None
     """Serves disks that are not on this host yet; without it they are restored first."""
+    direct_turns: Turns = field(default_factory=Turns)
+    """Of the requests that read and write blocks."""
     throttle: Throttle = field(default_factory=lambda: Throttle(Lock()))
     stale_ports: set[InstanceId] = field(default_factory=set[InstanceId])
     """Machines whose firewall could not be made what the catalog says; the sweep tries again.

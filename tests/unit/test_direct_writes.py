@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,13 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from openami.blockstore.memory import MemoryChunkStore, MemoryWriter
+from openami.blockstore.store import StoreAway, StoreFull
 from openami.catalog import ingests
 from openami.catalog.schema import direct_blocks
 from openami.domain.errors import EC2Error
 from openami.domain.ids import AccountId, Region
+from openami.jobs.turns import Turns
 from openami.services import Services
 from openami.settings import Settings
 from openami.workflows import collect, complete_direct_snapshot, registry
@@ -25,6 +29,7 @@ from support.fakes import StoppedClock, services
 from support.front_desk import front_desk
 
 WRONG = ("ValidationException", "INVALID_PARAMETER_VALUE")
+THROTTLED = ("RequestThrottledException", "DEPENDENCY_REQUEST_THROTTLED")
 CLOSED = ("ValidationException", "INVALID_SNAPSHOT_ID")
 
 
@@ -337,3 +342,41 @@ def test_only_a_block_may_come_with_a_body_that_is_not_signed(service: str) -> N
             )
         assert heard == []
     desk.catalog.close()
+
+
+def test_requests_that_find_too_many_at_the_stores_are_asked_to_come_again(svc: Services) -> None:
+    snapshot_id = written(svc, {0: "a"})
+    (block,) = ask_ebs(svc, "ListSnapshotBlocks", SnapshotId=snapshot_id)["Blocks"]
+    reading = {"SnapshotId": snapshot_id, **block}
+    pending = begun(svc)
+    busy = replace(svc, direct_turns=Turns(at_once=1, wait_s=0.0))
+    with busy.direct_turns.one():
+        assert reason(busy, "GetSnapshotBlock", **reading) == THROTTLED
+        assert reason(busy, "ListSnapshotBlocks", SnapshotId=snapshot_id) == THROTTLED
+        assert reason(busy, "PutSnapshotBlock", **putting(pending, 0, "b")) == THROTTLED
+    write(busy, pending, {0: "b"})
+    assert complete(busy, pending, 1) == "completed"
+
+
+@pytest.mark.parametrize(
+    ("trouble", "expected"),
+    [
+        (StoreAway("nobody answers"), THROTTLED),
+        (
+            StoreFull("no room"),
+            ("ServiceQuotaExceededException", "DEPENDENCY_SERVICE_QUOTA_EXCEEDED"),
+        ),
+    ],
+)
+def test_a_block_that_the_store_does_not_take_is_not_written(
+    svc: Services, trouble: Exception, expected: tuple[str, str]
+) -> None:
+    snapshot_id = begun(svc)
+
+    class Troubled(MemoryChunkStore):
+        def writer(self) -> MemoryWriter:
+            raise trouble
+
+    troubled = replace(svc, stores={HERE: Troubled()})
+    assert reason(troubled, "PutSnapshotBlock", **putting(snapshot_id, 0, "b")) == expected
+    assert rows_left(svc) == 0

@@ -124,7 +124,7 @@ def test_an_agent_that_does_not_greet_is_left_alone_and_the_copy_is_made(
     monkeypatch.setattr(guest_agent, "_GREETING_TIMEOUT_S", 0.2)
     machine.theirs.behaves = lambda _command, _given: says
     assert not machine.copied()
-    assert machine.theirs.asked == [GREET]
+    until(lambda: machine.theirs.asked == [GREET])
     assert not machine.files.frozen.exists()
 
 

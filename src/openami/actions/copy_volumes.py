@@ -41,7 +41,7 @@ def copy_volumes(
         volume = _copy_of(svc, caller, source, asked.ebs)
         put(svc, tx, caller, volume, asked.tags, asked.token)
         ingests.begin(tx, volume.id, volume.region, volume.created_at, source)
-    svc.jobs.wait(workflow.start(svc, volume), svc.settings.settle_timeout_s)
+    svc.jobs.wait(workflow.start(svc, volume.id), svc.settings.settle_timeout_s)
     return volume, asked.tags
 
 

@@ -57,7 +57,7 @@ def create_snapshots(
             )
             made.append((snapshot, its_tags))
         noting(tx, [snapshot for snapshot, _ in made])
-    svc.jobs.wait(workflow.start(svc, set_id, caller.account), svc.settings.settle_timeout_s)
+    svc.jobs.wait(workflow.start(svc, set_id), svc.settings.settle_timeout_s)
     return made
 
 

@@ -69,7 +69,7 @@ class DurableEngine:
         clock: Clock,
         patience: Patience | None = None,
         executor_id: str = "openami",
-        threads: int = 40,
+        threads: int = 64,
         lanes: Mapping[str, int] | None = None,
         retention: timedelta = RETENTION,
         closing_s: float = 5.0,

@@ -11,11 +11,9 @@ from typing import Final
 TRANSFERS: Final = "transfers"
 """Disks and images on their way in or out: bytes of any number, at the speed of somebody's S3."""
 
-SNAPSHOTS: Final = "snapshots"
-"""Volumes copied as they are at one moment, and what they hold on its way into a store."""
-
 COPIES: Final = "copies"
-"""Snapshots from one store to another, into the archive and back, to this host."""
+"""Snapshots from one store to another, into the archive and back, to this host; those that were
+written block by block, on their way to be whole. Not those of volumes: their moment is now."""
 
 Begin = Callable[[], bool]
 """Begins a job that has its turn; False if it is not running then. Raises nothing."""

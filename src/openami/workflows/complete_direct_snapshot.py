@@ -12,10 +12,11 @@ from openami.catalog.catalog import Transaction
 from openami.catalog.direct import writings
 from openami.domain.block import BLOCKS_PER_GIB
 from openami.domain.direct.writing import Writing
-from openami.domain.ids import SnapshotId
+from openami.domain.ids import AccountId, SnapshotId
 from openami.domain.manifest import Root
 from openami.domain.snapshot import Snapshot, SnapshotState
 from openami.jobs.engine import Args, Job
+from openami.jobs.lanes import COPIES
 from openami.services import Services
 from openami.workflows import scratch
 
@@ -25,10 +26,11 @@ _ROWS_AT_ONCE: Final = 5_000
 _PURGES_OF_A_SWEEP: Final = 200
 
 
-def start(svc: Services, snapshot_id: SnapshotId) -> str:
-    """Begin to put a sealed snapshot together, once. The id of the job."""
+def start(svc: Services, snapshot_id: SnapshotId, owner: AccountId) -> str:
+    """Begin to put a sealed snapshot together, once, when it is its owner's turn. The id of the
+    job."""
     job_id = f"{NAME}:{snapshot_id}"
-    svc.jobs.start(NAME, job_id, {"snapshot_id": snapshot_id})
+    svc.jobs.start(NAME, job_id, {"snapshot_id": snapshot_id}, owner=owner)
     return job_id
 
 
@@ -37,6 +39,7 @@ def job(svc: Services) -> Job:
         name=NAME,
         steps=(("name the blocks", lambda args: _complete(svc, _id(args))),),
         give_up=lambda args, reason: scratch.fail(svc, _id(args), reason),
+        lane=COPIES,
     )
 
 
@@ -86,7 +89,7 @@ def resume(svc: Services) -> None:
         over = [each.snapshot_id for each in waiting if _is_over(svc, tx, each.snapshot_id)]
     for writing in waiting:
         if writing.is_sealed:
-            start(svc, writing.snapshot_id)
+            start(svc, writing.snapshot_id, writing.owner)
     for snapshot_id in over:
         with svc.catalog.begin() as tx:
             if _is_over(svc, tx, snapshot_id):  # it may have been written to meanwhile

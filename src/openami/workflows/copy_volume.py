@@ -7,18 +7,16 @@ from openami.catalog import ingests, volumes
 from openami.domain.ids import SnapshotId, VolumeId
 from openami.domain.volume import Volume, VolumeEvent, VolumeState
 from openami.jobs.engine import Args, GiveUp, Job
-from openami.jobs.lanes import SNAPSHOTS
 from openami.services import Services
 from openami.workflows import create_volume, scratch
 
 NAME: Final = "copy_volume"
 
 
-def start(svc: Services, volume: Volume) -> str:
-    """Begin to fill a copy that is creating, once, when it is its owner's turn. The id of the
-    job."""
-    job_id = f"{NAME}:{volume.id}"
-    svc.jobs.start(NAME, job_id, {"volume_id": volume.id}, owner=volume.owner)
+def start(svc: Services, volume_id: VolumeId) -> str:
+    """Begin to fill a copy that is creating, once. The id of the job."""
+    job_id = f"{NAME}:{volume_id}"
+    svc.jobs.start(NAME, job_id, {"volume_id": volume_id})
     return job_id
 
 
@@ -27,7 +25,7 @@ def resume(svc: Services) -> None:
         waiting = volumes.in_state(tx, VolumeState.CREATING)
     for volume in waiting:
         if volume.source_volume_id is not None:
-            start(svc, volume)
+            start(svc, volume.id)
 
 
 def keep_what_is_wanted(svc: Services, source_id: VolumeId) -> None:
@@ -35,7 +33,7 @@ def keep_what_is_wanted(svc: Services, source_id: VolumeId) -> None:
     with svc.catalog.read() as tx:
         waiting = volumes.being_copied(tx, source_id)
     for volume in waiting:
-        start(svc, volume)
+        start(svc, volume.id)
         _take(svc, volume.id)
 
 
@@ -49,7 +47,6 @@ def job(svc: Services) -> Job:
             ("drop the copy", lambda args: _end(svc, _id(args))),
         ),
         give_up=lambda args, _: _give_up(svc, _id(args)),
-        lane=SNAPSHOTS,
     )
 
 

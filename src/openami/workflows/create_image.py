@@ -14,7 +14,6 @@ from openami.domain.instance import Instance, InstanceState
 from openami.domain.snapshot import Snapshot
 from openami.domain.state_reason import StateReason
 from openami.jobs.engine import Args, GiveUp, Job
-from openami.jobs.lanes import SNAPSHOTS
 from openami.services import Services
 from openami.workflows import machines, scratch, stop_instance
 
@@ -26,8 +25,7 @@ _GOING: Final = (InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED)
 
 
 def start(svc: Services, image: Image, filled: dict[SnapshotId, VolumeId]) -> str:
-    """Begin to fill a pending image's snapshots from their volumes, once, when it is its owner's
-    turn. The id of the job."""
+    """Begin to fill a pending image's snapshots from their volumes, once. The id of the job."""
     job_id = f"{NAME}:{image.id}"
     args = {
         "image_id": image.id,
@@ -35,7 +33,7 @@ def start(svc: Services, image: Image, filled: dict[SnapshotId, VolumeId]) -> st
         "snapshot_ids": list(filled),
         "volume_ids": list(filled.values()),
     }
-    svc.jobs.start(NAME, job_id, args, owner=image.owner)
+    svc.jobs.start(NAME, job_id, args)
     return job_id
 
 
@@ -66,7 +64,6 @@ def job(svc: Services) -> Job:
             ("complete the image", lambda args: _complete(svc, args)),
         ),
         give_up=lambda args, reason: give_up(svc, args, reason),
-        lane=SNAPSHOTS,
     )
 
 

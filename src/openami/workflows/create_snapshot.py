@@ -11,7 +11,6 @@ from openami.catalog.catalog import Transaction
 from openami.domain.ids import SnapshotId, VolumeId
 from openami.domain.snapshot import NO_VOLUME, Snapshot, SnapshotState
 from openami.jobs.engine import Args, Job
-from openami.jobs.lanes import SNAPSHOTS
 from openami.services import Services
 from openami.workflows import copy_volume, create_image, create_snapshots, scratch
 
@@ -19,10 +18,10 @@ NAME: Final = "create_snapshot"
 
 
 def start(svc: Services, snapshot: Snapshot) -> str:
-    """Begin to fill a pending snapshot, once, when it is its owner's turn. The id of the job."""
+    """Begin to fill a pending snapshot, once. The id of the job."""
     job_id = f"{NAME}:{snapshot.id}"
     args = {"snapshot_id": snapshot.id, "volume_id": snapshot.volume_id}
-    svc.jobs.start(NAME, job_id, args, owner=snapshot.owner)
+    svc.jobs.start(NAME, job_id, args)
     return job_id
 
 
@@ -57,8 +56,8 @@ def keep_what_is_wanted(svc: Services, volume_id: VolumeId) -> None:
     with svc.catalog.read() as tx:
         pending = snapshots.pending_of_volume(tx, volume_id)
         waiting = _alone(svc, tx, pending)
-    for set_id, owner in {(each.set_id, each.owner) for each in pending if each.set_id is not None}:
-        create_snapshots.keep(svc, set_id, owner)
+    for set_id in {each.set_id for each in pending if each.set_id is not None}:
+        create_snapshots.keep(svc, set_id)
     copy_volume.keep_what_is_wanted(svc, volume_id)
     for snapshot in waiting:
         start(svc, snapshot)
@@ -74,7 +73,6 @@ def job(svc: Services) -> Job:
             ("drop the copy", lambda args: scratch.drop(svc, _id(args))),
         ),
         give_up=lambda args, reason: give_up(svc, args, reason),
-        lane=SNAPSHOTS,
     )
 
 

@@ -3,34 +3,31 @@
 from typing import Final
 
 from openami.catalog import snapshots, volumes
-from openami.domain.ids import AccountId, InstanceId, SnapshotId, VolumeId
+from openami.domain.ids import InstanceId, SnapshotId, VolumeId
 from openami.jobs.engine import Args, GiveUp, Job
-from openami.jobs.lanes import SNAPSHOTS
 from openami.services import Services
 from openami.workflows import scratch
 
 NAME: Final = "create_snapshots"
 
 
-def start(svc: Services, set_id: str, owner: AccountId) -> str:
-    """Begin to fill the pending snapshots of a set, once, when it is their owner's turn. The id of
-    the job."""
+def start(svc: Services, set_id: str) -> str:
+    """Begin to fill the pending snapshots of a set, once. The id of the job."""
     job_id = f"{NAME}:{set_id}"
-    svc.jobs.start(NAME, job_id, {"set_id": set_id}, owner=owner)
+    svc.jobs.start(NAME, job_id, {"set_id": set_id})
     return job_id
 
 
 def resume(svc: Services) -> None:
     with svc.catalog.read() as tx:
-        pending = snapshots.pending(tx)
-    waiting = {(each.set_id, each.owner) for each in pending if each.set_id is not None}
-    for set_id, owner in sorted(waiting):
-        start(svc, set_id, owner)
+        waiting = {each.set_id for each in snapshots.pending(tx)}
+    for set_id in sorted(each for each in waiting if each is not None):
+        start(svc, set_id)
 
 
-def keep(svc: Services, set_id: str, owner: AccountId) -> None:
+def keep(svc: Services, set_id: str) -> None:
     """Make sure of the copies of a set one of whose volumes is about to go."""
-    start(svc, set_id, owner)
+    start(svc, set_id)
     _copy(svc, set_id)
 
 
@@ -43,7 +40,6 @@ def job(svc: Services) -> Job:
             ("drop the copies", lambda args: scratch.drop(svc, _id(args))),
         ),
         give_up=lambda args, reason: give_up(svc, args, reason),
-        lane=SNAPSHOTS,
     )
 
 

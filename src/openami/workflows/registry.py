@@ -104,7 +104,6 @@ _RESUMES: Final[Sequence[Callable[[Services], None]]] = (
     purge_images.resume,
     image_usage_report.resume,
     machines.refresh_stale,
-    scratch.sweep,
     collect.resume,
     host_cache.resume,
 )
@@ -129,3 +128,4 @@ def sweep(svc: Services) -> None:
             failures.append(failure)
     if failures:
         raise ExceptionGroup("parts of the sweep failed", failures)
+    scratch.sweep(svc)  # only now: a copy whose job could not be started looks like a leftover

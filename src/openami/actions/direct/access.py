@@ -1,18 +1,25 @@
-"""Which snapshots the EBS direct APIs let a caller read.
+"""Which snapshots the EBS direct APIs let a caller read, and how many callers wait for a store.
 
 Those of the caller, and those that were shared with its account by name; those that are shared
 with everybody are not read this way.
 https://docs.aws.amazon.com/ebs/latest/userguide/ebsapi-elements.html
 """
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from openami.blockstore.guarded import StillDoomed
+from openami.blockstore.store import StoreAway, StoreFull
 from openami.catalog import snapshots
 from openami.catalog.catalog import Transaction
 from openami.domain.caller import Caller
-from openami.domain.direct.refusals import invalid, no_such_snapshot, not_yours
+from openami.domain.direct.refusals import full, invalid, no_such_snapshot, not_yours, throttled
 from openami.domain.errors import EC2Error
 from openami.domain.ids import SnapshotId
 from openami.domain.manifest import Root
 from openami.domain.snapshot import Snapshot
+from openami.jobs.turns import NoTurn
+from openami.services import Services
 
 
 def visible(tx: Transaction, caller: Caller, snapshot_id: SnapshotId) -> Snapshot:
@@ -39,3 +46,18 @@ def readable(tx: Transaction, caller: Caller, snapshot_id: SnapshotId) -> tuple[
     if root is None:
         raise invalid("INVALID_SNAPSHOT_ID", f"Snapshot '{snapshot_id}' is not 'completed'.")
     return snapshot, Root.from_text(root)
+
+
+@contextmanager
+def at_the_store(svc: Services) -> Generator[None]:
+    """For what a request reads and writes in a store, which may be slow or away.
+
+    Raises RequestThrottledException, ServiceQuotaExceededException where the store is full.
+    """
+    try:
+        with svc.direct_turns.one():
+            yield
+    except (NoTurn, StoreAway, StillDoomed) as reason:
+        raise throttled() from reason
+    except StoreFull as reason:
+        raise full() from reason

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice, takewhile
 
-from openami.actions.direct.access import readable
+from openami.actions.direct.access import at_the_store, readable
 from openami.blockstore.manifest import Change
 from openami.blockstore.store import ChunkLost
 from openami.catalog.direct import token_key
@@ -63,7 +63,7 @@ def list_snapshot_blocks(
         BlockTokens(index=index, token=listed.of(snapshot_id, index))
         for index, _ in manifests.iterate(root, span.start)
     )
-    with _lost_only_if_there(svc, caller, snapshot_id):
+    with _lost_only_if_there(svc, caller, snapshot_id), at_the_store(svc):
         return listed.page(found, span, snapshot)
 
 
@@ -91,7 +91,7 @@ def list_changed_blocks(
     changes = svc.volumes.manifests(caller.region).diff(before, after, span.start)
     end = second.volume_size_gib * BLOCKS_PER_GIB
     found = map(told, takewhile(lambda change: change.index < end, changes))
-    with _lost_only_if_there(svc, caller, first_id, second_id):
+    with _lost_only_if_there(svc, caller, first_id, second_id), at_the_store(svc):
         return listed.page(found, span, second)
 
 
@@ -124,7 +124,7 @@ def get_snapshot_block(
         snapshot, root = readable(tx, caller, snapshot_id)
     if not block_token.is_good(key, token, snapshot_id, index, now):
         raise invalid("INVALID_BLOCK_TOKEN", "The block token is invalid or has expired.")
-    with _lost_only_if_there(svc, caller, snapshot_id):
+    with _lost_only_if_there(svc, caller, snapshot_id), at_the_store(svc):
         return _block(svc, snapshot, root, index)
 
 

@@ -8,7 +8,7 @@ has its row; and a snapshot gets its content in one transaction at its end.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from openami.actions.direct.access import readable, visible
+from openami.actions.direct.access import at_the_store, readable, visible
 from openami.actions.quotas import Quota, check_room
 from openami.blockstore import codec
 from openami.catalog import idempotency, ingests, snapshots, tags
@@ -130,7 +130,8 @@ def put_snapshot_block(
         snapshot, _ = _open(svc, tx, caller, snapshot_id)
     if index >= snapshot.volume_size_gib * BLOCKS_PER_GIB:
         raise invalid("INVALID_BLOCK", f"A volume of this size has no block {index}.")
-    digest = _stored(svc, snapshot, block)
+    with at_the_store(svc):
+        digest = _stored(svc, snapshot, block)
     with svc.catalog.begin() as tx:
         # Again: meanwhile it may have been completed, deleted or given up, and its lease is gone.
         _, writing = _open(svc, tx, caller, snapshot_id)
@@ -175,7 +176,8 @@ def complete_snapshot(
             writings.save(tx, current.sealed(changed_blocks))
     elif writing.changed_blocks != changed_blocks:
         raise _other_blocks()
-    svc.jobs.wait(workflow.start(svc, snapshot_id), svc.settings.settle_timeout_s)
+    job_id = workflow.start(svc, snapshot_id, caller.account)
+    svc.jobs.wait(job_id, svc.settings.settle_timeout_s)
     with svc.catalog.read() as tx:
         return visible(tx, caller, snapshot_id).state
 

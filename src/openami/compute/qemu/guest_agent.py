@@ -28,7 +28,8 @@ _GREETING_TIMEOUT_S: Final = 2.0
 # What is dirty is written meanwhile, and whoever writes in the guest waits.
 _FREEZE_TIMEOUT_S: Final = 5.0
 _THAW_TIMEOUT_S: Final = 5.0
-_THAW_AGAIN_S: Final = 2.0
+_THAW_AGAIN_S: Final = 2.0  # at first; twice as long after each vain attempt
+_THAW_PAUSE_MAX_S: Final = 30.0
 _SPARE_S: Final = 5.0  # for a loop that is busy; each step has its own limit
 _DELIMITER: Final = b"\xff"
 _log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class GuestAgent:
         # A server may have died between freeze and thaw: the mark is in the machine's directory.
         self._owes_thaw = files.frozen.exists()
         self._next_thaw = 0.0
+        self._vain_thaws = 0
         self._thawing: asyncio.Task[None] | None = None
 
     @contextmanager
@@ -122,8 +124,11 @@ class GuestAgent:
                 await channel.greet(_GREETING_TIMEOUT_S)
             await channel.ask("guest-fsfreeze-thaw", _THAW_TIMEOUT_S)
             self._forget_debt()
+            self._vain_thaws = 0
         except _Unheard as unheard:
-            self._next_thaw = time.monotonic() + _THAW_AGAIN_S
+            pause_s = min(_THAW_AGAIN_S * 2**self._vain_thaws, _THAW_PAUSE_MAX_S)
+            self._vain_thaws = min(self._vain_thaws + 1, 10)
+            self._next_thaw = time.monotonic() + pause_s
             _log.warning("the files of %s may still be frozen: %s", self._name, unheard)
         finally:
             if channel is not None:

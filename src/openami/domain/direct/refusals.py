@@ -20,3 +20,16 @@ def not_yours(snapshot_id: SnapshotId) -> EC2Error:
     """Of a snapshot that the caller sees."""
     sentence = f"You do not have sufficient access to the snapshot '{snapshot_id}'."
     return EC2Error.of("AccessDeniedException", sentence, 403, Reason="UNAUTHORIZED_ACCOUNT")
+
+
+def throttled() -> EC2Error:
+    """By a store that answers slowly or not at all: to be asked again later."""
+    sentence = "The store of the blocks cannot be reached soon enough."
+    return EC2Error.of("RequestThrottledException", sentence, Reason="DEPENDENCY_REQUEST_THROTTLED")
+
+
+def full() -> EC2Error:
+    sentence = "There is no room left in the store of the blocks."
+    return EC2Error.of(
+        "ServiceQuotaExceededException", sentence, 402, Reason="DEPENDENCY_SERVICE_QUOTA_EXCEEDED"
+    )
