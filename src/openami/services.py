@@ -15,6 +15,7 @@ from openami.jobs.locks import KeyedLocks
 from openami.jobs.room import Room
 from openami.jobs.turns import Turns
 from openami.nbd.client import BlockDaemon
+from openami.objects.in_use import BucketsInUse
 from openami.objects.store import ObjectStore
 from openami.settings import Settings
 
@@ -42,6 +43,7 @@ class Services:
     """Serves disks that are not on this host yet; without it they are restored first."""
     direct_turns: Turns = field(default_factory=Turns)
     """Of the requests that read and write blocks."""
+    buckets: BucketsInUse = field(default_factory=BucketsInUse)
     throttle: Throttle = field(default_factory=lambda: Throttle(Lock()))
     stale_ports: set[InstanceId] = field(default_factory=set[InstanceId])
     """Machines whose firewall could not be made what the catalog says; the sweep tries again.

@@ -49,7 +49,7 @@ class BucketTurns:
         be on its way.
         """
         if name in self._alone or self._doubted.get(name, 0.0) > time.monotonic():
-            raise _aborted()
+            raise aborted()
         self._alone.add(name)
         try:
             await self._others_have_ended(name)
@@ -72,7 +72,7 @@ class BucketTurns:
                 while self._at_work[name]:
                     await self._changed.wait()
         except TimeoutError:
-            raise _aborted() from None
+            raise aborted() from None
 
     def _tell(self) -> None:
         self._at_work = +self._at_work  # without those at which nobody is
@@ -80,7 +80,7 @@ class BucketTurns:
         self._changed = asyncio.Event()
 
 
-def _aborted() -> WireRefusal:
+def aborted() -> WireRefusal:
     return WireRefusal(
         "OperationAborted",
         "A conflicting conditional operation is currently in progress against this resource."

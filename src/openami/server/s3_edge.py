@@ -15,9 +15,10 @@ from starlette.types import Receive, Scope, Send
 from openami.actions import buckets
 from openami.domain.bucket import Bucket
 from openami.domain.ids import Region
+from openami.objects.in_use import BucketInUse
 from openami.objects.store import Endpoint, ObjectStoreError
 from openami.server import s3, s3_uploads, upstream
-from openami.server.bucket_turns import BucketTurns
+from openami.server.bucket_turns import BucketTurns, aborted
 from openami.server.s3 import Admitted
 from openami.server.upstream import UpstreamFailed
 from openami.services import Services
@@ -90,15 +91,23 @@ class S3Edge:
                 await self._create_bucket(asked, request, scope, receive, send)
         elif asked.deletes_bucket:
             async with self._turns.alone(asked.bucket):
-                going = await self._thread(
-                    lambda: buckets.head_bucket(svc, asked.caller, asked.bucket)
-                )
-                await self._relay(asked, request, send, going)
+                await self._delete_bucket(asked, request, send)
         else:
             async with self._turns.shared(*s3.buckets_of(asked)):
                 # One of them may have changed hands since it was looked at.
                 await self._thread(lambda: s3.check_buckets(svc, asked))
                 await self._relay(asked, request, send)
+
+    async def _delete_bucket(self, asked: Admitted, request: Request, send: Send) -> None:
+        svc = self._svc
+        try:
+            with svc.buckets.deletion(asked.bucket):
+                going = await self._thread(
+                    lambda: buckets.head_bucket(svc, asked.caller, asked.bucket)
+                )
+                await self._relay(asked, request, send, going)
+        except BucketInUse:
+            raise aborted() from None
 
     async def _create_bucket(
         self, asked: Admitted, request: Request, scope: Scope, receive: Receive, send: Send

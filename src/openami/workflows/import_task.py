@@ -27,6 +27,7 @@ from openami.domain.transfers.import_task import (
 )
 from openami.jobs.engine import Args, GiveUp, Job
 from openami.jobs.lanes import TRANSFERS
+from openami.objects.in_use import WAIT_S
 from openami.objects.ranges import as_file
 from openami.objects.store import ObjectAbsent
 from openami.services import Services
@@ -105,12 +106,12 @@ def _look(svc: Services, task_id: ImportTaskId) -> None:
 
 def _object(svc: Services, task_id: ImportTaskId, disk: ImportedDisk) -> ImportedDisk:
     bucket, key = str(disk.bucket), str(disk.key)
-    with svc.catalog.read() as tx:
-        task, its_bucket = _active(tx, task_id), buckets.find(tx, bucket)
-    if its_bucket is None or its_bucket.owner != task.owner:
-        raise GiveUp(import_disks.invalid(disk, "the bucket is not the account's any more."))
     objects = import_disks.reader(svc, task_id)
-    with import_disks.told(svc, disk):
+    with import_disks.told(svc, disk), svc.buckets.work(bucket, WAIT_S):
+        with svc.catalog.read() as tx:
+            task, its_bucket = _active(tx, task_id), buckets.find(tx, bucket)
+        if its_bucket is None or its_bucket.owner != task.owner:
+            raise GiveUp(import_disks.invalid(disk, "the bucket is not the account's any more."))
         try:
             info = objects.head(bucket, key)
         except ObjectAbsent:

@@ -10,6 +10,7 @@ from openami.catalog.transfers import left_uploads
 from openami.domain.ids import AccountId
 from openami.domain.transfers.left_upload import LeftUpload
 from openami.jobs.engine import GiveUp
+from openami.objects.in_use import WAIT_S
 from openami.objects.store import ObjectAbsent, ObjectStoreError
 from openami.services import Services
 from openami.workflows import outages
@@ -38,16 +39,17 @@ def upload(
     Raises GiveUp, and whatever `parts` and `look` raise.
     """
     try:
-        for number in range(_ATTEMPTS):
+        with svc.buckets.work(place[0], WAIT_S):
             check_bucket(svc, owner, place[0])
-            outages.patiently(svc.settings, place[1], lambda: _make_way(svc, place), look)
-            try:
-                return svc.objects.put(*place, parts(), tags=tags, size_bytes=size_bytes)
-            except ObjectStoreError as failure:
-                if number == _ATTEMPTS - 1 or not svc.settings.s3_patience_s:
-                    raise
-                _log.warning("the upload of %s/%s begins anew: %s", *place, failure)
-            outages.pause(outages.pause_s(place[1], number), look)
+            for number in range(_ATTEMPTS):
+                outages.patiently(svc.settings, place[1], lambda: _make_way(svc, place), look)
+                try:
+                    return svc.objects.put(*place, parts(), tags=tags, size_bytes=size_bytes)
+                except ObjectStoreError as failure:
+                    if number == _ATTEMPTS - 1 or not svc.settings.s3_patience_s:
+                        raise
+                    _log.warning("the upload of %s/%s begins anew: %s", *place, failure)
+                outages.pause(outages.pause_s(place[1], number), look)
     except ObjectAbsent as absent:
         raise GiveUp(f"The bucket {place[0]} does not exist") from absent
     except ObjectStoreError as failure:
@@ -96,12 +98,13 @@ def withdraw(svc: Services, owner: AccountId, place: Place, *, is_object: bool =
 
 
 def _withdraw(svc: Services, left: LeftUpload) -> None:
-    if not is_of(svc, left.owner, left.bucket):
-        return
-    with suppress(ObjectAbsent):
-        svc.objects.abandon(left.bucket, left.key)
-    if left.is_object:
-        svc.objects.delete(left.bucket, left.key)
+    with svc.buckets.work(left.bucket):
+        if not is_of(svc, left.owner, left.bucket):
+            return
+        with suppress(ObjectAbsent):
+            svc.objects.abandon(left.bucket, left.key)
+        if left.is_object:
+            svc.objects.delete(left.bucket, left.key)
 
 
 def resume(svc: Services) -> None:

@@ -46,8 +46,7 @@ class Restoring:
 def create_restore_image_task(svc: Services, caller: Caller, asked: Restoring) -> ImageId:
     """A pending image; its disks follow."""
     checked_object_key(asked.key)
-    check_bucket_of_task(svc, caller, asked.bucket)
-    stored, etag = _looked_at(svc, asked)
+    stored, etag = _looked_at(svc, caller, asked)
     with svc.catalog.begin() as tx:
         name = stored.image.name if asked.name is None else asked.name
         check_new(svc, tx, caller, name)
@@ -73,14 +72,15 @@ def create_restore_image_task(svc: Services, caller: Caller, asked: Restoring) -
     return image_id
 
 
-def _looked_at(svc: Services, asked: Restoring) -> tuple[StoredImage, str]:
+def _looked_at(svc: Services, caller: Caller, asked: Restoring) -> tuple[StoredImage, str]:
     """What the object says of itself at its head, and the ETag by which it is known again."""
+    objects, place = svc.objects.hurried(), (asked.bucket, asked.key)
     try:
-        objects = svc.objects.hurried()
-        info = objects.head(asked.bucket, asked.key)
-        place = (asked.bucket, asked.key)
-        source = Source(stream(objects, *place, info, part_bytes=_HEAD_PART_BYTES))
-        return workflow.head_of(source, svc), info.etag
+        with svc.buckets.work(asked.bucket):
+            check_bucket_of_task(svc, caller, asked.bucket)
+            info = objects.head(*place)
+            source = Source(stream(objects, *place, info, part_bytes=_HEAD_PART_BYTES))
+            return workflow.head_of(source, svc), info.etag
     except (ObjectAbsent, ObjectChanged) as absent:
         raise EC2Error.of("NoSuchKey", "The specified key does not exist.", 404) from absent
     except ObjectStoreError as failure:

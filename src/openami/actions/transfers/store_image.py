@@ -44,8 +44,7 @@ def create_store_image_task(svc: Services, caller: Caller, asked: Storing) -> st
     now, key = svc.clock.now(), f"{asked.image_id}.bin"
     with svc.catalog.read() as tx:
         images.fetch_usable(tx, asked.image_id, caller.account, caller.region, now)
-    check_bucket_of_task(svc, caller, asked.bucket)
-    is_there = _is_there(svc, asked.bucket, key)
+    is_there = _is_there(svc, caller, asked.bucket, key)
     with svc.catalog.begin() as tx:
         image = images.fetch_usable(tx, asked.image_id, caller.account, caller.region, now)
         check_state(image)
@@ -79,9 +78,12 @@ def s3_unavailable() -> EC2Error:
     return EC2Error.of("Unavailable", "The S3 store cannot be reached now.", 503)
 
 
-def _is_there(svc: Services, bucket: str, key: str) -> bool:
+def _is_there(svc: Services, caller: Caller, bucket: str, key: str) -> bool:
+    """Raises what `check_bucket_of_task` raises, and Unavailable."""
     try:
-        svc.objects.hurried().head(bucket, key)
+        with svc.buckets.work(bucket):
+            check_bucket_of_task(svc, caller, bucket)
+            svc.objects.hurried().head(bucket, key)
     except ObjectAbsent:
         return False
     except ObjectStoreError as failure:
