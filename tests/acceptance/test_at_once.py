@@ -11,6 +11,7 @@ from support import api
 from support.server import Server
 
 AT_ONCE = 8
+PENDING_OF_A_VOLUME = 5
 
 
 @pytest.fixture
@@ -74,8 +75,10 @@ def test_s29_a_server_is_terminated_by_all_who_ask(ec2: Any, small_ami: str) -> 
 
 def test_s45_snapshots_at_once_of_one_volume_all_complete(ec2: Any, small_ami: str) -> None:
     volume_id = api.root_volume_id(api.launch(ec2, small_ami))
-    assert answers(ec2.create_snapshot, VolumeId=volume_id) == {"": AT_ONCE}
+    met = answers(ec2.create_snapshot, VolumeId=volume_id)
+    assert met[""] >= PENDING_OF_A_VOLUME
+    assert met[""] + met["ConcurrentSnapshotLimitExceeded"] == AT_ONCE
     of_it = [{"Name": "volume-id", "Values": [volume_id]}]
     made = ec2.describe_snapshots(OwnerIds=["self"], Filters=of_it)["Snapshots"]
-    assert len(made) == AT_ONCE
+    assert len(made) == met[""]
     api.await_state(ec2, "snapshot_completed", SnapshotIds=[each["SnapshotId"] for each in made])

@@ -1,8 +1,20 @@
-"""What cleaning up saves on disk: `openami store du` and `openami store gc` beside a server."""
+"""What cleaning up saves on disk: `openami store du` and `openami store gc` beside a server.
 
+A server of its own: a collection waits for all that is being written to a store.
+"""
+
+from collections.abc import Generator
 from pathlib import Path
 
-from support.server import Server
+import pytest
+
+from support.server import Server, serving
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Generator[Server]:
+    with serving(tmp_path / "state", "record") as server:
+        yield server
 
 
 def stored_bytes(server: Server) -> int:
@@ -15,9 +27,8 @@ def stored_bytes(server: Server) -> int:
 
 
 def test_s54_what_deleting_an_image_frees_is_foretold_and_really_freed(
-    record_server: Server, tmp_path: Path
+    server: Server, tmp_path: Path
 ) -> None:
-    server = record_server
     server.account("du")
     disk = tmp_path / "disk.raw"
     for name in ("first", "second"):
