@@ -9,10 +9,12 @@ from openami.catalog import images, ingests, instances
 from openami.compute.driver import MachineState
 from openami.domain.ids import ImageId, InstanceId
 from openami.domain.image import ImageState
+from openami.jobs.engine import NotRunning
 from openami.services import Services
 from support.asking import a_bootable_image, a_running_instance, ask
-from support.crash import assert_survives
+from support.crash import assert_survives, serve_again
 from support.disk_contents import snapshot_blocks, write_volume
+from support.fakes import services
 
 CONTENT = {"/dev/xvda": {3: "a"}, "/dev/sdf": {7: "b"}}
 
@@ -80,3 +82,17 @@ def test_an_image_survives_a_power_cut_at_any_moment(tmp_path: Path, no_reboot: 
         tmp_path, begin, what_is_available_is_whole, the_image_is_there_and_the_guest_is_back
     )
     assert moments > 15
+
+
+def test_a_reboot_ends_whose_image_was_deregistered_before_the_guest_was_shut_down(
+    tmp_path: Path,
+) -> None:
+    svc = services(tmp_path)
+    instance_id = a_server(svc)
+    svc.jobs.close()
+    with pytest.raises(NotRunning):
+        ask(svc, "CreateImage", InstanceId=instance_id, Name="web-2")
+    (image_id,) = made(svc)
+    ask(svc, "DeregisterImage", ImageId=image_id)
+    serve_again(svc)
+    the_image_is_there_and_the_guest_is_back(svc)

@@ -5,6 +5,7 @@ copies are made; the instance counts as running all the while, as EC2 has it.
 """
 
 import logging
+from collections.abc import Mapping
 from typing import Final
 
 from openami.catalog import images, instances, snapshots
@@ -26,10 +27,20 @@ _GOING: Final = (InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED)
 
 def start(svc: Services, image: Image, filled: dict[SnapshotId, VolumeId]) -> str:
     """Begin to fill a pending image's snapshots from their volumes, once. The id of the job."""
-    job_id = f"{NAME}:{image.id}"
+    assert image.source_instance_id is not None
+    return _start(svc, image.id, image.source_instance_id, filled)
+
+
+def _start(
+    svc: Services,
+    image_id: ImageId,
+    instance_id: InstanceId,
+    filled: Mapping[SnapshotId, VolumeId],
+) -> str:
+    job_id = f"{NAME}:{image_id}"
     args = {
-        "image_id": image.id,
-        "instance_id": image.source_instance_id,
+        "image_id": image_id,
+        "instance_id": instance_id,
         "snapshot_ids": list(filled),
         "volume_ids": list(filled.values()),
     }
@@ -44,8 +55,20 @@ def resume(svc: Services) -> None:
             for image in images.pending(tx)
             if image.source_instance_id is not None
         ]
+        running = instances.in_state(tx, InstanceState.RUNNING)
     for image, unfilled in waiting:
         start(svc, image, {snapshot.id: snapshot.volume_id for snapshot in unfilled})
+    for instance in running:
+        if (image_id := _rebooted_for(instance)) and image_id not in {
+            each.id for each, _ in waiting
+        }:
+            _start(svc, image_id, instance.id, {})  # deregistered meanwhile: the reboot ends
+
+
+def _rebooted_for(instance: Instance) -> ImageId | None:
+    """The image for which the guest is shut down, if it is one for which it is."""
+    purpose = instance.rebooting_for or ""
+    return ImageId(purpose) if purpose.startswith("ami-") else None
 
 
 def _pending_snapshots_of(image: Image, pending: list[Snapshot]) -> list[Snapshot]:
@@ -86,10 +109,17 @@ def _instance(svc: Services, args: Args) -> Instance | None:
         return instances.fetch_any(tx, InstanceId(str(args["instance_id"])))
 
 
+def _is_wanted(svc: Services, args: Args) -> bool:
+    """Whether nobody has deregistered the image."""
+    with svc.catalog.read() as tx:
+        image = images.fetch_any(tx, _image_id(args))
+    return image is not None and image.state is ImageState.PENDING
+
+
 def _shut_down(svc: Services, args: Args) -> None:
     """Without the instance's lock: it may take minutes, and TerminateInstances may not wait."""
     instance = _instance(svc, args)
-    if instance is not None and instance.rebooting_for == _image_id(args):
+    if _is_wanted(svc, args) and instance is not None and instance.rebooting_for == _image_id(args):
         timeout_s = svc.settings.stop_timeout_s
         scratch.wait_for_copies(svc, instance.id, timeout_s, but=_wanted(args))
         machines.shut_down(svc, instance.id, timeout_s)
