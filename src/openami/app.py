@@ -91,6 +91,7 @@ class App:
         cache = BaseCache(settings.state_dir / "cache")
         self._blocks = Keeper(settings, region_stores.places(settings, catalog))
         starts_cold = self._blocks.is_wanted
+        clock = RealClock(settings.clock_ahead_s)
         self.services = Services(
             settings=settings,
             catalog=catalog,
@@ -113,7 +114,8 @@ class App:
                 },
             ),
             locks=KeyedLocks(),
-            clock=RealClock(settings.clock_ahead_s),
+            clock=clock,
+            serving_since=clock.now(),
             ids=RealIds(),
             blocks=self._blocks.client if starts_cold else None,
         )

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from threading import Lock
+from typing import Final
 
 from openami.blockstore.store import ChunkStore
 from openami.blockstore.volumes import VolumeHost
@@ -18,6 +20,8 @@ from openami.nbd.client import BlockDaemon
 from openami.objects.in_use import BucketsInUse
 from openami.objects.store import ObjectStore
 from openami.settings import Settings
+
+_EVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +47,8 @@ class Services:
     """Serves disks that are not on this host yet; without it they are restored first."""
     direct_turns: Turns = field(default_factory=Turns)
     """Of the requests that read and write blocks."""
+    serving_since: datetime = _EVER
+    """Before it nobody could ask for anything."""
     buckets: BucketsInUse = field(default_factory=BucketsInUse)
     throttle: Throttle = field(default_factory=lambda: Throttle(Lock()))
     stale_ports: set[InstanceId] = field(default_factory=set[InstanceId])

@@ -260,6 +260,18 @@ def test_one_that_nobody_writes_to_is_given_up(svc: Services) -> None:
     assert (leases(svc), rows_left(svc)) == ([], 0)
 
 
+def test_the_time_in_which_no_server_was_there_is_not_that_of_its_writers(svc: Services) -> None:
+    snapshot_id = begun(svc, Timeout=10)
+    write(svc, snapshot_id, {0: "a"})
+    assert isinstance(svc.clock, StoppedClock)
+    svc.clock.advance(timedelta(hours=100))
+    svc = replace(svc, serving_since=svc.clock.now())
+    pass_time(svc, timedelta(minutes=9))
+    write(svc, snapshot_id, {1: "b"})
+    pass_time(svc, timedelta(minutes=1))
+    assert told(svc, snapshot_id)["State"] == "error"  # it is older than any may be
+
+
 def test_none_is_written_for_ever(tmp_path: Path) -> None:
     svc = services(tmp_path)
     snapshot_id = begun(svc, Timeout=4320)

@@ -76,10 +76,14 @@ def _content(svc: Services, snapshot: Snapshot, since: str | None) -> Root:
 
 
 def is_over(svc: Services, snapshot: Snapshot, writing: Writing) -> bool:
-    """Whether nothing may be written any more, although nobody completed it."""
+    """Whether nothing may be written any more, although nobody completed it.
+
+    One that is sealed is completed, however long that takes.
+    """
     hours = svc.settings.direct_snapshot_hours_max
     life_max = timedelta(hours=hours) if hours else None
-    return writing.is_over(snapshot.started_at, life_max, svc.clock.now())
+    ends_at = writing.ends_at(snapshot.started_at, life_max, svc.serving_since)
+    return not writing.is_sealed and svc.clock.now() >= ends_at
 
 
 def resume(svc: Services) -> None:

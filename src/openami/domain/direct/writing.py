@@ -33,15 +33,18 @@ class Writing:
     def is_sealed(self) -> bool:
         return self.changed_blocks is not None
 
-    def is_over(self, started_at: datetime, life_max: timedelta | None, now: datetime) -> bool:
-        """Whether it is given up: nothing was written for its timeout, or it is too old.
+    def ends_at(
+        self, started_at: datetime, life_max: timedelta | None, serving_since: datetime
+    ) -> datetime:
+        """When it is given up: nothing was written for its timeout, or it is too old.
 
-        One that is sealed is completed, however long that takes.
+        Before `serving_since` nobody could write; there is a timeout's time after it.
         """
-        ends_at = self.written_at + timedelta(minutes=self.timeout_minutes)
+        timeout = timedelta(minutes=self.timeout_minutes)
+        ends_at = self.written_at + timeout
         if life_max is not None:
             ends_at = min(ends_at, started_at + life_max)
-        return not self.is_sealed and now >= ends_at
+        return max(ends_at, serving_since + timeout)
 
     def written(self, at: datetime) -> "Writing":
         return replace(self, written_at=at, writes=self.writes + 1)
