@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import func, select
 
 from openami.blockstore.memory import MemoryChunkStore, MemoryWriter
-from openami.blockstore.store import StoreAway, StoreFull
+from openami.blockstore.store import Kind, StoreAway, StoreFull
 from openami.catalog import ingests
 from openami.catalog.schema import direct_blocks
 from openami.domain.errors import EC2Error
@@ -370,6 +370,46 @@ def test_requests_that_find_too_many_at_the_stores_are_asked_to_come_again(svc: 
     assert complete(busy, pending, 1) == "completed"
 
 
+class Troubled(MemoryChunkStore):
+    """Takes nothing while there is trouble."""
+
+    trouble: Exception | None = None
+
+    def writer(self) -> MemoryWriter:
+        if self.trouble is not None:
+            raise self.trouble
+        return super().writer()
+
+
+@pytest.mark.parametrize("trouble", [StoreAway("nobody answers"), StoreFull("no room")])
+def test_what_cannot_be_completed_now_is_completed_later(
+    tmp_path: Path, trouble: Exception
+) -> None:
+    store = Troubled()
+    svc = services(tmp_path, chunks=lambda: store)
+    snapshot_id = begun(svc)
+    write(svc, snapshot_id, {0: "a", 300: "b"})
+    store.trouble = trouble
+    assert complete(svc, snapshot_id, 2) == "pending"
+    pass_time(svc, timedelta(hours=100))
+    assert complete(svc, snapshot_id, 2) == "pending"
+    store.trouble = None
+    pass_time(svc, timedelta(minutes=1))
+    assert told(svc, snapshot_id)["State"] == "completed"
+    assert blocks_read(svc, snapshot_id) == {0: "a", 300: "b"}
+    registry.sweep(svc)
+    assert (leases(svc), rows_left(svc)) == ([], 0)
+
+
+def test_one_that_can_never_be_completed_is_given_up(svc: Services) -> None:
+    child = begun(svc, ParentSnapshotId=written(svc, {0: "a"}))
+    write(svc, child, {1: "b"})
+    for page in list(svc.stores[HERE].digests(Kind.PAGE)):
+        svc.stores[HERE].delete(page, Kind.PAGE)
+    assert complete(svc, child, 1) == "error"
+    assert leases(svc) == []
+
+
 @pytest.mark.parametrize(
     ("trouble", "expected"),
     [
@@ -384,11 +424,8 @@ def test_a_block_that_the_store_does_not_take_is_not_written(
     svc: Services, trouble: Exception, expected: tuple[str, str]
 ) -> None:
     snapshot_id = begun(svc)
-
-    class Troubled(MemoryChunkStore):
-        def writer(self) -> MemoryWriter:
-            raise trouble
-
-    troubled = replace(svc, stores={HERE: Troubled()})
+    store = Troubled()
+    store.trouble = trouble
+    troubled = replace(svc, stores={HERE: store})
     assert reason(troubled, "PutSnapshotBlock", **putting(snapshot_id, 0, "b")) == expected
     assert rows_left(svc) == 0

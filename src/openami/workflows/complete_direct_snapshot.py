@@ -4,15 +4,17 @@ The blocks' rows become a manifest, some at a time: the memory that takes is the
 of 64 TiB. What was made of it before a crash is garbage, or found again.
 """
 
+import logging
 from datetime import timedelta
 from typing import Final
 
+from openami.blockstore.store import ChunkLost
 from openami.catalog import ingests, snapshots
 from openami.catalog.catalog import Transaction
 from openami.catalog.direct import writings
 from openami.domain.block import BLOCKS_PER_GIB
 from openami.domain.direct.writing import Writing
-from openami.domain.ids import AccountId, SnapshotId
+from openami.domain.ids import SnapshotId
 from openami.domain.manifest import Root
 from openami.domain.snapshot import Snapshot, SnapshotState
 from openami.jobs.engine import Args, Job
@@ -24,13 +26,14 @@ NAME: Final = "complete_direct_snapshot"
 BLOCKS_AT_ONCE: Final = 65_536
 _ROWS_AT_ONCE: Final = 5_000
 _PURGES_OF_A_SWEEP: Final = 200
+_log = logging.getLogger(__name__)
 
 
-def start(svc: Services, snapshot_id: SnapshotId, owner: AccountId) -> str:
+def start(svc: Services, writing: Writing) -> str:
     """Begin to put a sealed snapshot together, once, when it is its owner's turn. The id of the
-    job."""
-    job_id = f"{NAME}:{snapshot_id}"
-    svc.jobs.start(NAME, job_id, {"snapshot_id": snapshot_id}, owner=owner)
+    job: each attempt has its own."""
+    job_id = f"{NAME}:{writing.snapshot_id}:{writing.attempts}"
+    svc.jobs.start(NAME, job_id, {"snapshot_id": writing.snapshot_id}, owner=writing.owner)
     return job_id
 
 
@@ -38,7 +41,7 @@ def job(svc: Services) -> Job:
     return Job(
         name=NAME,
         steps=(("name the blocks", lambda args: _complete(svc, _id(args))),),
-        give_up=lambda args, reason: scratch.fail(svc, _id(args), reason),
+        give_up=lambda args, reason: _put_off(svc, _id(args), reason),
         lane=COPIES,
     )
 
@@ -53,7 +56,21 @@ def _complete(svc: Services, snapshot_id: SnapshotId) -> None:
         since = ingests.since_root(tx, snapshot_id)
     if snapshot is None or snapshot.state is not SnapshotState.PENDING:
         return
-    scratch.complete(svc, snapshot_id, _content(svc, snapshot, since))
+    try:
+        scratch.complete(svc, snapshot_id, _content(svc, snapshot, since))
+    except ChunkLost as lost:
+        _log.error("%s is not whole: %s", snapshot_id, lost)
+        scratch.fail(svc, snapshot_id, "Server.InternalError: what it is made of is lost")
+
+
+def _put_off(svc: Services, snapshot_id: SnapshotId, why: str) -> None:
+    """The sweep begins anew: its blocks are nowhere else, and a store that is full or away
+    today may take them tomorrow."""
+    _log.warning("%s is completed later: %s", snapshot_id, why)
+    with svc.catalog.begin() as tx:
+        writing = writings.find(tx, snapshot_id)
+        if writing is not None:
+            writings.save(tx, writing.put_off())
 
 
 def _content(svc: Services, snapshot: Snapshot, since: str | None) -> Root:
@@ -93,7 +110,7 @@ def resume(svc: Services) -> None:
         over = [each.snapshot_id for each in waiting if _is_over(svc, tx, each.snapshot_id)]
     for writing in waiting:
         if writing.is_sealed:
-            start(svc, writing.snapshot_id, writing.owner)
+            start(svc, writing)
     for snapshot_id in over:
         with svc.catalog.begin() as tx:
             if _is_over(svc, tx, snapshot_id):  # it may have been written to meanwhile

@@ -176,7 +176,7 @@ def complete_snapshot(
             writings.save(tx, current.sealed(changed_blocks))
     elif writing.changed_blocks != changed_blocks:
         raise _other_blocks()
-    job_id = workflow.start(svc, snapshot_id, caller.account)
+    job_id = workflow.start(svc, writing)
     svc.jobs.wait(job_id, svc.settings.settle_timeout_s)
     with svc.catalog.read() as tx:
         return visible(tx, caller, snapshot_id).state

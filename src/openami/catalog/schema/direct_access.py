@@ -22,6 +22,7 @@ direct_snapshots = Table(
     Column("written_at", UtcDateTime, nullable=False),
     Column("writes", BigInteger, nullable=False),
     Column("changed_blocks", BigInteger),  # as CompleteSnapshot told; null before
+    Column("attempts", Integer, nullable=False, server_default="0"),  # to put it together
 )
 
 # What was written. The lease of the snapshot keeps the chunks. A digest of zeros is a hole.

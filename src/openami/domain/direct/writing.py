@@ -18,7 +18,8 @@ class Writing:
     """What is known of it beside the snapshot.
 
     `writes` counts the puts, by which one sees that something was written meanwhile.
-    `changed_blocks` is what CompleteSnapshot told, None before it.
+    `changed_blocks` is what CompleteSnapshot told, None before it. `attempts` at completing it
+    have failed.
     """
 
     snapshot_id: SnapshotId
@@ -28,6 +29,7 @@ class Writing:
     written_at: datetime
     writes: int = 0
     changed_blocks: int | None = None
+    attempts: int = 0
 
     @property
     def is_sealed(self) -> bool:
@@ -51,3 +53,6 @@ class Writing:
 
     def sealed(self, changed_blocks: int) -> "Writing":
         return replace(self, changed_blocks=changed_blocks)
+
+    def put_off(self) -> "Writing":
+        return replace(self, attempts=self.attempts + 1)
