@@ -201,6 +201,14 @@ def test_the_same_client_token_is_one_snapshot(svc: Services) -> None:
             begun(svc, ClientToken=token, VolumeSize=2)
 
 
+def test_the_client_token_of_a_deleted_snapshot_makes_no_other(svc: Services) -> None:
+    ask(svc, "DeleteSnapshot", SnapshotId=begun(svc, ClientToken="token"))
+    for _ in range(2):
+        with refused("ConflictException"):
+            begun(svc, ClientToken="token")
+    assert leases(svc) == []
+
+
 @pytest.mark.parametrize(
     ("request_", "expected"),
     [

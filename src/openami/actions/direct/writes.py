@@ -16,7 +16,7 @@ from openami.catalog.catalog import Transaction
 from openami.catalog.direct import writings
 from openami.domain.block import BLOCK_BYTES, BLOCKS_PER_GIB, HOLE, Digest
 from openami.domain.caller import Caller
-from openami.domain.direct.refusals import invalid, not_yours
+from openami.domain.direct.refusals import conflict, invalid, not_yours
 from openami.domain.direct.writing import SIZE_GIB_MAX, Writing
 from openami.domain.errors import EC2Error
 from openami.domain.idempotency import ClientToken
@@ -51,15 +51,20 @@ def start_snapshot(
         raise _too_large()
     with svc.catalog.begin() as tx:
         made = idempotency.earlier(tx, caller, token)
-        earlier = None if made is None else snapshots.fetch_any(tx, SnapshotId(made))
-        if earlier is not None:
-            return earlier
+        if made is not None:
+            return _made_earlier(tx, SnapshotId(made))
         _check_room(svc, tx, caller)
         snapshot = _begun(svc, tx, caller, asked)
         tags.put(tx, caller.account, caller.region, ("snapshot", snapshot.id), asked.tags)
-        if made is None:
-            idempotency.remember(tx, caller, token, snapshot.id, snapshot.started_at)
+        idempotency.remember(tx, caller, token, snapshot.id, snapshot.started_at)
     return snapshot
+
+
+def _made_earlier(tx: Transaction, snapshot_id: SnapshotId) -> Snapshot:
+    found = snapshots.fetch_any(tx, snapshot_id)
+    if found is None:  # another one now would be another one at each retry, too
+        raise conflict(f"The snapshot '{snapshot_id}' of this client token was deleted.")
+    return found
 
 
 def _check_room(svc: Services, tx: Transaction, caller: Caller) -> None:

@@ -22,6 +22,10 @@ def not_yours(snapshot_id: SnapshotId) -> EC2Error:
     return EC2Error.of("AccessDeniedException", sentence, 403, Reason="UNAUTHORIZED_ACCOUNT")
 
 
+def conflict(sentence: str) -> EC2Error:
+    return EC2Error.of("ConflictException", sentence, 409)
+
+
 def throttled() -> EC2Error:
     """By a store that answers slowly or not at all: to be asked again later."""
     sentence = "The store of the blocks cannot be reached soon enough."
