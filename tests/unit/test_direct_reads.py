@@ -9,16 +9,21 @@ from typing import Any
 
 import pytest
 
+from openami.actions.direct import reads
+from openami.blockstore.guarded import GuardedStore
 from openami.blockstore.ingest import ingest_blocks
-from openami.blockstore.store import ChunkLost
-from openami.domain.block import BLOCKS_PER_GIB
+from openami.blockstore.memory import MemoryChunkStore
+from openami.blockstore.store import Kind
+from openami.catalog.storage import losses
+from openami.domain.block import BLOCKS_PER_GIB, Digest
 from openami.domain.errors import EC2Error
 from openami.domain.ids import AccountId, SnapshotId
 from openami.domain.manifest import Root
 from openami.domain.snapshot import NO_VOLUME, Snapshot, SnapshotState, StorageTier
 from openami.services import Services
 from openami.settings import Settings
-from support.asking import ask, put
+from openami.workflows import collect
+from support.asking import ask, put, refused
 from support.builders import BOB, CAROL, HERE, SNAPSHOT, THERE, a_snapshot
 from support.desk_clients import desk_client
 from support.direct import ask_ebs, blocks_read, read_block, tokens
@@ -255,10 +260,42 @@ def test_a_snapshot_of_a_volume_made_of_a_snapshot_is_of_its_lineage(svc: Servic
     assert ask_ebs(svc, "ListChangedBlocks", **pair)["ChangedBlocks"] == []
 
 
+def losses_known(svc: Services) -> int:
+    with svc.catalog.read() as tx:
+        return len(losses.known(tx, HERE))
+
+
+def test_what_is_deleted_while_it_is_read_is_no_loss_to_anybody(svc: Services) -> None:
+    given(svc, {1: "a"})
+    ((index, token),) = tokens(svc, SNAPSHOT)
+
+    class Collected(MemoryChunkStore):
+        def get(self, digest: Digest, kind: Kind = Kind.CHUNK) -> bytes:
+            ask(svc, "DeleteSnapshot", SnapshotId=SNAPSHOT)
+            return super().get(digest, kind)
+
+    collected = {HERE: GuardedStore(Collected(), collect.Ledger(svc.catalog, HERE))}
+    with refused("ResourceNotFoundException"):
+        read_block(replace(svc, stores=collected), SNAPSHOT, index, token)
+    assert losses_known(svc) == 0
+
+
+def test_a_page_of_far_apart_blocks_reads_no_more_of_the_store_than_others(
+    svc: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "LEAVES_MAX", 2)
+    far = [0, 1, 256, 257, 600, 2000]
+    given(svc, dict.fromkeys(far, "a"))
+    page = ask_ebs(svc, "ListSnapshotBlocks", SnapshotId=SNAPSHOT)
+    assert [each["BlockIndex"] for each in page["Blocks"]] == far[:4]
+    assert [index for index, _ in tokens(svc, SNAPSHOT)] == far
+
+
 def test_what_is_lost_is_our_fault_unless_the_snapshot_is_gone(svc: Services) -> None:
     given(svc, {1: "a"})
     ((index, token),) = tokens(svc, SNAPSHOT)
     for digest in list(svc.stores[HERE].digests()):
         svc.stores[HERE].delete(digest)
-    with pytest.raises(ChunkLost):
+    with refused("InternalServerException"):
         read_block(svc, SNAPSHOT, index, token)
+    assert losses_known(svc) == 1

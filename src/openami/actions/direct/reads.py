@@ -4,24 +4,32 @@ A snapshot's content is a tree that never changes, so a listing goes on anywhere
 state: a page costs what it shows and the tree's depth, however large the disk is.
 """
 
+import logging
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice, takewhile
+from itertools import takewhile
+from typing import Final
 
 from openami.actions.direct.access import at_the_store, readable
 from openami.blockstore.manifest import Change
 from openami.blockstore.store import ChunkLost
 from openami.catalog.direct import token_key
+from openami.catalog.storage import losses
 from openami.domain.block import BLOCK_BYTES, BLOCKS_PER_GIB, HOLE
 from openami.domain.caller import Caller
 from openami.domain.direct import block_token
-from openami.domain.direct.refusals import invalid
+from openami.domain.direct.refusals import internal, invalid
+from openami.domain.errors import EC2Error
 from openami.domain.ids import SnapshotId
-from openami.domain.manifest import Root
+from openami.domain.manifest import FANOUT, Root
 from openami.domain.snapshot import Snapshot
 from openami.services import Services
+
+LEAVES_MAX: Final = 1000
+"""Of a listing's page: where each block is in a leaf of its own, the page is shorter."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,11 +150,18 @@ def _lost_only_if_there(
     """What is lost of a snapshot that was deleted meanwhile is no loss, and is told as that."""
     try:
         yield
-    except ChunkLost:
-        with svc.catalog.read() as tx:
-            for each in snapshot_ids:
-                readable(tx, caller, each)
-        raise
+    except ChunkLost as lost:
+        try:
+            with svc.catalog.read() as tx:
+                for each in snapshot_ids:
+                    readable(tx, caller, each)
+        except EC2Error:
+            # The store has noted it. If others rely on it, the next who meets it notes it again.
+            with svc.catalog.begin() as tx:
+                losses.forget(tx, caller.region, [(lost.kind, lost.digest)])
+            raise
+        _log.error("what a request wants to read of %s is lost: %s", snapshot_ids, lost)
+        raise internal("What is asked for is lost, or cannot be read.") from lost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,10 +180,18 @@ class _Tokens:
         return block_token.token_of(self.key, snapshot_id, index, self.expires_at)
 
     def page(self, found: Iterator[BlockTokens], span: Span, snapshot: Snapshot) -> Listing:
-        blocks = tuple(islice(found, span.limit + 1))
+        blocks: list[BlockTokens] = []
+        leaves: set[int] = set()
+        next_start: int | None = None
+        for block in found:
+            leaves.add(block.index // FANOUT)
+            if len(blocks) == span.limit or len(leaves) > LEAVES_MAX:
+                next_start = block.index
+                break
+            blocks.append(block)
         return Listing(
-            blocks=blocks[: span.limit],
-            next_start=blocks[span.limit].index if len(blocks) > span.limit else None,
+            blocks=tuple(blocks),
+            next_start=next_start,
             volume_size_gib=snapshot.volume_size_gib,
             expires_at=self.expires_at,
         )

@@ -32,6 +32,10 @@ def throttled() -> EC2Error:
     return EC2Error.of("RequestThrottledException", sentence, Reason="DEPENDENCY_REQUEST_THROTTLED")
 
 
+def internal(sentence: str) -> EC2Error:
+    return EC2Error.of("InternalServerException", sentence, 500)
+
+
 def full() -> EC2Error:
     sentence = "There is no room left in the store of the blocks."
     return EC2Error.of(
