@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from openami.actions.direct import writes
 from openami.blockstore.memory import MemoryChunkStore, MemoryWriter
 from openami.blockstore.store import Kind, StoreAway, StoreFull
 from openami.catalog import ingests
@@ -164,6 +166,19 @@ def test_the_checksum_of_all_blocks_is_checked(svc: Services) -> None:
     asked["ChangedBlocksCount"] = 3
     assert reason(svc, "CompleteSnapshot", **asked, Checksum=text(linear), **how) == WRONG
     assert complete(svc, snapshot_id, 2, Checksum=text(linear), **how) == "completed"
+
+
+def test_the_checksum_is_computed_for_one_request_at_a_time(
+    svc: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writes, "CHECKSUMS_AT_ONCE", 1)
+    snapshot_id = begun(svc)
+    write(svc, snapshot_id, {9: "b", 2: "a", 7: "c"})
+    linear = sha256(b"".join(sha256(data(sign)) for sign in "acb"))
+    asked = {"SnapshotId": snapshot_id, "ChangedBlocksCount": 3, "Checksum": text(linear)}
+    with ThreadPoolExecutor(1) as other, svc.locks(f"checksum of {snapshot_id}"):
+        assert other.submit(reason, svc, "CompleteSnapshot", **asked).result() == THROTTLED
+    assert complete(svc, snapshot_id, 3, Checksum=text(linear)) == "completed"
 
 
 def test_completing_again_tells_the_same_and_writing_is_over(svc: Services) -> None:

@@ -5,8 +5,10 @@ ends with it, so what a put found or put in the store stays there; a block that 
 has its row; and a snapshot gets its content in one transaction at its end.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from openami.actions.direct.access import at_the_store, readable, visible
 from openami.actions.quotas import Quota, check_room
@@ -16,7 +18,7 @@ from openami.catalog.catalog import Transaction
 from openami.catalog.direct import writings
 from openami.domain.block import BLOCK_BYTES, BLOCKS_PER_GIB, HOLE, Digest
 from openami.domain.caller import Caller
-from openami.domain.direct.refusals import conflict, invalid, not_yours
+from openami.domain.direct.refusals import conflict, invalid, not_yours, throttled
 from openami.domain.direct.writing import SIZE_GIB_MAX, Writing
 from openami.domain.errors import EC2Error
 from openami.domain.idempotency import ClientToken
@@ -25,7 +27,8 @@ from openami.domain.snapshot import NO_VOLUME, Snapshot, SnapshotState
 from openami.services import Services
 from openami.workflows import complete_direct_snapshot as workflow
 
-_ZEROS = bytes(BLOCK_BYTES)
+CHECKSUMS_AT_ONCE: Final = 10_000
+_ZEROS: Final = bytes(BLOCK_BYTES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,8 +175,11 @@ def complete_snapshot(
         snapshot, writing = _fetched(tx, caller, snapshot_id)
         if not writing.is_sealed:
             _check_open(svc, snapshot, writing)
-            _check_written(tx, snapshot_id, changed_blocks, checksum)
+            if writings.count_blocks(tx, snapshot_id) != changed_blocks:
+                raise _other_blocks()
     if not writing.is_sealed:
+        if checksum is not None and _checksum_of_all(svc, snapshot_id) != checksum:
+            raise _other_checksum()
         with svc.catalog.begin() as tx:
             _, current = _open(svc, tx, caller, snapshot_id)
             if current.writes != writing.writes:
@@ -187,16 +193,31 @@ def complete_snapshot(
         return visible(tx, caller, snapshot_id).state
 
 
-def _check_written(
-    tx: Transaction, snapshot_id: SnapshotId, changed_blocks: int, checksum: bytes | None
-) -> None:
-    if writings.count_blocks(tx, snapshot_id) != changed_blocks:
-        raise _other_blocks()
-    if checksum is not None and writings.checksum_of_all(tx, snapshot_id) != checksum:
-        raise invalid(
-            "INVALID_PARAMETER_VALUE",
-            "The checksum is not that of the blocks that were written to the snapshot.",
-        )
+def _checksum_of_all(svc: Services, snapshot_id: SnapshotId) -> bytes:
+    """The SHA256 of the blocks' SHA256s in the order of their indices: AWS's LINEAR method.
+
+    It may take a minute, and be asked for in vain: no transaction is as long, and one request
+    at a time does it. What is written meanwhile is seen by the count of the writes. Raises
+    RequestThrottledException.
+    """
+    total, after = hashlib.sha256(), -1
+    with at_the_store(svc), svc.locks.if_free(f"checksum of {snapshot_id}") as is_first:
+        if not is_first:
+            raise throttled("The checksum is being computed for another request.")
+        while True:
+            with svc.catalog.read() as tx:
+                found = writings.checksums_after(tx, snapshot_id, after, CHECKSUMS_AT_ONCE)
+            if not found:
+                return total.digest()
+            total.update(b"".join(checksum for _, checksum in found))
+            after = found[-1][0]
+
+
+def _other_checksum() -> EC2Error:
+    return invalid(
+        "INVALID_PARAMETER_VALUE",
+        "The checksum is not that of the blocks that were written to the snapshot.",
+    )
 
 
 def _other_blocks() -> EC2Error:

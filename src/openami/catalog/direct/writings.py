@@ -3,8 +3,6 @@
 A block's row is written when its chunk is durable, under the lease of the snapshot.
 """
 
-import hashlib
-from collections.abc import Iterator
 from typing import Any, Final
 
 from sqlalchemy import delete, func, insert, select, update
@@ -21,7 +19,6 @@ from openami.domain.snapshot import SnapshotState
 
 W: Final = writings.c
 B: Final = blocks.c
-_IN_MEMORY: Final = 10_000
 
 
 def add(tx: Transaction, writing: Writing) -> None:
@@ -98,28 +95,17 @@ def blocks_after(
     return [(int(index), Digest(bytes(digest))) for index, digest in tx.execute(query)]
 
 
-def checksum_of_all(tx: Transaction, snapshot_id: SnapshotId) -> bytes:
-    """The SHA256 of the blocks' SHA256s in the order of their indices: AWS's LINEAR method."""
-    total = hashlib.sha256()
-    for checksum in _checksums(tx, snapshot_id):
-        total.update(checksum)
-    return total.digest()
-
-
-def _checksums(tx: Transaction, snapshot_id: SnapshotId) -> Iterator[bytes]:
-    after = -1
-    while True:
-        query = (
-            select(B.block_index, B.checksum)
-            .where(B.snapshot_id == snapshot_id, B.block_index > after)
-            .order_by(B.block_index)
-            .limit(_IN_MEMORY)
-        )
-        rows = tx.execute(query).all()
-        if not rows:
-            return
-        after = int(rows[-1][0])
-        yield from (bytes(checksum) for _, checksum in rows)
+def checksums_after(
+    tx: Transaction, snapshot_id: SnapshotId, after: int, limit: int
+) -> list[tuple[int, bytes]]:
+    """At most `limit` of the blocks' SHA256s, in order, from the one after `after`."""
+    query = (
+        select(B.block_index, B.checksum)
+        .where(B.snapshot_id == snapshot_id, B.block_index > after)
+        .order_by(B.block_index)
+        .limit(limit)
+    )
+    return [(int(index), bytes(checksum)) for index, checksum in tx.execute(query)]
 
 
 def stale(tx: Transaction) -> SnapshotId | None:

@@ -3,6 +3,8 @@
 https://docs.aws.amazon.com/ebs/latest/APIReference/API_ListChangedBlocks.html#API_ListChangedBlocks_Errors
 """
 
+from typing import Final
+
 from openami.domain.errors import EC2Error
 from openami.domain.ids import SnapshotId
 
@@ -26,9 +28,11 @@ def conflict(sentence: str) -> EC2Error:
     return EC2Error.of("ConflictException", sentence, 409)
 
 
-def throttled() -> EC2Error:
-    """By a store that answers slowly or not at all: to be asked again later."""
-    sentence = "The store of the blocks cannot be reached soon enough."
+STORE_IS_SLOW: Final = "The store of the blocks cannot be reached soon enough."
+
+
+def throttled(sentence: str = STORE_IS_SLOW) -> EC2Error:
+    """To be asked again later."""
     return EC2Error.of("RequestThrottledException", sentence, Reason="DEPENDENCY_REQUEST_THROTTLED")
 
 
