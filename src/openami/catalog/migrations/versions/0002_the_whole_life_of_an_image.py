@@ -103,6 +103,7 @@ def upgrade() -> None:
         sa.Column("written_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("writes", sa.BigInteger(), nullable=False),
         sa.Column("changed_blocks", sa.BigInteger(), nullable=True),
+        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("snapshot_id", name=op.f("pk_direct_snapshot")),
     )
     op.create_table(
