@@ -1,5 +1,6 @@
 """Disks in, disks out, and everything that may happen on the way."""
 
+import fcntl
 import io
 import os
 import threading
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from openami.blockstore.disk_sync import past_the_page_cache
 from openami.blockstore.ingest import SourceChanged, ingest_blocks, ingest_file
 from openami.blockstore.local_dir import LocalDirChunkStore
 from openami.blockstore.manifest import Manifests
@@ -232,3 +234,16 @@ def rot(store: LocalDirChunkStore, digest: Digest) -> None:
     body = bytearray(path.read_bytes())
     body[-1] ^= 1
     path.write_bytes(body)
+
+
+def test_a_file_that_cannot_be_written_directly_is_written_as_usual(tmp_path: Path) -> None:
+    def direct(descriptor: int) -> bool:
+        return bool(fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_DIRECT)
+
+    with Path("/proc/self/comm").open("r+b") as unable, past_the_page_cache(unable.fileno()):
+        assert not direct(unable.fileno())
+    with (tmp_path / "able").open("wb") as able:
+        with past_the_page_cache(able.fileno()):
+            pass
+        assert not direct(able.fileno()), "who writes on need not align"
+        able.write(b"odd")

@@ -1,7 +1,9 @@
 """The few system calls that make files durable, and the one that tells a full disk."""
 
+import contextlib
 import ctypes
 import errno
+import fcntl
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -50,6 +52,22 @@ def start_writeback(descriptor: int, offset: int = 0, length: int = 0) -> None:
         *(descriptor, ctypes.c_int64(offset), ctypes.c_int64(length)),
         ctypes.c_uint(_SYNC_FILE_RANGE_WRITE),
     )
+
+
+@contextmanager
+def past_the_page_cache(descriptor: int) -> Generator[None]:
+    """Meanwhile writes go to the disk directly, where the filesystem can: open(2), O_DIRECT.
+
+    Offset, length and address of each have to be multiples of 4096. What was written is not
+    durable before the file is synced.
+    """
+    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+    with contextlib.suppress(OSError):  # EINVAL: through the page cache then
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_DIRECT)
+    try:
+        yield
+    finally:
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags)
 
 
 def sync_directory(directory: Path) -> None:

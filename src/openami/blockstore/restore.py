@@ -1,22 +1,27 @@
 """Disks out of the store, every chunk verified: to a sparse raw file, or as a stream."""
 
+import mmap
 import os
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from openami.blockstore.disk_sync import full_disk_is_told, start_writeback, sync_directory
+from openami.blockstore.disk_sync import (
+    full_disk_is_told,
+    past_the_page_cache,
+    sync_directory,
+)
 from openami.blockstore.manifest import Manifests
 from openami.blockstore.parallel import Progress, Tally, for_each, no_progress
 from openami.blockstore.store import ChunkStore
 from openami.domain.block import BLOCK_BYTES, Digest
 from openami.domain.manifest import Root
 
-# Two keep a local disk and the decompression busy; more cost nothing, and hide a network's delay.
+# Each has one write under way, which keeps a disk busy; they hide a network's delay, too.
 THREADS: Final = 8
-_BATCH_BLOCKS: Final = 8
 _ZERO: Final = bytes(BLOCK_BYTES)
 
 
@@ -60,22 +65,33 @@ def write_disk(
     threads: int = THREADS,
     progress: Progress = no_progress,
 ) -> None:
-    """Make the open file hold the disk and nothing else. Syncing it is the caller's."""
+    """Make the open file hold the disk and nothing else. Syncing it is the caller's.
+
+    The page cache is left to what is read often: a disk can be larger than memory, and a machine
+    that boots from it reads little of it. Finding memory for a page costs more than all the rest.
+    """
     size = root.size_bytes if size_bytes is None else size_bytes
     blocks = list(Manifests(store).iterate(root))
     tally = Tally(progress, len(blocks) * BLOCK_BYTES)
     os.ftruncate(descriptor, 0)
+    os.ftruncate(descriptor, max(size, root.size_bytes))  # whole blocks, until all are written
+    # Writers of what is allocated do not wait for each other, and a full disk is told at once.
+    for first, count in _runs(index for index, _ in blocks):
+        os.posix_fallocate(descriptor, first * BLOCK_BYTES, count * BLOCK_BYTES)
+    own = threading.local()
+
+    def write(item: tuple[int, Digest]) -> None:
+        if not hasattr(own, "aligned"):
+            own.aligned = mmap.mmap(-1, BLOCK_BYTES)
+        offset, block = item[0] * BLOCK_BYTES, store.get(item[1])
+        _clipped(block, size - offset)  # refuses data beyond the end, which is cut off below
+        own.aligned[:] = block
+        _write_at(descriptor, own.aligned, offset)
+        tally.add(BLOCK_BYTES)
+
+    with past_the_page_cache(descriptor):
+        for_each(blocks, write, threads)
     os.ftruncate(descriptor, size)
-
-    def write(batch: list[tuple[int, Digest]]) -> None:
-        for index, digest in batch:
-            offset = index * BLOCK_BYTES
-            _write_at(descriptor, _clipped(store.get(digest), size - offset), offset)
-        first, last = batch[0][0], batch[-1][0]
-        start_writeback(descriptor, first * BLOCK_BYTES, (last + 1 - first) * BLOCK_BYTES)
-        tally.add(len(batch) * BLOCK_BYTES)
-
-    for_each(_batches(iter(blocks)), write, threads)
 
 
 def export(
@@ -138,12 +154,15 @@ def _zeros(count: int) -> Iterator[bytes]:
         count -= BLOCK_BYTES
 
 
-def _write_at(descriptor: int, data: bytes, offset: int) -> None:
+def _write_at(descriptor: int, data: mmap.mmap, offset: int) -> None:
     done = os.pwrite(descriptor, data, offset)
     while done < len(data):
-        done += os.pwrite(descriptor, memoryview(data)[done:], offset + done)
+        with memoryview(data) as whole:
+            done += os.pwrite(descriptor, whole[done:], offset + done)
 
 
-def _batches(blocks: Iterator[tuple[int, Digest]]) -> Iterator[list[tuple[int, Digest]]]:
-    while batch := list(islice(blocks, _BATCH_BLOCKS)):
-        yield batch
+def _runs(indices: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Ascending numbers as the first and the count of each run of neighbours."""
+    for _, run in groupby(enumerate(indices), lambda each: each[1] - each[0]):
+        first, *others = (index for _, index in run)
+        yield first, 1 + len(others)
