@@ -7,6 +7,7 @@ import argparse
 import importlib
 import re
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -38,6 +39,7 @@ def main() -> int:
         parser.error(f"no such line: {', '.join(unknown)}")
     scratch: Path = given.scratch.absolute()
     lines: list[Line] = []
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as Ctrl-C does: clean up
     for name in ids:
         print(importlib.import_module(known()[name]).__doc__, flush=True)
         try:

@@ -1,14 +1,16 @@
 """A real openami server to be measured, and a client that costs next to nothing."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -37,6 +39,14 @@ class LiveServer:
     credentials: Credentials
     image_id: str
     connection: Connection
+    environment: Mapping[str, str]
+
+    def openami(self, *arguments: str | Path) -> str:
+        """What a verb of the openami command prints."""
+        return run_openami(self.state_dir, self.environment, *arguments)
+
+    def import_image(self, disk: Path, name: str) -> str:
+        return self.openami("image", "import", disk, "--name", name).strip()
 
     @property
     def run_instances(self) -> Mapping[str, str]:
@@ -67,13 +77,16 @@ class LiveServer:
         answer = self.call(Action="DescribeInstances", **{"InstanceId.1": instance_id})
         return text_at(answer, "instanceState", "name")
 
-    def terminate(self, instance_id: str) -> None:
-        self.call(Action="TerminateInstances", **{"InstanceId.1": instance_id})
-        deadline = time.monotonic() + DEADLINE_S
-        while self.state(instance_id) != "terminated":
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"{instance_id} does not end")
-            time.sleep(0.02)
+    def terminate(self, *instance_ids: str) -> None:
+        """And wait until they are."""
+        if instance_ids:
+            named = {f"InstanceId.{n}": each for n, each in enumerate(instance_ids, start=1)}
+            self.call(Action="TerminateInstances", **named)
+        for instance_id in instance_ids:
+            until(lambda each=instance_id: self.state(each) == "terminated", f"{instance_id} ends")
+
+    def terminate_all(self) -> None:
+        self.terminate(*instance_ids(self.call(Action="DescribeInstances")))
 
     def machine_arguments(self, instance_id: str) -> list[str]:
         """How the machine's process was started."""
@@ -90,22 +103,16 @@ class LiveServer:
 def serving(
     state_dir: Path, disk: Path | None = None, *, images: int = 0, **settings: str
 ) -> Generator[LiveServer]:
-    """A server with an image of `disk` and so many without bytes; stopped at the end.
+    """A server with an image of `disk` and so many without bytes.
 
-    Its machines are the caller's.
+    At the end, however that comes, its machines and its block daemon end, and then it does.
     """
     state_dir.mkdir(parents=True)
     environment = {**os.environ, **ENVIRONMENT}
     environment |= {f"OPENAMI_{name.upper()}": text for name, text in settings.items()}
-
-    def openami(*arguments: str) -> str:
-        command = [BIN / "openami", "--state-dir", state_dir, *arguments]
-        done = subprocess.run(command, env=environment, check=True, text=True, capture_output=True)
-        return done.stdout
-
     exports = dict(
         line.removeprefix("export ").split("=", 1)
-        for line in openami("init").splitlines()
+        for line in run_openami(state_dir, environment, "init").splitlines()
         if line.startswith("export ")
     )
     if images:
@@ -113,24 +120,61 @@ def serving(
     port = free_port()
     serve = [BIN / "openami", "--state-dir", state_dir, "serve", "--port", str(port)]
     with (state_dir / "server.log").open("wb") as log:
-        process = subprocess.Popen(serve, env=environment, stdout=log, stderr=log)
+        # In a session of its own: Ctrl-C is for us, who have it end its machines first.
+        process = subprocess.Popen(
+            serve, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
     try:
         await_answer(process, port, state_dir / "server.log")
         connection = Connection(port)
-        yield LiveServer(
+        server = LiveServer(
             state_dir=state_dir,
             pid=process.pid,
             port=port,
             credentials=Credentials(exports["AWS_ACCESS_KEY_ID"], exports["AWS_SECRET_ACCESS_KEY"]),
-            image_id=openami("image", "import", str(disk), "--name", "bench").strip()
-            if disk
-            else "",
+            image_id="",
             connection=connection,
+            environment=environment,
         )
-        connection.close()
+        try:
+            yield replace(server, image_id=server.import_image(disk, "bench")) if disk else server
+        finally:
+            with closing(Connection(port)) as afresh:  # the other may be within an answer
+                replace(server, connection=afresh).terminate_all()
+            connection.close()
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(DEADLINE_S)
+        # It has ended by itself, unless somebody still read from it.
+        run_openami(state_dir, environment, "block-daemon", "--stop", check=False)
+
+
+def run_openami(
+    state_dir: Path, environment: Mapping[str, str], *arguments: str | Path, check: bool = True
+) -> str:
+    command = [BIN / "openami", "--state-dir", state_dir, *arguments]
+    done = subprocess.run(command, env=environment, check=check, text=True, stdout=subprocess.PIPE)
+    return done.stdout
+
+
+@contextmanager
+def room_for_machines() -> Generator[Path]:
+    """Not in the scratch directory: machines run as users of their own, who must walk there."""
+    made = Path(tempfile.mkdtemp(prefix="openami-bench-", dir="/var/tmp"))
+    made.chmod(0o711)
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made)
+
+
+def until(condition: Callable[[], bool], what: str, timeout_s: float = DEADLINE_S) -> None:
+    """Raises RuntimeError if it does not come to be."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"not within {timeout_s:g} s: {what}")
+        time.sleep(0.02)
 
 
 def await_answer(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
@@ -149,6 +193,12 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def instance_ids(answer: bytes) -> list[str]:
+    """Of those that RunInstances or DescribeInstances tell."""
+    sets = ElementTree.fromstring(answer).iter(f"{NAMESPACE}instancesSet")
+    return [item.findtext(f"{NAMESPACE}instanceId", "") for each in sets for item in each]
 
 
 def text_at(answer: bytes, *names: str) -> str:

@@ -4,11 +4,9 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import socket
 import statistics
 import subprocess
-import tempfile
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -16,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import peers
-from bench.live_server import LiveServer, serving
+from bench.live_server import LiveServer, room_for_machines, serving
 from bench.measure import Line, Sample, beside, rounds
 
 TAP = "oabench0"
@@ -26,8 +24,7 @@ ROUNDS_MIN = 9
 
 def bench(_scratch: Path, count: int) -> list[Line]:
     peers.install("qemu-img")
-    # Not in the scratch directory: machines run as users of their own, who must walk there.
-    with _directory() as directory, serving(directory / "state", _disk(directory)) as server:
+    with room_for_machines() as directory, serving(directory / "state", _disk(directory)) as server:
         template = server.launch()  # its VPC has a machine already, as it has in a busy service
         with _tap():
             by_hand = ByHand.like(server.machine_arguments(template), directory)
@@ -130,16 +127,6 @@ def _connected(machine: subprocess.Popen[bytes], monitor: Path) -> socket.socket
             return connection
         connection.close()
         time.sleep(0.0005)
-
-
-@contextmanager
-def _directory() -> Generator[Path]:
-    made = Path(tempfile.mkdtemp(prefix="openami-bench-", dir="/var/tmp"))
-    made.chmod(0o711)
-    try:
-        yield made
-    finally:
-        shutil.rmtree(made)
 
 
 @contextmanager

@@ -1,0 +1,84 @@
+"""P4: what thirty-two launches of one image on a cold host ask of the store, beside one launch."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from bench import disk, peers
+from bench.cold_host import ColdHost, cold_host
+from bench.live_server import instance_ids
+from bench.measure import Line
+from bench.wire import Counted
+from openami.diskimage.build_cache import built
+
+LAUNCHES: Final = 32
+GATE, AMBITION = 1 / 1.05, 1.0
+DATA_BYTES: Final = 192 << 20
+HYDRATE_MIB_PER_S: Final = "16"
+"""Slow enough that the machines boot while the disk comes: each of them reads from the daemon."""
+
+
+def bench(scratch: Path, _count: int) -> list[Line]:
+    """Counted, not timed: one round tells it."""
+    peers.install("mke2fs")
+    part = scratch / "p04"
+    part.mkdir(parents=True)
+    with cold_host(hydrate_mib_per_s=HYDRATE_MIB_PER_S) as host:
+        image_id = host.server.import_image(_disk(scratch, part), "tiny and more")
+        one, many = (_asked(host, image_id, launches) for launches in (1, LAUNCHES))
+    line = _line("chunks and pages read from the store", _requests(one), _requests(many))
+    bytes_line = _line("bytes read from the store", one.received_mb, many.received_mb)
+    return [
+        replace(line, ours=f"{_requests(many)}, {many.repeated} of them again"),
+        replace(bytes_line, ours=f"{many.received_mb:.3f} MB", peer=f"{one.received_mb:.3f} MB"),
+    ]
+
+
+def _asked(host: ColdHost, image_id: str, launches: int) -> Counted:
+    server = replace(host.server, image_id=image_id)
+    host.wire.forget()
+    count = {"MinCount": str(launches), "MaxCount": str(launches)}
+    started = instance_ids(server.call(**{**server.run_instances, **count}))
+    host.await_whole()
+    server.terminate(*started)
+    asked = host.wire.counted()
+    print(f"  {len(started)} launches: {asked}", flush=True)
+    host.forget()
+    return asked
+
+
+def _line(what: str, one: float, many: float) -> Line:
+    ratio = one / many
+    return Line(
+        id="P4",
+        what=f"{LAUNCHES} launches of a cold image: {what}",
+        ours=f"{many}",
+        peer_name="one launch",
+        peer=f"{one}",
+        ratio=ratio,
+        worst=ratio,
+        best=ratio,
+        gate=GATE,
+        ambition=AMBITION,
+        note=NOTE,
+    )
+
+
+def _requests(asked: Counted) -> int:
+    return asked.chunks + asked.pages
+
+
+def _disk(scratch: Path, part: Path) -> Path:
+    """A system that boots in seconds, and behind it what makes the image worth waiting for."""
+    whole = part / "disk.raw"
+    shutil.copyfile(built("tiny", scratch / "disks", print), whole)
+    with disk.realistic_disk(scratch).open("rb") as data, whole.open("ab") as file:
+        file.write(data.read(DATA_BYTES))
+    return whole
+
+
+NOTE = (
+    "counted on the wire to a SeaweedFS, from RunInstances until the disk is a file of the host;"
+    " the machines boot meanwhile, each reading through a socket of its own"
+)
