@@ -17,8 +17,8 @@ from openami.domain.block import BLOCK_BYTES
 from openami.domain.manifest import Root
 from openami.nbd import process
 from openami.nbd.client import Daemon, DaemonAway
-from openami.nbd.exports import written
 from openami.nbd.keeper import Keeper
+from openami.nbd.written import written
 from openami.settings import Settings
 from support.blocks import a_block, qemu_img
 from support.nbd import HERE, content, stored

@@ -1,5 +1,6 @@
 """What is offered: what is refused leaves nothing, what is late comes, nobody is held up."""
 
+import errno
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
@@ -12,7 +13,8 @@ from openami.blockstore.manifest import Manifests
 from openami.domain.ids import Region
 from openami.domain.manifest import Root
 from openami.nbd import exports, kept
-from openami.nbd.client import ExportRefused
+from openami.nbd import written as on_disk
+from openami.nbd.client import Export, ExportRefused
 from openami.nbd.kept import Kept, KeptElsewhere
 from support.blocks import a_block
 from support.nbd import HERE, Client, CountingStore, a_daemon, stored
@@ -85,6 +87,49 @@ def test_an_export_that_cannot_be_offered_can_be_closed(
         daemon.exports.open("vol-1", HERE, root, 0)
     with kept_elsewhere(tmp_path, root), a_daemon(tmp_path, {HERE: store}, SLOW) as daemon:
         daemon.exports.close("vol-1")
+        assert (written(tmp_path), daemon.exports.told()) == ([], {})
+
+
+def test_an_export_that_cannot_be_forgotten_lets_go_of_its_disk_and_is_told_until_it_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = CountingStore()
+    root = a_root(store, 1)
+    with a_daemon(tmp_path, {HERE: store}, SLOW) as daemon:
+        path = daemon.exports.open("vol-1", HERE, root, 0)
+        forget = on_disk.forget
+
+        def failing(_directory: Path, _export_id: str) -> None:
+            raise OSError(errno.EIO, "no sync")
+
+        monkeypatch.setattr(on_disk, "forget", failing)
+        with pytest.raises(OSError, match="no sync"):
+            daemon.exports.close("vol-1")
+        assert (written(tmp_path), list(daemon.exports.told())) == (["vol-1.json"], ["vol-1"])
+        assert "no sync" in daemon.exports.trouble(root)
+        assert not path.exists(), "nobody reads from it any more"
+        with kept_elsewhere(tmp_path, root):
+            pass  # its disk is let go of
+        monkeypatch.setattr(on_disk, "forget", forget)
+        until(lambda: not daemon.exports.told(), what="it is forgotten without being asked again")
+        assert written(tmp_path) == []
+
+
+def test_an_export_that_could_not_be_written_down_is_not_offered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = CountingStore()
+    root = a_root(store, 1)
+    with a_daemon(tmp_path, {HERE: store}, SLOW) as daemon:
+        save = on_disk.save
+
+        def failing(directory: Path, export_id: str, export: Export) -> None:
+            save(directory, export_id, export)
+            raise OSError(errno.EIO, "no sync")
+
+        monkeypatch.setattr(on_disk, "save", failing)
+        with pytest.raises(OSError, match="no sync"):
+            daemon.exports.open("vol-1", HERE, root, 0)
         assert (written(tmp_path), daemon.exports.told()) == ([], {})
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from openami.nbd import process
 from openami.nbd.client import Daemon, DaemonAway, Export
-from openami.nbd.exports import written
+from openami.nbd.written import written
 from openami.settings import Settings
 from openami.workflows.cold_disks import TEND_EVERY_S
 

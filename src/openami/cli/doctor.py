@@ -21,8 +21,8 @@ from openami.domain.instance import Instance, InstanceState
 from openami.domain.network import Vpc
 from openami.domain.volume import Volume, VolumeState
 from openami.nbd.client import Export
-from openami.nbd.exports import written
 from openami.nbd.process import directory_of
+from openami.nbd.written import written
 from openami.settings import Settings
 from openami.workflows import machines, region_stores
 

@@ -10,7 +10,6 @@ length. The lock of all is held for looks at what there is, and by those who do 
 """
 
 import errno
-import json
 import logging
 import os
 import re
@@ -19,23 +18,21 @@ import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from openami.blockstore.cache import BaseCache
-from openami.blockstore.disk_sync import sync_directory, write_all
 from openami.domain.ids import Region
 from openami.domain.manifest import Root
 from openami.jobs.locks import KeyedLocks
-from openami.nbd import kept
+from openami.nbd import kept, written
 from openami.nbd.client import Export, ExportRefused
 from openami.nbd.disk import Disk, Source
 from openami.nbd.handshake import HandshakeFailed, negotiate
 from openami.nbd.profile import Profiles
 from openami.nbd.transmission import Connection
 
-WRITTEN: Final = "exports"
 SOCKETS: Final = "sockets"
 CONNECTIONS_MAX: Final = 16
 """Of one export: QEMU has one, nbdcopy four. Each may take two threads and 3 MiB."""
@@ -61,10 +58,11 @@ class _Offered:
 
 @dataclass(frozen=True, slots=True)
 class _Late:
-    """An export that is written down and cannot be offered, and why not."""
+    """An export that is written down and cannot be offered, or forgotten, and why not."""
 
     export: Export
     reason: str
+    is_closed: bool = False
 
 
 class Exports:
@@ -79,8 +77,8 @@ class Exports:
     ) -> None:
         self._sources, self._cache = sources, cache
         self._profiles = profiles
-        self._written, self._sockets = directory / WRITTEN, directory / SOCKETS
-        self._written.mkdir(mode=0o700, exist_ok=True)
+        self._directory, self._sockets = directory, directory / SOCKETS
+        (directory / written.WRITTEN).mkdir(mode=0o700, exist_ok=True)
         self._sockets.mkdir(mode=0o711, exist_ok=True)
         self._sockets.chmod(0o711)  # whatever the umask: a machine's user walks through it
         self._offered: dict[str, _Offered] = {}
@@ -99,7 +97,7 @@ class Exports:
     def restore(self) -> None:
         """Offer again what was offered before."""
         with self._lock:
-            for name, export in written(self._written.parent).items():
+            for name, export in written.written(self._directory).items():
                 self._late[name] = _Late(export, "")
         self.offer_late()
 
@@ -111,11 +109,14 @@ class Exports:
                 if not is_ours or late is None:
                     continue
                 try:
-                    self._offer(name, late.export)
+                    if late.is_closed:
+                        self._forget(name, late.export)
+                    else:
+                        self._offer(name, late.export)
                 except (OSError, kept.KeptElsewhere, ExportRefused) as failed:
                     if late.reason != str(failed):
-                        _log.warning("%s is not offered again: %s", name, failed)
-                    self._late[name] = _Late(late.export, str(failed))
+                        _log.warning("%s is still late: %s", name, failed)
+                    self._late[name] = replace(late, reason=str(failed))
 
     def open(
         self, export_id: str, region: Region, root: Root, uid: int, profile: Sequence[int] = ()
@@ -133,36 +134,42 @@ class Exports:
             offered = self._offered.get(export_id)
             if offered is None:
                 self._learn(root, profile)
-                self._write(export_id, export)
                 try:
+                    written.save(self._directory, export_id, export)
                     self._offer(export_id, export)
                 except BaseException:
-                    if there is None:
-                        self._forget(export_id)
-                    else:
-                        self._write(export_id, there)
+                    with suppress(OSError):  # what went wrong first is told
+                        if there is None:
+                            self._forget(export_id, export)
+                        else:
+                            written.save(self._directory, export_id, there)
                     raise
             elif offered.export != export:
-                self._write(export_id, export)
+                written.save(self._directory, export_id, export)
                 os.chown(path, uid, -1)
                 offered.export = export
                 self._send_away(offered)  # they are the former user's
         return path
 
     def close(self, export_id: str) -> None:
-        """As BlockDaemon.close_export."""
-        with self._one(export_id):
-            with self._lock:
-                self._late.pop(export_id, None)
-                offered = self._offered.pop(export_id, None)
+        """As BlockDaemon.close_export. Raises OSError: nobody reads it any more, and it is told
+        until what is written down of it is gone."""
+        offered = None
+        try:
+            with self._one(export_id):
+                with self._lock:
+                    late = self._late.pop(export_id, None)
+                    offered = self._offered.pop(export_id, None)
+                    if offered is not None:
+                        self._withdraw(offered)
                 if offered is not None:
-                    self._withdraw(offered)
+                    self._send_away(offered)
+                there = offered or late
+                if _ID.fullmatch(export_id):
+                    self._forget(export_id, None if there is None else there.export)
+        finally:
             if offered is not None:
-                self._send_away(offered)
-            if _ID.fullmatch(export_id):
-                self._forget(export_id)
-        if offered is not None:
-            offered.disk.leave()  # what is synced with it is no other export's business
+                offered.disk.leave()  # what is synced with it is no other export's business
 
     def told(self) -> Mapping[str, Export]:
         with self._lock:
@@ -281,22 +288,18 @@ class Exports:
         for end in ends:
             end()
 
-    def _forget(self, export_id: str) -> None:
-        (self._sockets / f"{export_id}.sock").unlink(missing_ok=True)
-        with suppress(FileNotFoundError):  # most volumes have none: nothing to sync
-            (self._written / f"{export_id}.json").unlink()
-            sync_directory(self._written)
-
-    def _write(self, export_id: str, export: Export) -> None:
-        draft = self._written / f".{export_id}"
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    def _forget(self, export_id: str, export: Export | None) -> None:
+        """Raises OSError: one that was there is then late, so that it is told and tried again."""
         try:
-            write_all(descriptor, json.dumps(export.to_json()).encode())
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        draft.rename(self._written / f"{export_id}.json")
-        sync_directory(self._written)
+            (self._sockets / f"{export_id}.sock").unlink(missing_ok=True)
+            written.forget(self._directory, export_id)
+        except OSError as failed:
+            if export is not None:
+                with self._lock:
+                    self._late[export_id] = _Late(export, str(failed), is_closed=True)
+            raise
+        with self._lock:
+            self._late.pop(export_id, None)
 
     # Those who come
 
@@ -356,17 +359,6 @@ class Exports:
             with self._lock:
                 offered.ends.discard(end)
             offered.disk.leave()
-
-
-def written(directory: Path) -> Mapping[str, Export]:
-    """What is to be offered, whether or not a daemon runs. What cannot be read is passed over."""
-    found: dict[str, Export] = {}
-    for file in sorted((directory / WRITTEN).glob("*.json")):
-        try:
-            found[file.stem] = Export.from_json(json.loads(file.read_bytes()))
-        except (OSError, ValueError, KeyError, TypeError):
-            _log.exception("%s is not offered", file)
-    return found
 
 
 class _Ending:

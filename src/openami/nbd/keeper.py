@@ -9,9 +9,9 @@ from typing import Final
 
 from openami.blockstore.regional import Place
 from openami.domain.ids import Region
-from openami.nbd import process
+from openami.nbd import process, written
 from openami.nbd.client import Daemon
-from openami.nbd.exports import SOCKETS, WRITTEN
+from openami.nbd.exports import SOCKETS
 from openami.settings import Settings
 
 
@@ -21,7 +21,7 @@ class Keeper:
     def __init__(self, settings: Settings, places: Mapping[Region, Place]) -> None:
         self._settings, self._places = settings, places
         directory = process.directory_of(settings)
-        self._written: Final = directory / WRITTEN
+        self._directory: Final = directory
         self.client = Daemon(directory)
         self.sockets = directory / SOCKETS
         self.is_wanted = settings.block_daemon == "on" and settings.compute_driver == "qemu"
@@ -31,7 +31,7 @@ class Keeper:
 
     def is_read_from(self) -> bool:
         """Whether a machine may read from it, or could before a crash: something is offered."""
-        return any(self._written.glob("*.json"))
+        return not written.is_empty(self._directory)
 
     def ensure(self) -> None:
         """Have it run if it is needed; cheap where it does. Raises DaemonAway."""
