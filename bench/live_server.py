@@ -1,5 +1,6 @@
 """A real openami server to be measured, and a client that costs next to nothing."""
 
+import base64
 import os
 import shutil
 import signal
@@ -9,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Generator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -90,13 +91,21 @@ class LiveServer:
 
     def machine_arguments(self, instance_id: str) -> list[str]:
         """How the machine's process was started."""
+        return _words(self.machine_pid(instance_id))
+
+    def machine_pid(self, instance_id: str) -> int:
         mark = f"guest={instance_id},"
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
-                words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
-                if any(word.startswith(mark) for word in words[:8]):
-                    return words[:-1]
+                with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+                    if any(word.startswith(mark) for word in _words(int(entry.name))[:8]):
+                        return int(entry.name)
         raise RuntimeError(f"{instance_id} has no process")
+
+    def console(self, instance_id: str) -> str:
+        answer = self.call(Action="GetConsoleOutput", InstanceId=instance_id, Latest="true")
+        found = ElementTree.fromstring(answer).findtext(f"{NAMESPACE}output", "")
+        return base64.b64decode(found).decode(errors="replace")
 
 
 @contextmanager
@@ -187,6 +196,10 @@ def await_answer(process: subprocess.Popen[bytes], port: int, log: Path) -> None
         else:
             return
     raise RuntimeError(f"the server does not answer:\n{log.read_text()}")
+
+
+def _words(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
 
 
 def free_port() -> int:

@@ -1,6 +1,5 @@
 """P4: what thirty-two launches of one image on a cold host ask of the store, beside one launch."""
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -10,7 +9,6 @@ from bench.cold_host import ColdHost, cold_host
 from bench.live_server import instance_ids
 from bench.measure import Line
 from bench.wire import Counted
-from openami.diskimage.build_cache import built
 
 LAUNCHES: Final = 32
 GATE, AMBITION = 1 / 1.05, 1.0
@@ -24,8 +22,9 @@ def bench(scratch: Path, _count: int) -> list[Line]:
     peers.install("mke2fs")
     part = scratch / "p04"
     part.mkdir(parents=True)
+    whole = disk.tiny_and_data(scratch, part, DATA_BYTES)
     with cold_host(hydrate_mib_per_s=HYDRATE_MIB_PER_S) as host:
-        image_id = host.server.import_image(_disk(scratch, part), "tiny and more")
+        image_id = host.server.import_image(whole, "tiny and data")
         one, many = (_asked(host, image_id, launches) for launches in (1, LAUNCHES))
     line = _line("chunks and pages read from the store", _requests(one), _requests(many))
     bytes_line = _line("bytes read from the store", one.received_mb, many.received_mb)
@@ -67,15 +66,6 @@ def _line(what: str, one: float, many: float) -> Line:
 
 def _requests(asked: Counted) -> int:
     return asked.chunks + asked.pages
-
-
-def _disk(scratch: Path, part: Path) -> Path:
-    """A system that boots in seconds, and behind it what makes the image worth waiting for."""
-    whole = part / "disk.raw"
-    shutil.copyfile(built("tiny", scratch / "disks", print), whole)
-    with disk.realistic_disk(scratch).open("rb") as data, whole.open("ab") as file:
-        file.write(data.read(DATA_BYTES))
-    return whole
 
 
 NOTE = (
