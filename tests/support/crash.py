@@ -6,16 +6,15 @@ next launch knows.
 """
 
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from openami.actions import instances
 from openami.blockstore.cache import BaseCache
-from openami.blockstore.memory import MemoryChunkStore
 from openami.blockstore.store import ChunkStore, Kind, Writer
 from openami.blockstore.volumes import VolumeHost
 from openami.catalog import ingests
@@ -28,7 +27,9 @@ from openami.services import Services
 from openami.workflows import registry
 from support.fakes import services
 from support.objects import MemoryObjects
-from support.s3_memory import s3_in_memory
+
+_AGAIN: Final = 23
+"""The power goes once more at one of so many moments of the recovery."""
 
 
 class PowerCut(BaseException):
@@ -36,20 +37,31 @@ class PowerCut(BaseException):
 
 
 class Fuse:
-    """Counts the moments, once it is armed, and cuts the power at the one numbered `at`."""
+    """Counts the moments, once it is armed, and cuts the power at the one numbered `at`.
+
+    From then on there is no power: nothing that would tidy up can do so. `settled` is called
+    before all that, `rebooted` makes what the next start has of what was there, and `ending` is
+    closed when nobody looks at it any more.
+    """
 
     def __init__(self) -> None:
         self.moments, self._at = 0, -1
         self._counting = Lock()
+        self.settled: Callable[[], None] = lambda: None
+        self.rebooted: Callable[[Services], Services] = lambda svc: svc
+        self.ending = ExitStack()
 
     def arm(self, at: int) -> None:
         self.moments, self._at = 0, at
 
+    def disarm(self) -> None:
+        self.arm(-1)
+
     def moment(self) -> None:
         with self._counting:
             self.moments += 1
-            is_now = self.moments - 1 == self._at
-        if is_now:
+            is_cut = 0 <= self._at < self.moments
+        if is_cut:
             raise PowerCut
 
 
@@ -136,19 +148,7 @@ class FusedDriver(RecordDriver):
         return partial
 
 
-ChunksIn = Callable[[Fuse], ChunkStore]
-
-
-def in_memory(_: Fuse) -> ChunkStore:
-    return MemoryChunkStore()
-
-
-def in_s3(fuse: Fuse) -> ChunkStore:
-    """Each put and deletion in the bucket has its moments too, whatever thread makes it."""
-    return s3_in_memory(fuse.moment)
-
-
-def fused_services(tmp_path: Path, fuse: Fuse, chunks: ChunksIn = in_memory) -> Services:
+def fused_services(tmp_path: Path, fuse: Fuse) -> Services:
     def fused(svc: Services) -> Services:
         stores = {region: FusedChunkStore(store, fuse) for region, store in svc.stores.items()}
         archives = {region: FusedChunkStore(cold, fuse) for region, cold in svc.archives.items()}
@@ -163,7 +163,7 @@ def fused_services(tmp_path: Path, fuse: Fuse, chunks: ChunksIn = in_memory) -> 
         )
 
     compute = FusedDriver(tmp_path / "instances", fuse)
-    return services(tmp_path, compute=compute, disturbed=fused, chunks=lambda: chunks(fuse))
+    return services(tmp_path, compute=compute, disturbed=fused)
 
 
 def serve_again(svc: Services) -> None:
@@ -174,13 +174,17 @@ def serve_again(svc: Services) -> None:
     registry.sweep(svc)
 
 
+Prepared = Callable[[Services], Callable[[], object]]
+Check = Callable[[Services], None]
+Made = Callable[[Path, Fuse], Services]
+
+
 def assert_survives(
     tmp_path: Path,
-    begin: Callable[[Services], Callable[[], object]],
-    check_cut: Callable[[Services], None],
-    check_end: Callable[[Services], None],
-    chunks: ChunksIn = in_memory,
-    made: Callable[[Path, Fuse], Services] | None = None,
+    begin: Prepared,
+    check_cut: Check,
+    check_end: Check,
+    made: Made = fused_services,
 ) -> int:
     """Run what `begin` prepared once for every moment, with the power gone at that moment.
 
@@ -188,24 +192,46 @@ def assert_survives(
     Returns how many moments there were, so that a test can see that it tested something.
     """
     at = 0
-    while True:
-        fuse = Fuse()
-        home = tmp_path / str(at)
-        svc = fused_services(home, fuse, chunks) if made is None else made(home, fuse)
+    while _is_cut(made, tmp_path / str(at), at, begin, check_cut, check_end):
+        at += 1
+    return at
+
+
+def _is_cut(
+    make: Made, home: Path, at: int, begin: Prepared, check_cut: Check, check_end: Check
+) -> bool:
+    """Whether there was a moment numbered `at`."""
+    fuse = Fuse()
+    with fuse.ending:
+        svc = make(home, fuse)
         act = begin(svc)
         with svc.catalog.read() as tx:
             kept = ingests.all_active(tx)
+        fuse.settled()
         fuse.arm(at)
+        is_cut = False
         try:
             act()
         except PowerCut:
+            is_cut = True
+            fuse.disarm()
+            svc = fuse.rebooted(svc)
             check_cut(svc)
-            serve_again(svc)
-        was_last = fuse.moments <= at
-        fuse.arm(-1)  # what `check_end` does is no part of it
+            svc = _recovered(svc, fuse, at % _AGAIN)
+        fuse.disarm()  # what `check_end` does is no part of it
         with svc.catalog.read() as tx:
             assert ingests.all_active(tx) == kept, "a lease outlives its ingest"
         check_end(svc)
-        if was_last:
-            return at
-        at += 1
+    return is_cut
+
+
+def _recovered(svc: Services, fuse: Fuse, at: int) -> Services:
+    """After a start in which the power goes once more, if it takes so many moments."""
+    fuse.arm(at)
+    try:
+        serve_again(svc)
+    except PowerCut:
+        fuse.disarm()
+        svc = fuse.rebooted(svc)
+        serve_again(svc)
+    return svc

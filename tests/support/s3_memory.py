@@ -1,16 +1,15 @@
-"""The S3 chunk store over a bucket in memory, where something may happen with each request."""
+"""A bucket in memory, where something may happen with each request that changes it."""
 
 from collections.abc import Callable
 
 from obstore.store import MemoryStore
 
 from openami.blockstore.s3.bucket import Bucket
-from openami.blockstore.s3.store import S3ChunkStore
 
 
-def s3_in_memory(moment: Callable[[], None] = lambda: None) -> S3ChunkStore:
-    """`moment` runs before and after everything that changes the bucket."""
-    return S3ChunkStore(_Watched(moment))
+def bucket_in_memory(moment: Callable[[], None] = lambda: None) -> Bucket:
+    """`moment` runs before and after each of those. It may outlive who has a store in it."""
+    return _Watched(moment)
 
 
 class _Watched(Bucket):

@@ -24,8 +24,9 @@ from support.builders import (
     a_snapshot,
     an_image,
 )
-from support.crash import ChunksIn, assert_survives, in_memory, in_s3
+from support.crash import Made, assert_survives
 from support.disk_contents import snapshot_blocks
+from support.power import in_buckets, on_its_disk
 
 ROOT, DATA = {0: "a", 5: "b", 300: "c"}, {0: "a", 7: "d"}
 SECOND = "snap-00000000000000002"
@@ -81,11 +82,12 @@ def it_is_copied_or_was_never_asked_for(svc: Services) -> None:
         assert snapshot_copies.every(tx) == []
 
 
-@pytest.mark.parametrize("chunks", [in_memory, in_s3])
-def test_a_copy_survives_a_power_cut_at_any_moment(tmp_path: Path, chunks: ChunksIn) -> None:
+@pytest.mark.parametrize("host", [on_its_disk, in_buckets])
+def test_a_copy_survives_a_power_cut_at_any_moment(tmp_path: Path, host: Made) -> None:
     moments = assert_survives(
         *(tmp_path, an_image_is_copied),
-        *(what_is_there_is_whole, it_is_copied_or_was_never_asked_for, chunks),
+        *(what_is_there_is_whole, it_is_copied_or_was_never_asked_for),
+        made=host,
     )
     assert moments > 20
 

@@ -13,9 +13,10 @@ from openami.services import Services
 from openami.workflows import create_snapshot, scratch
 from support.asking import a_bootable_image, a_running_instance, ask
 from support.builders import ZONE
-from support.crash import ChunksIn, assert_survives, in_memory, in_s3
+from support.crash import Made, assert_survives
 from support.disk_contents import snapshot_blocks, write_volume
 from support.fakes import services
+from support.power import in_buckets, on_its_disk
 
 CONTENT = {3: "a", 9: "b"}
 
@@ -75,10 +76,10 @@ def nothing_is_left(svc: Services) -> None:
         assert ingests.all_active(tx) == []
 
 
-@pytest.mark.parametrize("chunks", [in_memory, in_s3])
+@pytest.mark.parametrize("host", [on_its_disk, in_buckets])
 @pytest.mark.parametrize("volume", [of_a_detached_volume, of_a_running_instance])
 def test_a_snapshot_survives_a_power_cut_at_any_moment(
-    tmp_path: Path, volume: Callable[[Services], VolumeId], chunks: ChunksIn
+    tmp_path: Path, volume: Callable[[Services], VolumeId], host: Made
 ) -> None:
     def begin(svc: Services) -> Callable[[], object]:
         volume_id = volume(svc)
@@ -89,7 +90,7 @@ def test_a_snapshot_survives_a_power_cut_at_any_moment(
         begin,
         what_says_that_it_is_complete_is_complete,
         it_is_whole_or_was_never_asked_for,
-        chunks,
+        made=host,
     )
     assert moments > 8
 

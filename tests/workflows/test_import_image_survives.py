@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from openami.actions.transfers import import_image as action
-from openami.blockstore.store import StoreFull
+from openami.blockstore.store import ChunkLost, StoreFull
 from openami.catalog import ingests
 from openami.domain.block import GIB
 from openami.jobs.engine import NotRunning
@@ -16,9 +16,10 @@ from openami.workflows import import_image, scratch
 from support.asking import ask, put_accounts, refused
 from support.blocks import a_disk, qemu_img
 from support.builders import ALICE, BOB
-from support.crash import assert_survives
+from support.crash import Made, assert_survives
 from support.disk_contents import snapshot_blocks
 from support.fakes import services
+from support.power import in_buckets, on_a_disk_that_lies, on_its_disk
 
 CONTENT = {0: "a", 5: "b"}
 BLOCK = 512 * 1024
@@ -161,8 +162,12 @@ def it_is_whole_or_failed_before_it_began(svc: Services) -> None:
     nothing_is_left(svc)
 
 
-@pytest.mark.parametrize("disk_format", ["raw", "qcow2"])
-def test_an_import_survives_a_power_cut_at_any_moment(tmp_path: Path, disk_format: str) -> None:
+@pytest.mark.parametrize(
+    ("disk_format", "host"), [("raw", on_its_disk), ("raw", in_buckets), ("qcow2", on_its_disk)]
+)
+def test_an_import_survives_a_power_cut_at_any_moment(
+    tmp_path: Path, disk_format: str, host: Made
+) -> None:
     disk = the_disk(tmp_path)
     if disk_format == "qcow2":
         qemu_img("convert", "-f", "raw", "-O", "qcow2", disk, tmp_path / "disk.qcow2")
@@ -177,8 +182,27 @@ def test_an_import_survives_a_power_cut_at_any_moment(tmp_path: Path, disk_forma
         begin,
         what_is_available_is_whole,
         it_is_whole_or_failed_before_it_began,
+        made=host,
     )
     assert moments > 8
+
+
+def test_a_disk_that_only_says_that_it_has_synced_would_be_found(tmp_path: Path) -> None:
+    """The test of the test above."""
+    disk = the_disk(tmp_path)
+
+    def begin(svc: Services) -> Callable[[], object]:
+        put_accounts(svc, ALICE)
+        return lambda: bring(svc, disk)
+
+    with pytest.raises(ChunkLost):
+        assert_survives(
+            tmp_path / "states",
+            begin,
+            what_is_available_is_whole,
+            it_is_whole_or_failed_before_it_began,
+            made=on_a_disk_that_lies,
+        )
 
 
 def test_a_conversion_that_died_is_begun_anew(tmp_path: Path) -> None:

@@ -97,8 +97,10 @@ class LocalDirWriter:
             if error is None:
                 self.commit()
         finally:
-            shutil.rmtree(self._stage)
-            os.close(self._lock)
+            try:
+                shutil.rmtree(self._stage)
+            finally:
+                os.close(self._lock)
 
 
 class LocalDirChunkStore:
@@ -113,8 +115,9 @@ class LocalDirChunkStore:
         for part in ("", "stage", "quarantine", *Kind):
             (self.directory / part).mkdir(mode=0o700, parents=True, exist_ok=True)
         for kind in Kind:
-            for prefix in range(256):
-                (self.directory / kind / f"{prefix:02x}").mkdir(mode=0o700, exist_ok=True)
+            there = set(os.listdir(self.directory / kind))  # noqa: PTH208 (speed)
+            for prefix in {f"{number:02x}" for number in range(256)} - there:
+                os.makedirs(f"{self._text}/{kind}/{prefix}", mode=0o700, exist_ok=True)  # noqa: PTH103
         sync_directory(self.directory)
 
     def path(self, digest: Digest, kind: Kind) -> str:

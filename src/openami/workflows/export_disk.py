@@ -180,6 +180,7 @@ def _write(svc: Services, args: Args, task: ExportTask, share: Share) -> None:
 
 
 def _upload(svc: Services, args: Args) -> None:
+    _convert(svc, args)  # once more, where a power cut took away what was done
     task = _active(svc, args)
     disk_bytes = _size_bytes(svc, task)
     try:

@@ -111,6 +111,7 @@ def _store(svc: Services, args: Args) -> None:
         snapshot = snapshots.fetch_any(tx, _snapshot_id(args))
     if snapshot is None or snapshot.state is not SnapshotState.PENDING:
         return
+    _convert(svc, args)  # once more, where a power cut took away what was done
     raw = _raw(svc, args)
     try:
         root = ingest_file(svc.stores[snapshot.region], raw, progress=progress_of(svc, snapshot))
@@ -150,7 +151,7 @@ def _fail(svc: Services, image_id: ImageId, why: str) -> None:
             return
         if image.state is ImageState.PENDING:
             images.save(tx, image.after(ImageEvent.SNAPSHOT_FAILED, reason))
-    for mapping in image.block_device_mappings:
-        if mapping.ebs is not None and mapping.ebs.snapshot_id is not None:
-            scratch.fail(svc, mapping.ebs.snapshot_id, why)
+        for mapping in image.block_device_mappings:  # now: nobody looks at a failed image again
+            if mapping.ebs is not None and mapping.ebs.snapshot_id is not None:
+                scratch.fail_in(tx, mapping.ebs.snapshot_id, why)
     scratch.drop(svc, image_id)

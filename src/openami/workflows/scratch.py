@@ -140,7 +140,8 @@ def _filling(svc: Services, owner: str) -> Generator[Share]:
     are made. It goes again if they do not come about. Raises GiveUp when they do not fit."""
     directory = home(svc, owner)
     drop(svc, owner)
-    directory.mkdir(parents=True)
+    _lasting(directory.parent)
+    directory.mkdir()
     try:
         with svc.room.share(directory) as share, full_disk_is_told(directory):
             yield share
@@ -331,6 +332,13 @@ def _finish(directory: Path, copies: Mapping[SnapshotId, Origin]) -> None:
     draft.rename(directory / _DONE)
     sync_directory(directory)
     sync_directory(directory.parent)
+
+
+def _lasting(parent: Path) -> None:
+    """Make the directory of all copies, once: a copy that is done is not to go with it."""
+    if not parent.exists():
+        parent.mkdir(parents=True, exist_ok=True)
+        sync_directory(parent.parent)
 
 
 def _sync(file: Path) -> None:
