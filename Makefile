@@ -31,8 +31,8 @@ check: $(SETUP) ## format, lint, types, layers
 	$(RUN)basedpyright
 	$(RUN)lint-imports
 
-bench: $(SETUP) ## measure beside peers; `make bench P2 P8` measures a part
-	@$(RUN)python -m bench $(PART)
+bench: $(SETUP) ## measure beside peers; `make bench P2 P8` measures a part, ROUNDS=3 briefly
+	@$(RUN)python -m bench $(PART) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 # The words after `bench` say which part of it; they are no targets of their own.
 ifeq (bench,$(firstword $(MAKECMDGOALS)))

@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import sys
+import time
 from pathlib import Path
 
 from bench import peers, table
@@ -29,7 +30,9 @@ def known() -> dict[str, str]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("ids", nargs="*", metavar="P", help=f"of {', '.join(known())}")
-    parser.add_argument("--rounds", type=int, default=5, help="5; 9 for a claim")
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="%(default)s; 9 for a claim, 3 to see that all work"
+    )
     parser.add_argument("--scratch", type=Path, default=BUILD / "bench")
     parser.add_argument("--json", type=Path, default=BUILD / "bench.json")
     given = parser.parse_args()
@@ -40,14 +43,26 @@ def main() -> int:
     scratch: Path = given.scratch.absolute()
     lines: list[Line] = []
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as Ctrl-C does: clean up
-    for name in ids:
-        print(importlib.import_module(known()[name]).__doc__, flush=True)
-        try:
-            lines += importlib.import_module(known()[name]).bench(scratch, given.rounds)
-        finally:
-            shutil.rmtree(scratch / f"p{int(name[1:]):02}", ignore_errors=True)
-    table.write(lines, peers.versions(), given.json)
+    took_s: dict[str, float] = {}
+    try:
+        for name in ids:
+            began = time.monotonic()
+            lines += _measured(name, scratch, given.rounds)
+            took_s[name] = time.monotonic() - began
+    finally:  # what was measured is told, also when the next one fails or is broken off
+        table.write(lines, peers.versions(), given.json)
+        told = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in took_s.items())
+        print(f"took {sum(took_s.values()) / 60:.1f} minutes: {told}")
     return 1 if any(line.verdict == "MISSED" for line in lines) else 0
+
+
+def _measured(name: str, scratch: Path, rounds: int) -> list[Line]:
+    module = importlib.import_module(known()[name])
+    print(module.__doc__, flush=True)
+    try:
+        return module.bench(scratch, rounds)
+    finally:
+        shutil.rmtree(scratch / f"p{int(name[1:]):02}", ignore_errors=True)
 
 
 if __name__ == "__main__":
