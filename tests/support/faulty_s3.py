@@ -89,6 +89,11 @@ class FaultyS3:
                 self.met[found] += 1
             return found
 
+    def forget(self) -> None:
+        """Every request is one that never came before."""
+        with self._lock:
+            self._before.clear()
+
     def put(self, key: str, body: bytes, *, only_new: bool = False) -> bool:
         with self._lock:
             if only_new and key in self.objects:
