@@ -33,14 +33,17 @@ class Scratch:
             "PYTHONPATH": "src:.",
         }
 
-    def prepare(self, *command: str | Path) -> None:
-        subprocess.run(
+    def prepare(self, *command: str | Path) -> str:
+        """What a command prints that is not measured."""
+        done = subprocess.run(
             [str(word) for word in command],
             check=True,
             env={**os.environ, **self.env},
             cwd=self.directory,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
         )
+        return done.stdout
 
     def synced(self, output: Path, *command: str | Path) -> Sample:
         env = {**self.env, "OUTPUT": str(output.parent)}
@@ -60,17 +63,23 @@ class Scratch:
         self.prepare("restic", "init", "-q", "-r", repository)
         return repository
 
-    def restic_backup(self, repository: Path) -> Sample:
+    def restic_backup(self, repository: Path, *options: str) -> Sample:
         read_into_page_cache(self.disk)
         # --force: read the disk, do not trust its time stamp. A disk to be ingested is new.
-        command = ["restic", "backup", "-q", "--force", "-r", repository, self.disk]
+        command = ["restic", "backup", "-q", "--force", *options, "-r", repository, self.disk]
         return self.synced(repository, *command)
 
-    def borg_create(self, name: str) -> Sample:
+    def borg_repository(self, name: str) -> Path:
         repository = self.directory / f"borg-{name}"
         self.prepare("borg", "init", "-e", "none", repository)
+        return repository
+
+    def borg_create(self, name: str) -> Sample:
+        return self.borg_archive(self.borg_repository(name), "a")
+
+    def borg_archive(self, repository: Path, name: str) -> Sample:
         read_into_page_cache(self.disk)
-        command = ["borg", "create", "--compression", "zstd,1", f"{repository}::a", self.disk]
+        command = ["borg", "create", "--compression", "zstd,1", f"{repository}::{name}", self.disk]
         return self.synced(repository, *command)
 
     def qemu_img_compress(self, name: str) -> Sample:

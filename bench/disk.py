@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from openami.diskimage.build_cache import built
@@ -26,19 +27,24 @@ def tiny_and_data(scratch: Path, part: Path, data_bytes: int) -> Path:
 
 
 def realistic_disk(scratch: Path) -> Path:
-    """Made once, without a mount, with fixed ids and times; kept for later runs."""
+    """Made once; kept for later runs."""
     disk = scratch / "disk.raw"
-    if disk.exists():
-        return disk
-    print("making a disk of /usr/bin and /usr/share", flush=True)
-    tree, draft = scratch / "tree", scratch / "disk.draft"
+    if not disk.exists():
+        print("making a disk of /usr/bin and /usr/share", flush=True)
+        ext4_of(SOURCES, disk, 2 << 30)
+    return disk
+
+
+def ext4_of(names: Sequence[str], disk: Path, size_bytes: int) -> Path:
+    """Of these directories of /usr, without a mount, with fixed ids and times."""
+    tree, draft = disk.with_name("tree"), disk.with_name("disk.draft")
     shutil.rmtree(tree, ignore_errors=True)
     tree.mkdir(parents=True)
-    for name in SOURCES:
+    for name in names:
         subprocess.run(["cp", "-a", f"/usr/{name}", tree / name], check=True)
     draft.unlink(missing_ok=True)
     with draft.open("wb") as file:
-        file.truncate(2 << 30)
+        file.truncate(size_bytes)
     seed = "00000000-0000-0000-0000-000000000001"
     subprocess.run(
         ["mke2fs", "-q", "-t", "ext4", "-U", seed, "-E", f"hash_seed={seed}", "-d", tree, draft],

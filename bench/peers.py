@@ -9,6 +9,8 @@ PACKAGES = {
     "casync": "casync",
     "qemu-img": "qemu-utils",
     "mke2fs": "e2fsprogs",
+    "debugfs": "e2fsprogs",
+    "zstd": "zstd",
     "nbdkit": "nbdkit",
     "qemu-nbd": "qemu-utils",
 }
@@ -17,6 +19,7 @@ VERSION = {
     "borg": ["borg", "--version"],
     "casync": ["casync", "--version"],
     "qemu-img": ["qemu-img", "--version"],
+    "zstd": ["zstd", "-qV"],
     "nbdkit": ["nbdkit", "--version"],
 }
 
