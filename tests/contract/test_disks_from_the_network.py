@@ -192,10 +192,14 @@ def test_a_guest_waits_for_a_server_that_is_away_and_is_unreachable_meanwhile(ho
     host.serve_no_more()
     until(lambda: is_paused(host, machine), what="the guest is paused")
     assert not host.driver.reachable(machine.instance_id)
+    assert host.driver.stalled() == {machine.instance_id: {machine.disks[0].volume_id}}
+    told = (host.directory / "instances" / machine.instance_id / "stalled").read_text()
+    assert told.startswith(f"{machine.disks[0].volume_id} ")
     before = again(host, machine.instance_id)
     host.serve(base, machine.disks[0], machine.port.number)
     until(lambda: again(host, machine.instance_id) > before + 1, what="the guest reads again")
-    assert host.driver.reachable(machine.instance_id)
+    until(lambda: host.driver.reachable(machine.instance_id), what="it has run for a while")
+    assert host.driver.stalled() == {}
 
 
 def test_a_socket_of_another_user_s_keeps_a_machine_from_starting(host: Host) -> None:

@@ -1,6 +1,6 @@
 """A hypervisor for tests: machines are entries of a dict, and a test says how they behave."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -102,6 +102,9 @@ class ScriptedHypervisor:
 
     def reachable(self, instance_id: InstanceId) -> bool:
         return instance_id in self.up
+
+    def stalled(self) -> Mapping[InstanceId, Set[VolumeId]]:
+        return {}
 
     def console_output(self, instance_id: InstanceId) -> bytes:
         return self.console if instance_id in self.ports else b""

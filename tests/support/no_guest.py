@@ -1,6 +1,6 @@
 """Drivers for the moments in which a guest or a host does not do what it is asked."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from pathlib import Path
 
 from openami.compute.driver import DiskCopy, Machine, MachineFailed, Needs
@@ -13,6 +13,17 @@ class StubbornDriver(RecordDriver):
 
     def detach(self, instance_id: InstanceId, volume_id: VolumeId, force: bool) -> bool:
         return super().detach(instance_id, volume_id, force) if force else False
+
+
+class StalledDriver(RecordDriver):
+    """The machines that `waiting` names wait for disks of theirs."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.waiting: dict[InstanceId, set[VolumeId]] = {}
+
+    def stalled(self) -> Mapping[InstanceId, Set[VolumeId]]:
+        return self.waiting
 
 
 class BrokenHost(RecordDriver):

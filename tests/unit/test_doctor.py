@@ -203,6 +203,20 @@ def test_a_process_of_another_state_directory_is_not_ours_to_tell(
         assert findings(settings, capsys) == ""
 
 
+def test_a_machine_that_waits_for_its_disk_is_told_while_it_has_a_process(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mark = settings.state_dir / "instances" / STRAY_INSTANCE / "stalled"
+    with a_process_named(settings, STRAY_INSTANCE):
+        mark.parent.mkdir(parents=True)
+        mark.write_text("vol-1 No space left on device\n")
+        told = f"{STRAY_INSTANCE} waits for a disk: "
+        assert f"{told}vol-1 No space left on device" in findings(settings, capsys)
+        mark.write_text("")
+        assert f"{told}the host's disk has no room" in findings(settings, capsys)
+    assert "waits for a disk" not in findings(settings, capsys)
+
+
 def test_a_program_that_is_missing_is_told(
     settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

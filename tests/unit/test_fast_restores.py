@@ -1,6 +1,7 @@
 """Fast snapshot restores: what is enabled is at hand, what is not wanted any more is not."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from openami.catalog import snapshots
 from openami.domain.ids import AccountId
 from openami.services import Services
+from openami.workflows.registry import sweep
 from support.asking import a_running_instance, ask, filtered, put, put_accounts, refused
 from support.bins import a_rule, pass_days
 from support.builders import (
@@ -111,6 +113,24 @@ def test_what_a_volume_lies_on_and_what_another_wants_stays_at_hand(svc: Service
     change(svc, "Disable", snapshot_id, zones=(OTHER_ZONE,))
     assert is_at_hand(svc, snapshot_id), "a volume lies on it"
     ask(svc, "DeleteVolume", VolumeId=volume["VolumeId"])
+
+
+def test_a_cache_over_its_limit_spares_what_volumes_lie_on_and_fast_restores_keep(
+    svc: Services,
+) -> None:
+    svc = replace(svc, settings=replace(svc.settings, cache_gib_max=1 / (1 << 20)))
+    wanted, read, unused = (snapshot_of(svc, a_volume(svc, **{each: 1})) for each in "abc")
+    change(svc, "Enable", wanted)
+    for each in (read, unused):
+        change(svc, "Enable", each)
+        volume = ask(svc, "CreateVolume", AvailabilityZone=ZONE, SnapshotId=each)
+        change(svc, "Disable", each)
+        if each == unused:
+            ask(svc, "DeleteVolume", VolumeId=volume["VolumeId"])
+    there = [is_at_hand(svc, each) for each in (wanted, read, unused)]
+    assert there == [True, True, True], "nothing goes before the sweep comes"
+    sweep(svc)
+    assert [is_at_hand(svc, each) for each in (wanted, read, unused)] == [True, True, False]
 
 
 def test_volumes_tell_whether_they_were_restored_fast(svc: Services) -> None:

@@ -27,7 +27,7 @@ def documented(operation: str) -> set[str]:
         ("DescribeImages", IMAGE_FILTERS),
         ("DescribeSnapshots", snapshots.FILTERS),
         ("DescribeVolumes", volumes.FILTERS),
-        ("DescribeVolumeStatus", volumes.STATUS_FILTERS),
+        ("DescribeVolumeStatus", volumes.status_filters(())),
         ("DescribeTags", tags.FILTERS),
     ],
 )

@@ -159,6 +159,20 @@ def test_a_store_that_does_not_answer_holds_up_its_own_disks_alone(tmp_path: Pat
         complete(daemon, slow)
 
 
+def test_a_store_that_takes_long_is_told_while_its_readers_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = CountingStore()
+    root = stored(store, BLOCKS, SIZE)
+    monkeypatch.setattr(disk_module, "SLOW_S", 0.05)
+    store.gate.clear()
+    with a_daemon(tmp_path, {HERE: store}) as daemon:
+        daemon.exports.open("vol-1", HERE, root, 0)
+        until(lambda: "has not answered" in hydration(daemon, root).trouble, what="it is told")
+        store.gate.set()
+        assert complete(daemon, root).trouble == ""
+
+
 def test_a_full_disk_is_told_and_does_not_keep_anybody_from_reading(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from openami.catalog import volumes
-from openami.domain.ids import VolumeId
+from openami.domain.ids import InstanceId, VolumeId
 from openami.domain.volume import VolumeState
 from openami.services import Services
 from openami.workflows import create_volume, delete_volume
@@ -24,7 +24,7 @@ from support.builders import (
     an_attached_volume,
 )
 from support.fakes import services
-from support.no_guest import StubbornDriver
+from support.no_guest import StalledDriver, StubbornDriver
 
 
 def create(svc: Services, **request: Any) -> str:
@@ -208,6 +208,45 @@ def test_a_volume_is_plugged_into_a_running_instance_and_out_again(tmp_path: Pat
         ask(svc, "DeleteVolume", VolumeId=volume_id)
     assert ask(svc, "DetachVolume", VolumeId=volume_id)["State"] == "detaching"
     assert the_volume(svc, volume_id)["State"] == "available"
+
+
+def test_a_volume_that_keeps_its_machine_waiting_is_impaired_and_so_is_the_instance(
+    tmp_path: Path,
+) -> None:
+    driver = StalledDriver(tmp_path / "instances")
+    svc = services(tmp_path, compute=driver)
+    a_bootable_image(svc)
+    instance_id = a_running_instance(svc)
+    volume_id = create(svc)
+    attach(svc, instance_id, volume_id)
+    driver.waiting[InstanceId(instance_id)] = {VolumeId(volume_id)}
+
+    def volumes_that_are(**values: str) -> list[str]:
+        conditions = [
+            condition
+            for name, value in values.items()
+            for condition in filtered(f"volume-status.{name.replace('_', '-')}", value)
+        ]
+        found = ask(svc, "DescribeVolumeStatus", Filters=conditions)["VolumeStatuses"]
+        return [each["VolumeId"] for each in found]
+
+    def instance_status() -> str:
+        (told,) = ask(svc, "DescribeInstanceStatus")["InstanceStatuses"]
+        return str(told["InstanceStatus"]["Status"])
+
+    (told,) = ask(svc, "DescribeVolumeStatus", VolumeIds=[volume_id])["VolumeStatuses"]
+    assert told["VolumeStatus"] == {
+        "Status": "impaired",
+        "Details": [{"Name": "io-enabled", "Status": "failed"}],
+    }
+    assert volumes_that_are(status="impaired") == [volume_id]
+    assert volumes_that_are(details_status="failed") == [volume_id]
+    assert volume_id not in volumes_that_are(status="ok")
+    assert instance_status() == "impaired"
+    driver.waiting.clear()
+    assert volumes_that_are(status="impaired") == []
+    assert volume_id in volumes_that_are(status="ok")
+    assert instance_status() != "impaired"
 
 
 def test_a_stopped_instance_finds_the_volume_when_it_starts(tmp_path: Path) -> None:

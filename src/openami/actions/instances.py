@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
@@ -113,6 +113,11 @@ def _described(
 def reachable(svc: Services, instance_ids: Iterable[InstanceId]) -> set[InstanceId]:
     """Those whose guests have answered on the network since they were started."""
     return {each for each in instance_ids if svc.compute.reachable(each)}
+
+
+def stalled(svc: Services) -> Set[InstanceId]:
+    """Those that errors of their disks keep from running."""
+    return svc.compute.stalled().keys()
 
 
 def start_instances(

@@ -39,6 +39,18 @@ class VolumeRequest:
     token: ClientToken | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeStatus:
+    """A volume, and whether an error of its disk keeps its machine from running."""
+
+    volume: Volume
+    is_stalled: bool
+
+    @property
+    def id(self) -> VolumeId:
+        return self.volume.id
+
+
 def create_volume(
     svc: Services, caller: Caller, asked: VolumeRequest
 ) -> tuple[Volume, Mapping[str, str]]:
@@ -161,12 +173,13 @@ def describe_volume_status(
     volume_ids: Sequence[VolumeId],
     conditions: Sequence[Filter],
     page: Page,
-) -> Sequence[Volume]:
+) -> Sequence[VolumeStatus]:
     """The caller's volumes, by id, searched by the names of DescribeVolumeStatus."""
+    stalled = {each for its in svc.compute.stalled().values() for each in its}
     with svc.catalog.read() as tx:
-        return volumes.describe(
-            tx, caller, volume_ids, conditions, page, known=volumes.STATUS_FILTERS
-        )
+        known = volumes.status_filters(stalled)
+        found = volumes.describe(tx, caller, volume_ids, conditions, page, known)
+    return [VolumeStatus(volume=each, is_stalled=each.id in stalled) for each in found]
 
 
 def fetch_volume(svc: Services, caller: Caller, volume_id: VolumeId) -> Volume:

@@ -12,6 +12,7 @@ from sqlalchemy import (
     false,
     insert,
     literal,
+    or_,
     select,
 )
 from sqlalchemy import update as sql_update
@@ -59,30 +60,36 @@ FILTERS: Final[Mapping[str, Condition]] = {
 }
 """https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeVolumes.html"""
 
-# A volume of openami is well from its creation to its end: no status has any event or action.
-_STATUS: Final = case(
-    (C.state.in_((VolumeState.AVAILABLE, VolumeState.IN_USE)), "ok"),
-    (C.state == VolumeState.ERROR, "impaired"),
-    else_="insufficient-data",
-)
-STATUS_FILTERS: Final[Mapping[str, Condition]] = {
-    **{
-        name: lambda _values: false()
-        for name in (
-            *("action.code", "action.description", "action.event-id"),
-            *("attachment-status.io-performance", "event.description", "event.event-id"),
-            *("event.event-type", "event.not-after", "event.not-before"),
-        )
-    },
-    "attachment-status.instance-id": filters.column(attachments.c.instance_id),
-    "availability-zone": filters.column(C.availability_zone),
-    "volume-status.details-name": filters.column(literal("io-enabled")),
-    "volume-status.details-status": filters.column(
-        case((_STATUS == "ok", "passed"), else_="failed")
-    ),
-    "volume-status.status": filters.column(_STATUS),
-}
-"""https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeVolumeStatus.html"""
+
+def status_filters(stalled: Collection[VolumeId]) -> Mapping[str, Condition]:
+    """Those of DescribeVolumeStatus; the host knows which volumes are stalled.
+
+    No status has any event or action. Source:
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeVolumeStatus.html
+    """
+    status = case(
+        (or_(C.state == VolumeState.ERROR, C.id.in_(stalled)), "impaired"),
+        (C.state.in_((VolumeState.AVAILABLE, VolumeState.IN_USE)), "ok"),
+        else_="insufficient-data",
+    )
+    return {
+        **{
+            name: lambda _values: false()
+            for name in (
+                *("action.code", "action.description", "action.event-id"),
+                *("attachment-status.io-performance", "event.description", "event.event-id"),
+                *("event.event-type", "event.not-after", "event.not-before"),
+            )
+        },
+        "attachment-status.instance-id": filters.column(attachments.c.instance_id),
+        "availability-zone": filters.column(C.availability_zone),
+        "volume-status.details-name": filters.column(literal("io-enabled")),
+        "volume-status.details-status": filters.column(
+            case((status == "ok", "passed"), else_="failed")
+        ),
+        "volume-status.status": filters.column(status),
+    }
+
 
 _WHOLE: Final = (
     *volumes.columns,

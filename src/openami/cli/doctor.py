@@ -209,6 +209,12 @@ def _should_run(instance: Instance) -> bool:
     return instance.state is S.RUNNING and instance.rebooting_for is None
 
 
+def _stalls(seen: Seen) -> Iterator[str]:
+    for each in seen.processes:
+        for why in host.stalls(seen.settings.state_dir, each.instance_id):
+            yield f"{each.instance_id} waits for a disk: {why}"
+
+
 def _processes(seen: Seen) -> Iterator[str]:
     wanted = seen.of(*instances.LIVE)
     twice: set[str] = set()
@@ -287,6 +293,7 @@ CHECKS: Final[Sequence[tuple[str, Check]]] = (
     ("volumes are attached to instances that are there", _attachments),
     ("instances and their machines match", _instances),
     ("no machine's process is without an instance", _processes),
+    ("no machine waits for its disks", _stalls),
     ("nothing is left in the host's network", _network),
     ("disks that are not here yet are served and come", _block_daemon),
     ("no scratch copy is left over", _scratch),

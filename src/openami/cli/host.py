@@ -10,6 +10,7 @@ from typing import Final
 from openami.compute.driver import Port
 from openami.compute.network import leftover, shell
 from openami.compute.network.plan import VpcPlan, planned, tap_name
+from openami.compute.qemu.files import MachineFiles
 from openami.domain.network import Vpc
 
 _NAME: Final = b"guest="
@@ -35,6 +36,15 @@ def processes(state_dir: Path) -> Iterator[MachineProcess]:
             instance_id = _machine_of(entry)
             if instance_id is not None and _holds(entry, f"{state_dir.absolute()}/"):
                 yield MachineProcess(pid=int(entry.name), instance_id=instance_id)
+
+
+def stalls(state_dir: Path, instance_id: str) -> Sequence[str]:
+    """What keeps a machine that has a process from its disks, as the server last noted it."""
+    try:
+        noted = MachineFiles(directory=state_dir / "instances" / instance_id).stalled.read_text()
+    except FileNotFoundError:
+        return []
+    return noted.splitlines() or ["the host's disk has no room to say which"]
 
 
 def _machine_of(entry: Path) -> str | None:

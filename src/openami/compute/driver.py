@@ -4,7 +4,7 @@ A driver keeps no records: what should run is in the catalog, what does run is a
 the host. Every call may be repeated, after a crash too, and then finds its work done.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -213,6 +213,11 @@ class ComputeDriver(Protocol):
 
     def reachable(self, instance_id: InstanceId) -> bool:
         """Whether the guest's network stack has answered since this start of the machine."""
+        ...
+
+    def stalled(self) -> Mapping[InstanceId, Set[VolumeId]]:
+        """The machines that errors of their disks keep from running, and which disks these are,
+        as far as that is known. They go on by themselves when the disks do."""
         ...
 
     def console_output(self, instance_id: InstanceId) -> bytes:

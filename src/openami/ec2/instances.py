@@ -96,7 +96,8 @@ def describe_instance_status(svc: Services, caller: Caller, request: Request) ->
     ]
     running = [each.id for each in found if each.state is InstanceState.RUNNING]
     up = instances.reachable(svc, running)
-    statuses = [_status(each, each.id in up, svc.clock.now()) for each in found]
+    stalled = instances.stalled(svc)
+    statuses = [_status(each, each.id in up, each.id in stalled, svc.clock.now()) for each in found]
     matching = selected(statuses, filters(request), _STATUS_FILTERS)
     if asked.after is not None:
         matching = [each for each in matching if each.id > asked.after]
@@ -104,13 +105,13 @@ def describe_instance_status(svc: Services, caller: Caller, request: Request) ->
     return {"InstanceStatuses": [_status_shape(each) for each in shown], **token}
 
 
-def _status(instance: Instance, is_up: bool, now: datetime) -> Status:
+def _status(instance: Instance, is_up: bool, is_stalled: bool, now: datetime) -> Status:
     if instance.state is not InstanceState.RUNNING:
         return Status(instance=instance, system="not-applicable", guest="not-applicable")
-    if is_up:
+    if is_up and not is_stalled:
         return Status(instance=instance, system="ok", guest="ok")
-    late = now - instance.launched_at > IMPAIRED_AFTER
-    return Status(instance=instance, system="ok", guest="impaired" if late else "initializing")
+    ill = is_stalled or now - instance.launched_at > IMPAIRED_AFTER
+    return Status(instance=instance, system="ok", guest="impaired" if ill else "initializing")
 
 
 def _status_shape(status: Status) -> dict[str, object]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from openami.actions import attachments, volumes
+from openami.actions.volumes import VolumeStatus
 from openami.domain.block_device import EbsDevice
 from openami.domain.caller import Caller
 from openami.domain.errors import (
@@ -101,7 +102,7 @@ def describe_volume_status(svc: Services, caller: Caller, request: Request) -> R
     ids = [parse_volume_id(text) for text in request.get("VolumeIds", ())]
     found = volumes.describe_volume_status(svc, caller, ids, filters(request), one_more(asked))
     shown, token = paged(found, asked)
-    return {"VolumeStatuses": [_status_answer(volume) for volume in shown], **token}
+    return {"VolumeStatuses": [_status_answer(each) for each in shown], **token}
 
 
 def describe_volume_attribute(svc: Services, caller: Caller, request: Request) -> Result:
@@ -159,8 +160,11 @@ _STATUS: Final = {
 }
 
 
-def _status_answer(volume: Volume) -> dict[str, Any]:
+def _status_answer(told: VolumeStatus) -> dict[str, Any]:
+    volume = told.volume
     status, enabled = _STATUS.get(volume.state, ("insufficient-data", "failed"))
+    if told.is_stalled:
+        status, enabled = "impaired", "failed"
     answer: dict[str, Any] = {
         "VolumeId": volume.id,
         "AvailabilityZone": volume.availability_zone,

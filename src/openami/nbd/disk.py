@@ -5,6 +5,7 @@ it now, is told, and is tried again when somebody reads it later.
 """
 
 import logging
+import math
 import threading
 import time
 from collections import OrderedDict, deque
@@ -22,6 +23,8 @@ from openami.nbd.profile import Profiles, Recording
 
 RETRY_S: Final = 2.0
 """How long a block that could not be had is refused without being asked for again."""
+SLOW_S: Final = 10.0
+"""How long a store may take for a block before that is told; its readers wait."""
 FULL_RETRY_S: Final = 5.0
 """How long nothing is fetched in the background after there was no room."""
 UNKEPT_MAX: Final = 64
@@ -83,6 +86,7 @@ class Disk:
         self._reading_manifest = threading.Lock()  # so that a page is read once, too
         self._waiting: dict[int, list[_Pending]] = {}
         self._failed: dict[int, float] = {}
+        self._fetching: dict[int, float] = {}
         self._unkept: OrderedDict[int, bytes] = OrderedDict()
         self._hints: deque[int] = deque(maxlen=HINTS_MAX)
         self._trouble_of_block = self._trouble_of_host = ""
@@ -123,6 +127,9 @@ class Disk:
             found = [self._trouble_of_host, self._trouble_of_block if self._failed else ""]
             if len(self._failed) > 1:
                 found.append(f"{len(self._failed)} blocks cannot be had")
+            waited_s = time.monotonic() - min(self._fetching.values(), default=math.inf)
+            if waited_s >= SLOW_S:
+                found.append(f"the store has not answered for {waited_s:.0f} s")
         return "; ".join(filter(None, found))
 
     def want(self, first: int, last: int, done: Done) -> Wanted:
@@ -179,9 +186,13 @@ class Disk:
             self._tell(index, well=False)
             return 0
         fetched_bytes = None
+        with self._lock:
+            self._fetching[index] = time.monotonic()
         try:
             fetched_bytes = self._fetched(index)
         finally:
+            with self._lock:
+                del self._fetching[index]
             self._tell(index, well=fetched_bytes is not None)
             self.leave()
         return fetched_bytes or 0

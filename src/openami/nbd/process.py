@@ -22,7 +22,7 @@ from typing import Final
 from openami import __version__
 from openami.blockstore import codec, regional
 from openami.blockstore.regional import Place
-from openami.compute.qemu.process import Process, has_ended, kill
+from openami.compute.qemu.process import Process, has_ended, kill, opened
 from openami.domain.ids import Region
 from openami.nbd.client import Daemon, DaemonAway
 from openami.nbd.daemon import Host
@@ -71,8 +71,7 @@ def ensure(settings: Settings, places: Mapping[Region, Place]) -> Daemon:
 
 def stop(settings: Settings) -> bool:
     """End the daemon, if one runs; whether it did. Its exports wait for the next one."""
-    told = Process.load(directory_of(settings) / _PROCESS)
-    pidfd = None if told is None else told.open()
+    pidfd = opened(directory_of(settings) / _PROCESS)
     if pidfd is None:
         return False
     try:
@@ -89,8 +88,7 @@ def stop(settings: Settings) -> bool:
 
 
 def is_running(settings: Settings) -> bool:
-    told = Process.load(directory_of(settings) / _PROCESS)
-    pidfd = None if told is None else told.open()
+    pidfd = opened(directory_of(settings) / _PROCESS)
     if pidfd is not None:
         os.close(pidfd)
     return pidfd is not None

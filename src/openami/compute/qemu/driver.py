@@ -9,7 +9,7 @@ import logging
 import os
 import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from contextlib import ExitStack, suppress
 from functools import cached_property, partial
 from pathlib import Path
@@ -103,8 +103,7 @@ class QemuDriver:
         return MachineState.ABSENT if running is None else running.state()
 
     def power_button(self, instance_id: InstanceId) -> None:
-        running = self._machines.get(instance_id)
-        if running is not None:
+        if running := self._machines.get(instance_id):
             with suppress(MachineFailed):  # gone, or deaf: the caller waits and then kills
                 running.monitor.ask("system_powerdown")
 
@@ -172,8 +171,12 @@ class QemuDriver:
 
     def reachable(self, instance_id: InstanceId) -> bool:
         running = self._alive(instance_id)
-        waits = running is None or running.waits_for_disk
+        waits = running is None or running.stalls
         return not waits and self._network.reachable(instance_id)
+
+    def stalled(self) -> Mapping[InstanceId, Set[VolumeId]]:
+        machines = list(self._machines.values())
+        return {each.instance_id: each.stalls.volumes for each in machines if each.stalls}
 
     def console_output(self, instance_id: InstanceId) -> bytes:
         return console.last_output(self._files(instance_id).console)
@@ -233,8 +236,7 @@ class QemuDriver:
         return None if running is None or running.exited.is_set() else running
 
     def _running(self, instance_id: InstanceId) -> RunningMachine:
-        running = self._alive(instance_id)
-        if running is None:
+        if (running := self._alive(instance_id)) is None:
             raise MachineFailed(f"{instance_id} does not run")
         return running
 
@@ -301,8 +303,7 @@ class QemuDriver:
 
     def _adopt(self, port: Port) -> None:
         files = self._files(port.instance_id)
-        noted = process.Process.load(files.pid)
-        pidfd = None if noted is None else noted.open()
+        pidfd = process.opened(files.pid)
         if pidfd is None:
             files.process_is_gone()
             self._network.clear(port)
@@ -344,8 +345,7 @@ class QemuDriver:
         if not files.directory.exists():
             return
         self._name_the_nameless({instance_id})
-        noted = process.Process.load(files.pid)
-        pidfd = None if noted is None else noted.open()
+        pidfd = process.opened(files.pid)
         if pidfd is not None:
             try:
                 process.kill(pidfd)

@@ -39,6 +39,11 @@ class MachineFiles:
         return self.directory / "frozen"
 
     @property
+    def stalled(self) -> Path:
+        """There while errors of its disks keep the machine from running: which, and why."""
+        return self.directory / "stalled"
+
+    @property
     def console(self) -> Path:
         return self.directory / "console.log"
 
@@ -95,5 +100,5 @@ class MachineFiles:
         return os.open(self.firmware_variables, os.O_RDWR | os.O_CLOEXEC)
 
     def process_is_gone(self) -> None:
-        for path in (self.pid, self.monitor, self.agent, self.frozen):
+        for path in (self.pid, self.monitor, self.agent, self.frozen, self.stalled):
             path.unlink(missing_ok=True)

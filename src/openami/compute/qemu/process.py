@@ -70,6 +70,12 @@ class Process:
         return None
 
 
+def opened(path: Path) -> int | None:
+    """A pidfd of the process noted there, or None if there is none. The caller closes it."""
+    noted = Process.load(path)
+    return None if noted is None else noted.open()
+
+
 def number_of(pid: int, directory: Path) -> int | None:
     """Under which number a process has this very directory open, if it does."""
     wanted = directory.stat()

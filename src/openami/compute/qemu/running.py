@@ -19,6 +19,7 @@ from openami.compute.qemu import console, process
 from openami.compute.qemu.files import MachineFiles
 from openami.compute.qemu.guest_agent import GuestAgent
 from openami.compute.qemu.qmp import TIMEOUT_S, EventLoop, Monitor
+from openami.compute.qemu.stalls import Stalls
 
 _KILL_TIMEOUT_S: Final = 30.0
 _LAST_WORDS_S: Final = 1.0
@@ -45,6 +46,7 @@ class RunningMachine:
         self.instance_id = port.instance_id
         self.monitor = Monitor(loop, self.instance_id, self._on_event)
         self.agent = GuestAgent(loop, files, self.monitor, lambda: self._waits_for_disk)
+        self.stalls = Stalls(files.stalled)
         self.exited = threading.Event()
         self.tell_end = False  # whether its end is news: not before it was started, nor if killed
         self.wants_monitor = False  # whether a monitor that is not connected is to be
@@ -73,6 +75,7 @@ class RunningMachine:
         self.monitor.connect(connection, timeout_s)
         self.wants_monitor = True
         self._waits_for_disk = self._status(timeout_s) == "io-error"
+        self.stalls.begin(is_paused=self._waits_for_disk)
 
     def state(self) -> MachineState:
         if self.exited.is_set():
@@ -113,12 +116,8 @@ class RunningMachine:
         if self._waits_for_disk and time.monotonic() >= self._next_resume:
             self._next_resume = time.monotonic() + _RESUME_EVERY_S
             await self.monitor.order("cont")
+        self.stalls.tend(is_paused=self._waits_for_disk)
         self.agent.tend()
-
-    @property
-    def waits_for_disk(self) -> bool:
-        """Whether an error of its disk has paused it."""
-        return self._waits_for_disk
 
     def lost_monitor(self) -> bool:
         """Whether the monitor broke off, or said too much, while the machine goes on."""
@@ -153,10 +152,10 @@ class RunningMachine:
         elif name == "RESUME":
             self._waits_for_disk = False
         elif name == "BLOCK_IO_ERROR" and data.get("action") == "stop":
-            _log.warning(
-                "%s waits for its disk: %s", self.instance_id, str(data.get("reason"))[:200]
-            )
+            node, reason = str(data.get("node-name")), str(data.get("reason"))
+            _log.warning("%s waits for its disk %s: %s", self.instance_id, node, reason[:200])
             self._waits_for_disk = True
+            self.stalls.met(node, reason)
             self._next_resume = time.monotonic() + _RESUME_EVERY_S
 
     def _ended(self) -> None:

@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -173,6 +173,9 @@ class RecordDriver:
 
     def reachable(self, instance_id: InstanceId) -> bool:
         return self.state(instance_id) is MachineState.RUNNING
+
+    def stalled(self) -> Mapping[InstanceId, Set[VolumeId]]:
+        return {}  # nothing reads or writes their disks
 
     def console_output(self, instance_id: InstanceId) -> bytes:
         with self._lock:
