@@ -4,17 +4,29 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import mmap
 import os
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from openami.blockstore.store import StoreFull
+from openami.domain.block import BLOCK_BYTES
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
-_SYNC_FILE_RANGE_WRITE: Final = 2
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class _Own(threading.local):
+    """Memory of each thread: finding it anew for each write is dearer than writing."""
+
+    def __init__(self) -> None:
+        self.pages: Final = mmap.mmap(-1, BLOCK_BYTES)
+
+
+_own: Final = _Own()
 
 
 @contextmanager
@@ -42,24 +54,11 @@ def syncfs(directory: Path) -> None:
         os.close(descriptor)
 
 
-def start_writeback(descriptor: int, offset: int = 0, length: int = 0) -> None:
-    """Let the disk begin with a range of the file now (length 0: to its end), so that a later
-    sync finds little to do: sync_file_range(2).
-
-    Only a hint: whether it worked is told by the sync, so its result is not looked at.
-    """
-    _libc.sync_file_range(
-        *(descriptor, ctypes.c_int64(offset), ctypes.c_int64(length)),
-        ctypes.c_uint(_SYNC_FILE_RANGE_WRITE),
-    )
-
-
 @contextmanager
 def past_the_page_cache(descriptor: int) -> Generator[None]:
     """Meanwhile writes go to the disk directly, where the filesystem can: open(2), O_DIRECT.
 
-    Offset, length and address of each have to be multiples of 4096. What was written is not
-    durable before the file is synced.
+    They have to be `write_pages`'s. What was written is not durable before a sync.
     """
     flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
     with contextlib.suppress(OSError):  # EINVAL: through the page cache then
@@ -68,6 +67,17 @@ def past_the_page_cache(descriptor: int) -> Generator[None]:
         yield
     finally:
         fcntl.fcntl(descriptor, fcntl.F_SETFL, flags)
+
+
+def write_pages(descriptor: int, data: bytes, offset: int = 0) -> int:
+    """Write the whole pages of `data`, a block at most, from aligned memory; how many bytes."""
+    length = len(data) // mmap.PAGESIZE * mmap.PAGESIZE
+    with memoryview(_own.pages) as pages:
+        pages[:length] = memoryview(data)[:length]
+        done = 0
+        while done < length:
+            done += os.pwrite(descriptor, pages[done:length], offset + done)
+    return length
 
 
 def sync_directory(directory: Path) -> None:

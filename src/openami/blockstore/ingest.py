@@ -19,6 +19,7 @@ from openami.domain.block import BLOCK_BYTES, HOLE, Digest
 from openami.domain.manifest import Root
 
 _ZERO: Final = bytes(BLOCK_BYTES)
+_WRITING: Final = 2  # threads that wait for the disk while the others have the cores
 _BATCH_BLOCKS: Final = 8  # as many as make handing them out free beside compressing them
 
 
@@ -56,15 +57,15 @@ def ingest_file(
 ) -> Root:
     """Store a raw disk, sparse or not; it is durable when this returns.
 
-    A size that is no multiple of 512 KiB is filled up with zeros. `threads` are the cores'
-    number if not given. Raises OSError if it cannot be read, SourceChanged, StoreFull.
+    A size that is no multiple of 512 KiB is filled up with zeros. `threads` are two more than
+    the cores if not given. Raises OSError if it cannot be read, SourceChanged, StoreFull.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         size_bytes = os.lseek(descriptor, 0, os.SEEK_END)
         if size_bytes == 0:
             raise ValueError(f"{path} is empty: no disk is")
-        return _ingest_open(store, descriptor, size_bytes, progress, threads or _cores())
+        return _ingest_open(store, descriptor, size_bytes, progress, threads or _threads())
     finally:
         os.close(descriptor)
 
@@ -91,12 +92,12 @@ def ingest_blocks(
                 raise ValueError(f"block {item[0]} has {len(item[1])} bytes")
             intake.take(*item)
 
-        for_each(blocks, take, threads or _cores())
+        for_each(blocks, take, threads or _threads())
         return (manifests or Manifests(store)).update(writer, base_root, intake.found)
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
+def _threads() -> int:
+    return len(os.sched_getaffinity(0)) + _WRITING
 
 
 def _ingest_open(

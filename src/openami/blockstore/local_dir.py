@@ -20,10 +20,11 @@ from typing import Final, Self
 from openami.blockstore import codec
 from openami.blockstore.disk_sync import (
     full_disk_is_told,
-    start_writeback,
+    past_the_page_cache,
     sync_directory,
     syncfs,
     write_all,
+    write_pages,
 )
 from openami.blockstore.store import ChunkCorrupt, ChunkLost, Kind
 from openami.domain.block import Digest
@@ -53,8 +54,10 @@ class LocalDirWriter:
         with self._or_broken():
             descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
-                write_all(descriptor, framed)
-                start_writeback(descriptor)
+                with past_the_page_cache(descriptor):
+                    written = write_pages(descriptor, framed)
+                os.lseek(descriptor, written, os.SEEK_SET)
+                write_all(descriptor, framed[written:])
             finally:
                 os.close(descriptor)
 

@@ -1,9 +1,7 @@
 """Disks out of the store, every chunk verified: to a sparse raw file, or as a stream."""
 
-import mmap
 import os
 import tempfile
-import threading
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
@@ -13,10 +11,11 @@ from openami.blockstore.disk_sync import (
     full_disk_is_told,
     past_the_page_cache,
     sync_directory,
+    write_pages,
 )
 from openami.blockstore.manifest import Manifests
 from openami.blockstore.parallel import Progress, Tally, for_each, no_progress
-from openami.blockstore.store import ChunkStore
+from openami.blockstore.store import ChunkCorrupt, ChunkStore
 from openami.domain.block import BLOCK_BYTES, Digest
 from openami.domain.manifest import Root
 
@@ -78,15 +77,13 @@ def write_disk(
     # Writers of what is allocated do not wait for each other, and a full disk is told at once.
     for first, count in _runs(index for index, _ in blocks):
         os.posix_fallocate(descriptor, first * BLOCK_BYTES, count * BLOCK_BYTES)
-    own = threading.local()
 
     def write(item: tuple[int, Digest]) -> None:
-        if not hasattr(own, "aligned"):
-            own.aligned = mmap.mmap(-1, BLOCK_BYTES)
-        offset, block = item[0] * BLOCK_BYTES, store.get(item[1])
+        index, digest = item
+        offset, block = index * BLOCK_BYTES, store.get(digest)
         _clipped(block, size - offset)  # refuses data beyond the end, which is cut off below
-        own.aligned[:] = block
-        _write_at(descriptor, own.aligned, offset)
+        if write_pages(descriptor, block, offset) < BLOCK_BYTES:
+            raise ChunkCorrupt(digest, reason="is no whole block")
         tally.add(BLOCK_BYTES)
 
     with past_the_page_cache(descriptor):
@@ -152,13 +149,6 @@ def _zeros(count: int) -> Iterator[bytes]:
     while count > 0:
         yield _ZERO[:count]
         count -= BLOCK_BYTES
-
-
-def _write_at(descriptor: int, data: mmap.mmap, offset: int) -> None:
-    done = os.pwrite(descriptor, data, offset)
-    while done < len(data):
-        with memoryview(data) as whole:
-            done += os.pwrite(descriptor, whole[done:], offset + done)
 
 
 def _runs(indices: Iterable[int]) -> Iterator[tuple[int, int]]:
