@@ -6,32 +6,41 @@ order of events, and an order that loses something can be run again.
 """
 
 import random  # noqa: TID251 (seeded: a failure repeats)
-from collections.abc import Callable, Collection, Generator, Iterator
+import threading
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from openami.actions.direct import writes
 from openami.blockstore import codec
+from openami.blockstore.cache import BaseCache
 from openami.blockstore.guarded import GuardedStore, Named, StillDoomed
 from openami.blockstore.manifest import Manifests, digests_array
 from openami.blockstore.marking import Needed
 from openami.blockstore.memory import MemoryChunkStore
-from openami.blockstore.store import Kind
+from openami.blockstore.store import ChunkStore, Kind, Writer
 from openami.blockstore.verify import verify
+from openami.blockstore.volumes import VolumeHost
 from openami.catalog import ingests, snapshots
 from openami.catalog.catalog import Catalog, Transaction
+from openami.catalog.direct import writings
 from openami.catalog.storage import collection
 from openami.domain.block import Digest
 from openami.domain.collection import Phase
+from openami.domain.direct.writing import Writing
+from openami.domain.errors import EC2Error
 from openami.domain.ids import Region, SnapshotId
 from openami.domain.manifest import Root
 from openami.domain.snapshot import SnapshotState
 from openami.jobs.engine import GiveUp
+from openami.jobs.inline import InlineEngine
 from openami.services import Services
-from openami.workflows import collect, region_stores, scratch
+from openami.workflows import collect, complete_direct_snapshot, region_stores, scratch
 from openami.workflows.collect import Ledger
-from support.builders import HERE, a_snapshot
+from support.builders import HERE, a_caller, a_snapshot
+from support.crash import Fuse, FusedWriter
 from support.fakes import services
 
 BLOCKS = {sign: sign.encode() * 100 for sign in "abc"}
@@ -52,6 +61,8 @@ class Bugs:
     row_before_bytes: bool = False
     mark_before_drain: bool = False
     no_fencing: bool = False
+    rows_hold_nothing: bool = False
+    manifests_unawaited: bool = False
 
 
 class _Interrupted(Catalog):
@@ -84,6 +95,63 @@ class _InterruptedStore(MemoryChunkStore):
         self.deleted()
 
 
+class _LookedAt:
+    """Who looks for an object, or has put some, takes a turn."""
+
+    def __init__(self, real: ChunkStore, turn: Turn) -> None:
+        self._real, self._turn = real, turn
+        self.get, self.has, self.digests = real.get, real.has, real.digests
+        self.stored_bytes, self.framed = real.stored_bytes, real.framed
+        self.quarantine, self.missing, self.delete = real.quarantine, real.missing, real.delete
+        self.looks_are_cheap = real.looks_are_cheap
+
+    def writer(self) -> Writer:
+        return _Looking(self._real.writer(), self._turn)
+
+
+class _Looking(FusedWriter):
+    def __init__(self, real: Writer, turn: Turn) -> None:
+        fuse = Fuse()
+        fuse.moment = turn
+        super().__init__(real, fuse)
+        self._turn = turn
+        self.missing = self._asked
+
+    def _asked(self, digests: Iterable[Digest], kind: Kind = Kind.CHUNK) -> set[Digest]:
+        found = self._real.missing(digests, kind)
+        self._turn()
+        return found
+
+
+def in_turns(act: Callable[[Turn], None]) -> Script:
+    """`act` in a thread of its own, which goes on only from one of its turns to the next."""
+    go, back, ended = threading.Semaphore(0), threading.Semaphore(0), threading.Event()
+    failures: list[BaseException] = []
+
+    def turn() -> None:
+        back.release()
+        go.acquire()
+
+    def run() -> None:
+        go.acquire()
+        try:
+            act(turn)
+        except BaseException as failure:  # noqa: BLE001, told below
+            failures.append(failure)
+        ended.set()
+        back.release()
+
+    threading.Thread(target=run, daemon=True).start()
+    while True:
+        go.release()
+        back.acquire()
+        if ended.is_set():
+            break
+        yield
+    if failures:
+        raise failures[0]
+
+
 class _HeedlessLedger(Ledger):
     """Does not wait for what is being deleted."""
 
@@ -105,11 +173,13 @@ class Stage:
 
     svc: Services
     store: _InterruptedStore
+    ledger_of: Callable[[Catalog], Ledger]
     guarded: GuardedStore
     chance: random.Random
     bugs: Bugs
     scripts: list[Script] = field(default_factory=list[Script])
     made: int = 0
+    written: list[SnapshotId] = field(default_factory=list[SnapshotId])
 
     def turn(self) -> None:
         """Let some of the others take some steps. Those that have to wait try again later."""
@@ -124,7 +194,8 @@ class Stage:
                 self.check()
 
     def check(self) -> None:
-        report = verify(self.store, region_stores.roots(self.svc.catalog, HERE))
+        chunks = {each for part in writings.digests(self.svc.catalog, HERE) for each in part}
+        report = verify(self.store, region_stores.roots(self.svc.catalog, HERE), more_chunks=chunks)
         assert report.intact, (report.missing, report.corrupt)
 
     def ingest(self, content: str, *, dies: bool = False) -> Script:
@@ -160,6 +231,47 @@ class Stage:
         yield
         yield from self._unfenced(snapshot_id, root)
         self._complete(snapshot_id, root)
+
+    def write_blocks(self, content: str) -> Script:
+        """A snapshot that is written block by block, by the very code that does it."""
+        yield from in_turns(lambda turn: self._write_blocks(turn, content))
+
+    def _write_blocks(self, turn: Turn, content: str) -> None:
+        svc = self._for_requests(turn)
+        asked = writes.SnapshotRequest(
+            volume_size_gib=1, parent_id=None, description="", tags={}, timeout_minutes=60
+        )
+        snapshot_id = writes.start_snapshot(svc, a_caller(), asked, None).id
+        self.written.append(snapshot_id)
+        with _none_if_deleted():  # by another, at any time
+            for index, sign in enumerate(content):
+                while not self._put(svc, snapshot_id, index, sign):
+                    turn()
+            state = SnapshotState.PENDING
+            while state is SnapshotState.PENDING:
+                state = writes.complete_snapshot(svc, a_caller(), snapshot_id, len(content))
+
+    def _put(self, svc: Services, snapshot_id: SnapshotId, index: int, sign: str) -> bool:
+        """Not when one of them is being deleted: then clients come again."""
+        try:
+            writes.put_snapshot_block(svc, a_caller(), snapshot_id, index, BLOCKS[sign], b"")
+        except EC2Error as refusal:
+            if refusal.code != "RequestThrottledException":
+                raise
+            return False
+        return True
+
+    def _for_requests(self, turn: Turn) -> Services:
+        """What a request works with; it has its turns where others may come in between."""
+        catalog = _Interrupted(self.svc.catalog, turn)
+        stores = {HERE: GuardedStore(_LookedAt(self.store, turn), self.ledger_of(catalog))}
+        jobs = InlineEngine(clock=self.svc.clock)
+        home = self.svc.settings.state_dir
+        volumes = VolumeHost(home / "volumes", BaseCache(home / "cache"), stores)
+        svc = replace(self.svc, catalog=catalog, stores=stores, jobs=jobs, volumes=volumes)
+        jobs.register(complete_direct_snapshot.job(svc))
+        jobs.launch()
+        return svc
 
     def _unfenced(self, snapshot_id: SnapshotId, root: Root) -> Script:
         """With the planted bug: the row, however long ago the lease was lost."""
@@ -209,6 +321,7 @@ class Stage:
 
     def _snapshots(self, tx: Transaction) -> list[Any]:
         ids = [SnapshotId(f"snap-{number:017x}") for number in range(1, self.made + 1)]
+        ids += self.written
         return [found for each in ids if (found := snapshots.fetch_any(tx, each)) is not None]
 
 
@@ -221,12 +334,17 @@ def stage(directory: Path, seed: int, bugs: Bugs) -> Stage:
 
     svc = services(directory, disturbed=disturbed)
     ledger_class = _BlindLedger if bugs.ignores_condemned else ledgers[bugs.waits_for_no_doomed]
-    ledger = ledger_class(svc.catalog, HERE, wait_s=-1.0)
+
+    def ledger_of(catalog: Catalog) -> Ledger:
+        return ledger_class(catalog, HERE, wait_s=-1.0)
+
     chance = random.Random(seed)
-    return Stage(svc, store, GuardedStore(store, ledger), chance, bugs)
+    return Stage(svc, store, ledger_of, GuardedStore(store, ledger_of(svc.catalog)), chance, bugs)
 
 
-def play(directory: Path, seed: int, bugs: Bugs | None = None, *, cut_offs: int = 0) -> Stage:
+def play(
+    directory: Path, seed: int, bugs: Bugs | None = None, *, cut_offs: int = 0, blocks: int = 0
+) -> Stage:
     """Some rounds beside some ingests and deletions. Raises AssertionError if anything is lost."""
     on = stage(directory, seed, bugs or Bugs())
     for content in on.chance.choices(CONTENTS, k=2):
@@ -238,10 +356,11 @@ def play(directory: Path, seed: int, bugs: Bugs | None = None, *, cut_offs: int 
         on.ingest(content, dies=on.chance.random() < 0.2)
         for content in on.chance.choices(CONTENTS, k=5)
     ]
+    on.scripts += [on.write_blocks(content) for content in on.chance.choices(CONTENTS, k=blocks)]
     on.chance.shuffle(on.scripts)
     on.store.turn, on.store.deleted = on.turn, on.check
     interrupted = replace(on.svc, catalog=_Interrupted(on.svc.catalog, on.turn))
-    with _marking(on.bugs.mark_before_drain):
+    with _marking(on.bugs.mark_before_drain), _planted(on.bugs):
         for _ in range(3):
             _round(interrupted, on)
         while on.scripts:
@@ -279,3 +398,25 @@ def _marking(early: bool) -> Generator[None]:
         yield
     finally:
         collect.marked = right
+
+
+@contextmanager
+def _planted(bugs: Bugs) -> Generator[None]:
+    """What is left out of how snapshots are written block by block."""
+    begun, held = Writing.begun, writings.digests
+    if bugs.manifests_unawaited:
+        Writing.begun = lambda self: self
+    if bugs.rows_hold_nothing:
+        writings.digests = lambda *_: iter(())
+    try:
+        yield
+    finally:
+        Writing.begun, writings.digests = begun, held
+
+
+@contextmanager
+def _none_if_deleted() -> Generator[None]:
+    try:
+        yield
+    except EC2Error as refusal:
+        assert refusal.code == "ResourceNotFoundException"

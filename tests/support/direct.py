@@ -1,6 +1,8 @@
 """The EBS direct APIs in tests, called without HTTP."""
 
-from collections.abc import Iterator
+import base64
+import hashlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from openami.domain.ids import AccountId, Region
@@ -41,3 +43,48 @@ def read_block(svc: Services, snapshot_id: str, index: int, token: str, **more: 
     data: bytes = ask_ebs(svc, "GetSnapshotBlock", **asked)["BlockData"]
     assert data == data[:1] * (512 << 10)
     return data[:1].decode()
+
+
+def begun(svc: Services, **more: Any) -> str:
+    return str(ask_ebs(svc, "StartSnapshot", **({"VolumeSize": 1} | more))["SnapshotId"])
+
+
+def sha256(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+def text(digest: bytes) -> str:
+    return base64.b64encode(digest).decode()
+
+
+def data(sign: str) -> bytes:
+    return sign.encode() * (512 << 10)
+
+
+def putting(snapshot_id: str, index: int, sign: str) -> dict[str, Any]:
+    return {
+        "SnapshotId": snapshot_id,
+        "BlockIndex": index,
+        "BlockData": data(sign),
+        "DataLength": 512 << 10,
+        "Checksum": text(sha256(data(sign))),
+        "ChecksumAlgorithm": "SHA256",
+    }
+
+
+def write(svc: Services, snapshot_id: str, signs: Mapping[int, str]) -> None:
+    for index, sign in signs.items():
+        asked = putting(snapshot_id, index, sign)
+        assert ask_ebs(svc, "PutSnapshotBlock", **asked)["Checksum"] == asked["Checksum"]
+
+
+def complete(svc: Services, snapshot_id: str, count: int, **more: Any) -> str:
+    asked = {"SnapshotId": snapshot_id, "ChangedBlocksCount": count, **more}
+    return str(ask_ebs(svc, "CompleteSnapshot", **asked)["Status"])
+
+
+def written(svc: Services, signs: Mapping[int, str], **more: Any) -> str:
+    snapshot_id = begun(svc, **more)
+    write(svc, snapshot_id, signs)
+    assert complete(svc, snapshot_id, len(signs)) == "completed"
+    return snapshot_id

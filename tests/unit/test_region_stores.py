@@ -238,6 +238,16 @@ def test_every_column_and_value_that_names_a_root_is_among_the_holders() -> None
         for column in table.columns
         if "root" in column.name and column.name != "root_device_name"
     }
+    chunks = {
+        f"{table}.{column.name}"
+        for table in metadata.tables.values()
+        for column in table.columns
+        if "digest" in column.name
+    }
+    assert chunks == {
+        "direct_block.digest",  # region_stores.wanted
+        *("condemned.digest", "known_loss.digest"),  # these need nothing
+    }
     inside_values = {"import_task.disks", "store_image_task.head"}
     assert named_so | inside_values == set(HOLDERS)
     values = {

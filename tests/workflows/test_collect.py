@@ -11,7 +11,7 @@ from openami.blockstore import archive, codec
 from openami.blockstore.accounting import freed_bytes
 from openami.blockstore.ingest import ingest_file
 from openami.blockstore.store import Kind
-from openami.blockstore.verify import still_lost, verify
+from openami.blockstore.verify import Wanted, still_lost, verify
 from openami.catalog import ingests, snapshots
 from openami.catalog.storage import collection
 from openami.domain.collection import Phase
@@ -252,13 +252,14 @@ def test_what_is_deleted_while_it_is_verified_is_not_told_as_lost(tmp_path: Path
     svc = services(tmp_path)
     two_snapshots(svc)
     store = svc.stores[HERE]
-    before = region_stores.roots(svc.catalog, HERE)
+    before = Wanted(roots=region_stores.roots(svc.catalog, HERE))
     ask(svc, "DeleteSnapshot", SnapshotId=SNAPSHOT)
     verb.from_operator(svc, {})
-    report = verify(store, before)
+    report = verify(store, before.roots)
     assert not report.intact
-    assert still_lost(store, report, lambda: region_stores.roots(svc.catalog, HERE)).intact
-    told = [before, region_stores.roots(svc.catalog, HERE)]
+    now = Wanted(roots=region_stores.roots(svc.catalog, HERE))
+    assert still_lost(store, report, lambda: now).intact
+    told = [before, now]
     assert still_lost(store, report, lambda: told.pop(0) if told[1:] else told[0]).intact
     assert still_lost(store, report, lambda: before) == report
 

@@ -18,6 +18,7 @@ from openami.domain.manifest import Root
 _PREFIX_BYTES: Final = 8
 
 Prefixes = npt.NDArray[np.uint64]
+_NONE: Final[Prefixes] = np.empty(0, np.uint64)
 
 
 class Needed:
@@ -38,20 +39,29 @@ class Needed:
         ]
 
 
-def needed(store: ChunkStore, roots: Iterable[Root]) -> Needed:
-    """Everything that the disks rely on. Raises ChunkLost if a page cannot be read: what lies
-    below it would be taken for garbage."""
+def prefixes_of(parts: Iterable[Sequence[Digest]]) -> Prefixes:
+    """Digests as `needed` keeps them in mind."""
+    found = [_prefixes(each) for each in parts]
+    return np.concatenate(found) if found else _NONE
+
+
+def needed(store: ChunkStore, roots: Iterable[Root], more_chunks: Prefixes = _NONE) -> Needed:
+    """Everything that the disks rely on, and some chunks that no disk has yet.
+
+    Raises ChunkLost if a page cannot be read: what lies below it would be taken for garbage.
+    """
 
     def refuse(lost: ChunkLost) -> None:
         raise lost
 
     pages: set[Digest] = set()
-    chunks: list[Prefixes] = []
+    chunks: list[Prefixes] = [more_chunks]
     manifests = Manifests(store)
     for root in roots:
         chunks += (_prefixes(each) for each in manifests.leaves(root, pages, refuse))
-    whole = np.concatenate(chunks) if chunks else np.empty(0, np.uint64)
-    return Needed({Kind.CHUNK: _sorted(whole), Kind.PAGE: _sorted(_prefixes(list(pages)))})
+    return Needed(
+        {Kind.CHUNK: _sorted(np.concatenate(chunks)), Kind.PAGE: _sorted(_prefixes(list(pages)))}
+    )
 
 
 def _prefixes(digests: Sequence[Digest]) -> Prefixes:

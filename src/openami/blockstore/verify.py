@@ -1,6 +1,6 @@
 """Is every byte there that a disk relies on, and whose bytes are they?"""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Set
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -36,10 +36,25 @@ class Report:
         return not self.lost
 
 
-def verify(store: ChunkStore, roots: Iterable[Root], progress: Progress = no_progress) -> Report:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a store must give: whole disks, and chunks that no disk has yet."""
+
+    roots: Set[Root]
+    chunks: Set[Digest] = frozenset()
+
+
+def verify(
+    store: ChunkStore,
+    roots: Iterable[Root],
+    progress: Progress = no_progress,
+    *,
+    more_chunks: Collection[Digest] = (),
+) -> Report:
     """Read every object that `roots` need and compare it with its name; list those not needed.
 
-    What lies below a lost page is unknown, so it is counted among the orphans.
+    `more_chunks` are needed though no disk has them yet. What lies below a lost page is unknown,
+    so it is counted among the orphans.
     """
     missing: list[Named] = []
     corrupt: list[Named] = []
@@ -49,6 +64,7 @@ def verify(store: ChunkStore, roots: Iterable[Root], progress: Progress = no_pro
 
     live = _live(store, roots, note)
     chunks = live[Kind.CHUNK]
+    chunks.update(more_chunks)
     tally = Tally(progress, len(chunks) * BLOCK_BYTES)
 
     def read(digest: Digest) -> None:
@@ -68,21 +84,21 @@ def verify(store: ChunkStore, roots: Iterable[Root], progress: Progress = no_pro
     )
 
 
-def still_lost(store: ChunkStore, report: Report, relied_on: Callable[[], set[Root]]) -> Report:
+def still_lost(store: ChunkStore, report: Report, relied_on: Callable[[], Wanted]) -> Report:
     """The report without what nobody relies on any more.
 
     While it was made disks may have been deleted, and a collector may have been there. What
     `relied_on` tells may change meanwhile, too: then it is looked at once more.
     """
-    roots, before = relied_on(), set[Root]()
-    while not report.intact and roots != before:
-        wanted = needs(store, roots)
+    now, before = relied_on(), Wanted(roots=set())
+    while not report.intact and now != before:
+        wanted = needs(store, now.roots) | {(Kind.CHUNK, digest) for digest in now.chunks}
         report = replace(
             report,
             missing=tuple(each for each in report.missing if each in wanted),
             corrupt=tuple(each for each in report.corrupt if each in wanted),
         )
-        roots, before = relied_on(), roots
+        now, before = relied_on(), now
     return report
 
 

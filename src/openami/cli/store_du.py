@@ -78,7 +78,8 @@ def _shares(
         holder: _roots(held.snapshots[each] for each in its)
         for holder, its in {**beside, **told}.items()
     }
-    found = shares(store, {**holders, _OTHERS: _roots(held.others)})
+    others = {**holders, _OTHERS: _roots(held.others)}
+    found = shares(store, others, {_OTHERS: held.written})
     for holder in told:
         share = found[holder]
         yield _ROW.format(holder, share.own_bytes, share.shared_bytes, names.get(holder, ""))
@@ -100,6 +101,7 @@ def _freed(store: ChunkStore, held: Holdings, wanted: set[str]) -> int:
         store,
         _roots(held.snapshots[each] for each in going),
         _roots(staying | held.others),
+        held.written,
     )
 
 

@@ -1,13 +1,13 @@
 """openami store verify: is every byte there, and if not, where else it is."""
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 
 from openami.blockstore import repair, verify
 from openami.blockstore.cache import BaseCache
 from openami.blockstore.guarded import GuardedStore, StillDoomed
 from openami.blockstore.store import ChunkLost, ChunkStore, Kind, StoreFull
-from openami.blockstore.verify import Named, Report
+from openami.blockstore.verify import Named, Report, Wanted
 from openami.catalog.storage import losses
 from openami.cli.command import (
     CommandFailed,
@@ -23,8 +23,8 @@ from openami.settings import Settings
 from openami.workflows import region_stores
 from openami.workflows.collect import Ledger
 
-Roots = Callable[[], set[Root]]
-Mend = Callable[[ChunkStore, Report, set[Root]], Mapping[Named, str]]
+Needs = Callable[[], Wanted]
+Mend = Callable[[ChunkStore, Report, Set[Root]], Mapping[Named, str]]
 
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -42,13 +42,13 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
         with catalog.read() as tx:
             known = losses.known(tx, region)
 
-        def roots(region: Region = region, store: ChunkStore = store) -> set[Root]:
-            return region_stores.relied_on(catalog, host, region, store)
+        def wanted(region: Region = region, store: ChunkStore = store) -> Wanted:
+            return region_stores.wanted(catalog, host, region, store)
 
-        report = _verified(region, store, roots)
+        report = _verified(region, store, wanted)
         if arguments.repair:
             others = {str(name): each for name, each in stores.items() if name != region}
-            report = _repaired(region, store, roots, report, _mending(others, bases))
+            report = _repaired(region, store, wanted, report, _mending(others, bases))
         with catalog.begin() as tx:
             losses.forget(tx, region, known.difference(report.lost))
             losses.note(tx, region, report.lost)
@@ -57,13 +57,14 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     return 0 if all(whole) else 1
 
 
-def _verified(region: Region, store: ChunkStore, roots: Roots) -> Report:
-    report = verify.verify(store, roots(), progress_to_stderr(f"verifying {region}"))
-    return verify.still_lost(store, report, roots)
+def _verified(region: Region, store: ChunkStore, wanted: Needs) -> Report:
+    now, progress = wanted(), progress_to_stderr(f"verifying {region}")
+    report = verify.verify(store, now.roots, progress, more_chunks=now.chunks)
+    return verify.still_lost(store, report, wanted)
 
 
 def _mending(others: Mapping[str, ChunkStore], bases: BaseCache) -> Mend:
-    def mend(store: ChunkStore, report: Report, roots: set[Root]) -> Mapping[Named, str]:
+    def mend(store: ChunkStore, report: Report, roots: Set[Root]) -> Mapping[Named, str]:
         found = repair.from_stores(store, report.lost, others)
         left = [each for each in report.lost if each not in found]
         here = {root: path for root in roots if (path := bases.path(root)).exists()}
@@ -73,16 +74,16 @@ def _mending(others: Mapping[str, ChunkStore], bases: BaseCache) -> Mend:
 
 
 def _repaired(
-    region: Region, store: ChunkStore, roots: Roots, report: Report, mend: Mend
+    region: Region, store: ChunkStore, wanted: Needs, report: Report, mend: Mend
 ) -> Report:
     """Until all is there, or no more is found: below a page that is back there may be more."""
     before: tuple[Named, ...] = ()
     try:
-        while report.lost != before and (found := mend(store, report, roots())):
+        while report.lost != before and (found := mend(store, report, wanted().roots)):
             before = report.lost
             for (kind, digest), source in found.items():
                 print(f"{region}: repaired {kind} {digest.hex()} from {source}")
-            report = _verified(region, store, roots)
+            report = _verified(region, store, wanted)
     except (StoreFull, StillDoomed, OSError) as failed:
         raise CommandFailed(f"the repair of {region} cannot go on: {failed}") from failed
     return report

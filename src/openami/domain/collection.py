@@ -43,6 +43,8 @@ class Round:
     phase: Phase = Phase.CONDEMNING
     freed_objects: int = 0
     freed_bytes: int = 0
+    steps: int = 0
+    """How many phases have begun in the region, those of earlier rounds and all."""
     failures: int = 0
     """How often in a row it could not go on."""
     failed_at: datetime | None = None
@@ -50,7 +52,12 @@ class Round:
 
     def next(self) -> "Round":
         """It got on. Raises KeyError for one that has ended."""
-        return replace(self, phase=_NEXT[self.phase], failures=0, failed_at=None, failure=None)
+        phase, steps = _NEXT[self.phase], self.steps + 1
+        return replace(self, phase=phase, steps=steps, failures=0, failed_at=None, failure=None)
+
+    def after(self, at: datetime) -> "Round":
+        """The next round of the region."""
+        return Round(region=self.region, began_at=at, steps=self.steps + 1)
 
     def failing(self, at: datetime, why: str) -> "Round":
         return replace(self, failures=self.failures + 1, failed_at=at, failure=why)

@@ -13,10 +13,11 @@ from itertools import islice
 from typing import Final
 
 from openami.blockstore.guarded import Named, StillDoomed
-from openami.blockstore.marking import Needed, needed
+from openami.blockstore.marking import Needed, needed, prefixes_of
 from openami.blockstore.store import ChunkLost, Kind
 from openami.catalog import ingests
 from openami.catalog.catalog import Catalog
+from openami.catalog.direct import writings
 from openami.catalog.storage import collection, losses
 from openami.domain.block import Digest
 from openami.domain.collection import Phase, Round
@@ -166,7 +167,8 @@ def _opened(svc: Services, region: Region) -> Round:
         last = collection.find(tx, region)
         if last is not None and last.phase is not Phase.ENDED:
             return last
-        fresh = Round(region=region, began_at=svc.clock.now())
+        now = svc.clock.now()
+        fresh = Round(region=region, began_at=now) if last is None else last.after(now)
         collection.save(tx, fresh)
     return fresh
 
@@ -190,7 +192,8 @@ def _condemn(svc: Services, one: Round) -> Round:
 def marked(svc: Services, region: Region) -> Needed:
     """What disks need at this moment. Raises ChunkLost if one is not whole."""
     store = svc.stores[region]
-    return needed(store, region_stores.relied_on(svc.catalog, svc.volumes, region, store))
+    written = prefixes_of(writings.digests(svc.catalog, region))  # before the roots
+    return needed(store, region_stores.relied_on(svc.catalog, svc.volumes, region, store), written)
 
 
 def _sweep(svc: Services, one: Round) -> Round:

@@ -12,6 +12,7 @@ from openami.blockstore.store import ChunkLost
 from openami.catalog import ingests, snapshots
 from openami.catalog.catalog import Transaction
 from openami.catalog.direct import writings
+from openami.catalog.storage import collection
 from openami.domain.block import BLOCKS_PER_GIB
 from openami.domain.direct.writing import Writing
 from openami.domain.ids import SnapshotId
@@ -51,11 +52,13 @@ def _id(args: Args) -> SnapshotId:
 
 
 def _complete(svc: Services, snapshot_id: SnapshotId) -> None:
-    with svc.catalog.read() as tx:
-        snapshot = snapshots.fetch_any(tx, snapshot_id)
+    """A collection that begins from now on waits until this attempt has ended."""
+    with svc.catalog.begin() as tx:
+        snapshot, writing = snapshots.fetch_any(tx, snapshot_id), writings.find(tx, snapshot_id)
+        if snapshot is None or writing is None or snapshot.state is not SnapshotState.PENDING:
+            return
+        writings.save(tx, writing.begun())
         since = ingests.since_root(tx, snapshot_id)
-    if snapshot is None or snapshot.state is not SnapshotState.PENDING:
-        return
     try:
         scratch.complete(svc, snapshot_id, _content(svc, snapshot, since))
     except ChunkLost as lost:
@@ -71,6 +74,7 @@ def _put_off(svc: Services, snapshot_id: SnapshotId, why: str) -> None:
         writing = writings.find(tx, snapshot_id)
         if writing is not None:
             writings.save(tx, writing.put_off())
+            collection.await_no_more(tx, snapshot_id)
 
 
 def _content(svc: Services, snapshot: Snapshot, since: str | None) -> Root:

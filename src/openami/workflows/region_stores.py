@@ -15,9 +15,11 @@ from openami.blockstore.ownership import (
 from openami.blockstore.regional import Place
 from openami.blockstore.store import ChunkStore, Kind, StoreAway
 from openami.blockstore.tiered import TieredStore
+from openami.blockstore.verify import Wanted
 from openami.blockstore.volumes import VolumeHost
 from openami.catalog import snapshots, volumes
 from openami.catalog.catalog import Catalog
+from openami.catalog.direct import writings
 from openami.catalog.storage import identity
 from openami.catalog.storage import roots as holders
 from openami.domain.block import HOLE, Digest
@@ -122,7 +124,7 @@ def _take(catalog: Catalog, store: ChunkStore, record: OwnerRecord, owner: Owner
 def _is_wanted(catalog: Catalog, owner: Owner) -> bool:
     """Whether the catalog relies on bytes that should be there."""
     if owner.part is Part.CHUNKS:
-        return bool(_tops(catalog, owner))
+        return bool(_tops(catalog, owner) or _written(catalog, owner))
     with catalog.read() as tx:
         return holders.any_archived(tx, owner.region)
 
@@ -132,13 +134,20 @@ def _has_most(catalog: Catalog, store: ChunkStore, owner: Owner) -> bool:
     archive has to have nobody wrote down."""
     if owner.part is Part.ARCHIVE:
         return True
-    pages = _tops(catalog, owner)
-    return 2 * len(store.missing(pages, Kind.PAGE)) <= len(pages)
+    pages, chunks = _tops(catalog, owner), _written(catalog, owner)
+    lacking = len(store.missing(pages, Kind.PAGE)) + len(store.missing(chunks))
+    return 2 * lacking <= len(pages) + len(chunks)
 
 
 def _tops(catalog: Catalog, owner: Owner) -> set[Digest]:
     """The topmost pages of all disks of the region that are not empty."""
     return {root.digest for root in roots(catalog, owner.region)} - {HOLE}
+
+
+def _written(catalog: Catalog, owner: Owner) -> set[Digest]:
+    """Some of what has been written to pending snapshots of the region, if anything has."""
+    parts = writings.digests(catalog, owner.region)
+    return next((set(part) for part in parts if part), set[Digest]())
 
 
 def _not_there(record: OwnerRecord, owner: Owner) -> ForeignStore:
@@ -153,6 +162,13 @@ def roots(catalog: Catalog, region: Region) -> set[Root]:
     """Everything that a region's store must give, whoever relies on it."""
     with catalog.read() as tx:
         return {Root.from_text(text) for text in holders.of_region(tx, region)}
+
+
+def wanted(catalog: Catalog, host: VolumeHost, region: Region, store: ChunkStore) -> Wanted:
+    """The same with what has been written to snapshots that are pending."""
+    # First: what is completed meanwhile is found by its root.
+    chunks = {digest for part in writings.digests(catalog, region) for digest in part}
+    return Wanted(roots=relied_on(catalog, host, region, store), chunks=chunks)
 
 
 def relied_on(catalog: Catalog, host: VolumeHost, region: Region, store: ChunkStore) -> set[Root]:

@@ -1,8 +1,9 @@
 """Snapshots made block by block, without a volume: begun, written in any order, completed.
 
-The order of effects is lease, chunk, row, answer. The lease begins with the pending snapshot and
-ends with it, so what a put found or put in the store stays there; a block that was acknowledged
-has its row; and a snapshot gets its content in one transaction at its end.
+The order of effects is chunk, row, answer. A row keeps its chunk as long as the snapshot is
+pending, so a block that was acknowledged is there; no collection waits for who writes, so a put
+looks once more in the transaction of its row. The snapshot gets its content in one transaction at
+its end. Its lease keeps the parent's content.
 """
 
 import hashlib
@@ -13,21 +14,24 @@ from typing import Final
 from openami.actions.direct.access import at_the_store, readable, visible
 from openami.actions.quotas import Quota, check_room
 from openami.blockstore import codec
+from openami.blockstore.store import Kind
 from openami.catalog import idempotency, ingests, snapshots, tags
 from openami.catalog.catalog import Transaction
 from openami.catalog.direct import writings
+from openami.catalog.storage import collection
 from openami.domain.block import BLOCK_BYTES, BLOCKS_PER_GIB, HOLE, Digest
 from openami.domain.caller import Caller
 from openami.domain.direct.refusals import conflict, invalid, not_yours, throttled
 from openami.domain.direct.writing import SIZE_GIB_MAX, Writing
 from openami.domain.errors import EC2Error
 from openami.domain.idempotency import ClientToken
-from openami.domain.ids import SnapshotId
+from openami.domain.ids import Region, SnapshotId
 from openami.domain.snapshot import NO_VOLUME, Snapshot, SnapshotState
 from openami.services import Services
 from openami.workflows import complete_direct_snapshot as workflow
 
 CHECKSUMS_AT_ONCE: Final = 10_000
+TRIES: Final = 10
 _ZEROS: Final = bytes(BLOCK_BYTES)
 
 
@@ -134,19 +138,37 @@ def put_snapshot_block(
 
     Raises as `_open` does, ValidationException for a block that the disk does not have.
     """
-    with svc.catalog.read() as tx:
-        snapshot, _ = _open(svc, tx, caller, snapshot_id)
-    if index >= snapshot.volume_size_gib * BLOCKS_PER_GIB:
-        raise invalid("INVALID_BLOCK", f"A volume of this size has no block {index}.")
-    with at_the_store(svc):
-        digest = _stored(svc, snapshot, block)
-    with svc.catalog.begin() as tx:
-        # Again: meanwhile it may have been completed, deleted or given up, and its lease is gone.
-        _, writing = _open(svc, tx, caller, snapshot_id)
-        writings.put_block(tx, snapshot_id, index, digest, checksum)
-        writings.save(tx, writing.written(svc.clock.now()))
-        if progress_percent is not None:
-            snapshots.save_progress(tx, snapshot_id, min(progress_percent, 99))
+    for _ in range(TRIES):
+        with svc.catalog.read() as tx:
+            snapshot, _ = _open(svc, tx, caller, snapshot_id)
+            steps = collection.steps(tx, snapshot.region)
+        if index >= snapshot.volume_size_gib * BLOCKS_PER_GIB:
+            raise invalid("INVALID_BLOCK", f"A volume of this size has no block {index}.")
+        with at_the_store(svc):
+            digest = _stored(svc, snapshot, block)
+        with svc.catalog.begin() as tx:
+            # Again: meanwhile it may have been completed, deleted or given up.
+            _, writing = _open(svc, tx, caller, snapshot_id)
+            if not is_kept(tx, snapshot.region, digest, steps):
+                continue
+            writings.put_block(tx, snapshot_id, index, digest, checksum)
+            writings.save(tx, writing.written(svc.clock.now()))
+            if progress_percent is not None:
+                snapshots.save_progress(tx, snapshot_id, min(progress_percent, 99))
+            return
+    raise throttled("The store of the blocks is being cleaned up.")
+
+
+def is_kept(tx: Transaction, region: Region, digest: Digest, steps: int) -> bool:
+    """Whether a chunk that was put or found there will be there as long as this transaction's row.
+
+    No collection waits for a put. One that has gone on since `steps` was looked up may have taken
+    the chunk, however it was found; one that has not spares what it has condemned meanwhile.
+    """
+    if collection.steps(tx, region) != steps:
+        return False
+    collection.spare(tx, region, [(Kind.CHUNK, digest)])
+    return True
 
 
 def _stored(svc: Services, snapshot: Snapshot, block: bytes) -> Digest:

@@ -1,24 +1,26 @@
 """Snapshots that are written block by block, in SQL: how far they are, and their blocks so far.
 
-A block's row is written when its chunk is durable, under the lease of the snapshot.
+A block's row is written when its chunk is durable, and keeps it as long as the snapshot is pending.
 """
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.sql import and_
 
-from openami.catalog.catalog import Transaction
+from openami.catalog.catalog import Catalog, Transaction
 from openami.catalog.schema import direct_blocks as blocks
 from openami.catalog.schema import direct_snapshots as writings
 from openami.catalog.schema import snapshots
-from openami.domain.block import Digest
+from openami.domain.block import HOLE, Digest
 from openami.domain.direct.writing import Writing
 from openami.domain.ids import AccountId, Region, SnapshotId
 from openami.domain.snapshot import SnapshotState
 
 W: Final = writings.c
 B: Final = blocks.c
+_IN_MEMORY: Final = 10_000
 
 
 def add(tx: Transaction, writing: Writing) -> None:
@@ -106,6 +108,32 @@ def checksums_after(
         .limit(limit)
     )
     return [(int(index), bytes(checksum)) for index, checksum in tx.execute(query)]
+
+
+def digests(catalog: Catalog, region: Region) -> Iterator[list[Digest]]:
+    """The chunks that pending snapshots of the region have by now, part by part.
+
+    Each part is of its own moment. Who asks for roots as well does so afterwards: a snapshot
+    that is completed meanwhile is found by its root.
+    """
+    with catalog.read() as tx:
+        writers = [each.snapshot_id for each in pending(tx) if each.region == region]
+    for snapshot_id in writers:
+        after = -1
+        while True:
+            with catalog.read() as tx:
+                found = blocks_after(tx, snapshot_id, after, _IN_MEMORY)
+            if not found:
+                break
+            yield [digest for _, digest in found if digest != HOLE]
+            after = found[-1][0]
+
+
+def all_digests(tx: Transaction, region: Region) -> frozenset[Digest]:
+    """The same of one moment, at once."""
+    its = _pending().where(W.region == region).subquery().c.snapshot_id
+    query = select(B.digest).distinct().where(B.snapshot_id.in_(select(its)))
+    return frozenset(Digest(bytes(digest)) for digest in tx.scalars(query)) - {HOLE}
 
 
 def stale(tx: Transaction) -> SnapshotId | None:

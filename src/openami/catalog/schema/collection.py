@@ -14,6 +14,7 @@ collection_rounds = Table(
     Column("phase", EnumText(Phase), nullable=False),
     Column("freed_objects", BigInteger, nullable=False),
     Column("freed_bytes", BigInteger, nullable=False),
+    Column("steps", BigInteger, nullable=False, server_default="0"),  # of all rounds so far
     Column("failures", Integer, nullable=False, server_default="0"),  # since it last got on
     Column("failed_at", UtcDateTime),
     Column("failure", Text),

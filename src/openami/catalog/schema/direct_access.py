@@ -1,6 +1,6 @@
 """The EBS direct APIs: what block tokens are signed with, and snapshots written by blocks."""
 
-from sqlalchemy import BigInteger, Column, Integer, LargeBinary, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, Integer, LargeBinary, String, Table
 
 from openami.catalog.schema.base import id_column, metadata, place
 from openami.catalog.types import UtcDateTime
@@ -23,9 +23,10 @@ direct_snapshots = Table(
     Column("writes", BigInteger, nullable=False),
     Column("changed_blocks", BigInteger),  # as CompleteSnapshot told; null before
     Column("attempts", Integer, nullable=False, server_default="0"),  # to put it together
+    Column("at_work", Boolean, nullable=False, server_default="0"),  # on the last of them
 )
 
-# What was written. The lease of the snapshot keeps the chunks. A digest of zeros is a hole.
+# What was written. The rows of pending snapshots keep the chunks. A digest of zeros is a hole.
 direct_blocks = Table(
     "direct_block",
     metadata,

@@ -7,13 +7,14 @@ from collections.abc import Collection, Iterator
 from itertools import groupby, islice
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, delete, insert, literal, select, update
+from sqlalchemy import ColumnElement, Select, delete, exists, insert, literal, select, update
 
 from openami.catalog.catalog import Transaction
 from openami.catalog.schema import (
     collection_awaited,
     collection_rounds,
     condemned,
+    direct_snapshots,
     ingest_leases,
 )
 from openami.domain.block import Digest
@@ -31,6 +32,13 @@ def find(tx: Transaction, region: Region) -> Round | None:
     query = select(collection_rounds).where(collection_rounds.c.region == region)
     row = tx.execute(query).mappings().first()
     return None if row is None else Round(**{str(name): value for name, value in row.items()})
+
+
+def steps(tx: Transaction, region: Region) -> int:
+    """As long as this is the same, nothing goes that a writer has found or had spared meanwhile,
+    but what is among the condemned now."""
+    last = find(tx, region)
+    return 0 if last is None else last.steps
 
 
 def failing(tx: Transaction) -> list[Round]:
@@ -60,12 +68,25 @@ def condemn(tx: Transaction, region: Region, named: Collection[Named]) -> None:
 
 
 def await_ingests(tx: Transaction, region: Region) -> None:
-    """From now on the round waits for every ingest that is under way in the region."""
+    """From now on the round waits for every ingest that is under way in the region.
+
+    A snapshot that is written block by block is none, but while its manifest is being made: its
+    rows hold what was written, and each put looks once more.
+    """
     tx.execute(delete(collection_awaited).where(collection_awaited.c.region == region))
+    rests = exists().where(
+        direct_snapshots.c.snapshot_id == ingest_leases.c.resource_id,
+        direct_snapshots.c.at_work.is_(False),
+    )
     under_way = select(literal(region), ingest_leases.c.resource_id).where(
-        (ingest_leases.c.region == region) | ingest_leases.c.region.is_(None)
+        (ingest_leases.c.region == region) | ingest_leases.c.region.is_(None), ~rests
     )
     tx.execute(insert(collection_awaited).from_select(["region", "resource_id"], under_way))
+
+
+def await_no_more(tx: Transaction, resource_id: str) -> None:
+    """It relies on nothing that it found, and will look anew, knowing what is condemned."""
+    tx.execute(delete(collection_awaited).where(collection_awaited.c.resource_id == resource_id))
 
 
 def awaited(tx: Transaction, region: Region) -> list[str]:

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from openami.catalog.catalog import Transaction
+from openami.catalog.direct import writings
 from openami.catalog.schema import image_devices, images, snapshots
 from openami.catalog.storage import roots as holders
+from openami.domain.block import Digest
 from openami.domain.ids import ImageId, Region, SnapshotId
 
 
@@ -20,6 +22,8 @@ class Holdings:
     names: Mapping[ImageId, str]
     others: frozenset[str]
     """What volumes lie on, and what is on its way from one place to another."""
+    written: frozenset[Digest]
+    """Chunks of snapshots that are being written block by block."""
 
 
 def of_region(tx: Transaction, region: Region) -> Holdings:
@@ -41,4 +45,5 @@ def of_region(tx: Transaction, region: Region) -> Holdings:
             names[image_id] = name
             found[image_id] = found.get(image_id, frozenset()) | {snapshot_id}
     others = frozenset(holders.beside_snapshots(tx, region))
-    return Holdings(snapshots=roots, images=found, names=names, others=others)
+    written = writings.all_digests(tx, region)
+    return Holdings(snapshots=roots, images=found, names=names, others=others, written=written)

@@ -1,5 +1,6 @@
 """Everything that relies on the bytes of a region's store, in one place.
 
+But for blocks of snapshots that are written one by one, which no disk has yet: catalog/direct.
 A kind of holder that is missing here would lose its bytes to the collector, so a test compares
 the list with the schema.
 """

@@ -19,7 +19,7 @@ class Writing:
 
     `writes` counts the puts, by which one sees that something was written meanwhile.
     `changed_blocks` is what CompleteSnapshot told, None before it. `attempts` at completing it
-    have failed.
+    have failed; `at_work` is one that may rely on what it found in the store.
     """
 
     snapshot_id: SnapshotId
@@ -30,6 +30,7 @@ class Writing:
     writes: int = 0
     changed_blocks: int | None = None
     attempts: int = 0
+    at_work: bool = False
 
     @property
     def is_sealed(self) -> bool:
@@ -54,5 +55,8 @@ class Writing:
     def sealed(self, changed_blocks: int) -> "Writing":
         return replace(self, changed_blocks=changed_blocks)
 
+    def begun(self) -> "Writing":
+        return replace(self, at_work=True)
+
     def put_off(self) -> "Writing":
-        return replace(self, attempts=self.attempts + 1)
+        return replace(self, attempts=self.attempts + 1, at_work=False)

@@ -73,6 +73,7 @@ def upgrade() -> None:
         sa.Column("phase", sa.String(length=32), nullable=False),
         sa.Column("freed_objects", sa.BigInteger(), nullable=False),
         sa.Column("freed_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("steps", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("failures", sa.Integer(), server_default="0", nullable=False),
         sa.Column("failed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("failure", sa.Text(), nullable=True),
@@ -104,6 +105,7 @@ def upgrade() -> None:
         sa.Column("writes", sa.BigInteger(), nullable=False),
         sa.Column("changed_blocks", sa.BigInteger(), nullable=True),
         sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("at_work", sa.Boolean(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("snapshot_id", name=op.f("pk_direct_snapshot")),
     )
     op.create_table(
