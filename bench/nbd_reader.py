@@ -59,17 +59,19 @@ class Reader:
 
 
 def read_together(readers: Sequence[Reader], offset: int, length: int) -> list[float]:
-    """All ask for the same bytes at once; after how many seconds each had them."""
+    """All ask for the same bytes; how many seconds each has waited for them since it asked."""
     waits: list[float] = []
+    asked: list[float] = []
     with selectors.DefaultSelector() as selector:
+        for number, reader in enumerate(readers):
+            selector.register(reader.socket, selectors.EVENT_READ, (number, reader))
         for reader in readers:
-            selector.register(reader.socket, selectors.EVENT_READ, reader)
-        began = time.perf_counter()
-        for reader in readers:
+            asked.append(time.perf_counter())
             reader.ask(offset, length)
         while len(waits) < len(readers):
             for key, _ in selector.select():
-                key.data.answer(length)
-                waits.append(time.perf_counter() - began)
+                number, reader = key.data
+                reader.answer(length)
+                waits.append(time.perf_counter() - asked[number])
                 selector.unregister(key.fileobj)
     return waits

@@ -3,6 +3,7 @@
 import errno
 import threading
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from openami.domain.manifest import Root
 from openami.nbd import disk as disk_module
 from openami.nbd.client import ExportRefused, Hydration
 from openami.nbd.daemon import BlockDaemon
+from openami.nbd.demand import THREADS
 from openami.nbd.kept import Kept
 from openami.nbd.profile import PROFILES_MAX, ProfileFiles, Recording
 from support.blocks import a_block
@@ -97,6 +99,36 @@ def test_a_read_of_what_is_here_does_not_wait_for_one_that_is_not(tmp_path: Path
         assert client.answer(2, 300 * BLOCK_BYTES, 512) == BLOCKS[300][:512]
         store.gate.set()
         assert client.answer(1, 20 * BLOCK_BYTES, 512) == BLOCKS[20][:512]
+
+
+def test_those_who_take_no_answers_hold_up_no_fetch_and_get_them_all_in_the_end(
+    tmp_path: Path,
+) -> None:
+    """The threads that fetch answer what is little, and leave it where nobody takes it."""
+    store = CountingStore()
+    blocks = {index: a_block(f"block {index}") for index in range(1, THREADS + 3)}
+    root = stored(store, blocks, SIZE)
+    times, length = 60, 128 * 1024  # together more than a socket holds
+    with (
+        a_daemon(tmp_path, {HERE: store}, SLOW) as daemon,
+        ExitStack() as opened,
+    ):
+        path = daemon.exports.open("vol-1", HERE, root, 0)
+        store.gate.clear()
+        greedy = {index: opened.enter_context(Client(path)) for index in range(1, THREADS + 2)}
+        for index, client in greedy.items():
+            client.go()
+            for _ in range(times):
+                client.ask(READ, index * BLOCK_BYTES, length)
+        modest = opened.enter_context(Client(path))
+        modest.go()
+        store.gate.set()
+        for index in reversed(blocks):
+            assert modest.read(index * BLOCK_BYTES, 512) == blocks[index][:512]
+        for index, client in greedy.items():
+            for _ in range(times):
+                answer = client.answer(7, index * BLOCK_BYTES, length)
+                assert answer == blocks[index][:length]
 
 
 def test_a_lost_chunk_is_an_error_to_who_reads_it_and_to_nobody_else(

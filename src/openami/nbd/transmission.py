@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from openami.domain.block import BLOCK_BYTES
@@ -26,6 +27,7 @@ EXTENTS_MAX: Final = 512
 _RECEIVED_BYTES: Final = 64 * 1024
 _SENT_AT_ONCE_BYTES: Final = 1024 * 1024
 _SENT_AT_ONCE: Final = 128
+_LITTLE_BYTES: Final = 128 * 1024  # what guests read ahead by
 _SEND_BUFFER_BYTES: Final = 2 * 1024 * 1024
 _ZERO: Final = bytes(BLOCK_BYTES)
 _FLAGS_OF: Final[Mapping[int, int]] = {
@@ -51,7 +53,7 @@ class Connection:
         self._outgoing: list[bytes | memoryview] = []
         self._outgoing_bytes = 0
         self._skip = 0  # bytes of a refused WRITE that are still to come
-        self._came: queue.SimpleQueue[tuple[Request, bool] | None] = queue.SimpleQueue()
+        self._came: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._later: threading.Thread | None = None
         self._cold_blocks = 0
         self._cold_changed = threading.Condition()
@@ -131,12 +133,12 @@ class Connection:
             self._answer_read(request)
             return
         self._await_room(last + 1 - first)
-        match self._disk.want(first, last, lambda well: self._came.put((request, well))):
+        match self._disk.want(first, last, lambda well: self._have_come(request, well)):
             case Wanted.HERE:
-                self._have_room(last + 1 - first)
+                self._have_room_of(request)
                 self._answer_read(request)
             case Wanted.FAILS:
-                self._have_room(last + 1 - first)
+                self._have_room_of(request)
                 self._refuse(request, Errno.EIO)
             case Wanted.COMING:
                 self._have_later()
@@ -183,30 +185,31 @@ class Connection:
             self._put(of(request.cookie, error))
 
     def _answer_read(self, request: Request) -> None:
-        """The blocks are here, or were a moment ago."""
-        whole = not self._agreed.structured or bool(request.flags & CommandFlag.DF)
         with self._sending:
-            if not self._agreed.structured:
-                self._put(wire.simple(request.cookie))
-            elif whole:
-                self._put(
-                    wire.data_header(request.cookie, request.offset, request.length, last=True)
-                )
-            offset = request.offset
-            while offset < request.end:
-                index, start = divmod(offset, BLOCK_BYTES)
-                length = min(BLOCK_BYTES - start, request.end - offset)
-                try:
-                    piece = self._disk.piece(index, start, length)
-                except Exception as wrong:
-                    _log.warning("%s: block %s: %s", self._disk.root.to_text(), index, wrong)
-                    if whole:
-                        raise _Broken("bytes that were promised cannot be had") from wrong
-                    self._put(wire.failed(request.cookie, Errno.EIO))
-                    return
-                last = offset + length == request.end
-                self._put_piece(request.cookie, offset, length, piece, whole=whole, last=last)
-                offset += length
+            self._put_read(request)
+
+    def _put_read(self, request: Request) -> None:
+        """The blocks are here, or were a moment ago. The lock is held."""
+        whole = not self._agreed.structured or bool(request.flags & CommandFlag.DF)
+        if not self._agreed.structured:
+            self._put(wire.simple(request.cookie))
+        elif whole:
+            self._put(wire.data_header(request.cookie, request.offset, request.length, last=True))
+        offset = request.offset
+        while offset < request.end:
+            index, start = divmod(offset, BLOCK_BYTES)
+            length = min(BLOCK_BYTES - start, request.end - offset)
+            try:
+                piece = self._disk.piece(index, start, length)
+            except Exception as wrong:
+                _log.warning("%s: block %s: %s", self._disk.root.to_text(), index, wrong)
+                if whole:
+                    raise _Broken("bytes that were promised cannot be had") from wrong
+                self._put(wire.failed(request.cookie, Errno.EIO))
+                return
+            last = offset + length == request.end
+            self._put_piece(request.cookie, offset, length, piece, whole=whole, last=last)
+            offset += length
 
     def _put_piece(
         self, cookie: int, offset: int, length: int, piece: bytes | None, *, whole: bool, last: bool
@@ -226,14 +229,20 @@ class Connection:
         if self._outgoing_bytes >= _SENT_AT_ONCE_BYTES or len(self._outgoing) >= _SENT_AT_ONCE:
             self._send()
 
-    def _send(self) -> None:
+    def _send(self, flags: int = 0) -> None:
+        """The lock is held. Raises BlockingIOError if it must not wait (send(2), MSG_DONTWAIT) and
+        would have to; what is left goes before all that is sent later."""
         outgoing, self._outgoing, self._outgoing_bytes = self._outgoing, [], 0
-        while outgoing:
-            sent = self._socket.sendmsg(outgoing)
-            while outgoing and sent >= len(outgoing[0]):
-                sent -= len(outgoing.pop(0))
-            if sent:
-                outgoing[0] = memoryview(outgoing[0])[sent:]
+        try:
+            while outgoing:
+                sent = self._socket.sendmsg(outgoing, (), flags)
+                while outgoing and sent >= len(outgoing[0]):
+                    sent -= len(outgoing.pop(0))
+                if sent:
+                    outgoing[0] = memoryview(outgoing[0])[sent:]
+        except BlockingIOError:
+            self._outgoing, self._outgoing_bytes = outgoing, sum(map(len, outgoing))
+            raise
 
     # What is not here yet
 
@@ -247,6 +256,10 @@ class Connection:
                 self._cold_changed.wait()
             self._cold_blocks += blocks
 
+    def _have_room_of(self, request: Request) -> None:
+        first, last = _blocks(request)
+        self._have_room(last + 1 - first)
+
     def _have_room(self, blocks: int) -> None:
         with self._cold_changed:
             self._cold_blocks -= blocks
@@ -257,18 +270,47 @@ class Connection:
             self._later = threading.Thread(target=self._answer_later, name="late", daemon=True)
             self._later.start()
 
+    def _have_come(self, request: Request, well: bool) -> None:
+        """Called by a thread that fetches for all, and so must not wait for this client. What is
+        little it sends, where that can be done at once: to wake our own thread takes longer."""
+        is_little = well and request.length <= _LITTLE_BYTES
+        if not (is_little and self._sent_at_once(request)):
+            self._came.put(partial(self._answer, request, well=well))
+
+    def _sent_at_once(self, request: Request) -> bool:
+        if not self._sending.acquire(blocking=False):
+            return False
+        try:
+            if self._outgoing:
+                return False
+            self._put_read(request)
+            self._send(socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            self._came.put(self._send_left)
+        except (OSError, _Broken) as wrong:
+            _log.debug("a connection ends: %s", wrong)
+            self.end()
+        finally:
+            self._sending.release()
+        self._have_room_of(request)
+        return True
+
+    def _answer(self, request: Request, *, well: bool) -> None:
+        if well:
+            self._answer_read(request)
+        else:
+            self._refuse(request, Errno.EIO)
+        self._send_left()
+        self._have_room_of(request)
+
+    def _send_left(self) -> None:
+        with self._sending:
+            self._send()
+
     def _answer_later(self) -> None:
         try:
-            while (item := self._came.get()) is not None:
-                request, well = item
-                if well:
-                    self._answer_read(request)
-                else:
-                    self._refuse(request, Errno.EIO)
-                with self._sending:
-                    self._send()
-                first, last = _blocks(request)
-                self._have_room(last + 1 - first)
+            while (answer := self._came.get()) is not None:
+                answer()
         except (OSError, _Broken) as wrong:
             _log.debug("a connection ends: %s", wrong)
             self.end()
