@@ -42,7 +42,7 @@ class Services:
     clock: Clock
     ids: Ids
     room: Room = field(default_factory=Room)
-    """Of the filesystem of `<state_dir>/scratch`."""
+    """Of the filesystems of `<state_dir>/scratch` and of the stores."""
     blocks: BlockDaemon | None = None
     """Serves disks that are not on this host yet; without it they are restored first."""
     direct_turns: Turns = field(default_factory=Turns)

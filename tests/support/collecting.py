@@ -103,7 +103,7 @@ class _LookedAt:
         self.get, self.has, self.digests = real.get, real.has, real.digests
         self.stored_bytes, self.framed = real.stored_bytes, real.framed
         self.quarantine, self.missing, self.delete = real.quarantine, real.missing, real.delete
-        self.looks_are_cheap = real.looks_are_cheap
+        self.looks_are_cheap, self.directory = real.looks_are_cheap, real.directory
 
     def writer(self) -> Writer:
         return _Looking(self._real.writer(), self._turn)

@@ -113,7 +113,7 @@ class FusedChunkStore:
         self.get, self.has, self.digests = real.get, real.has, real.digests
         self.stored_bytes, self.framed = real.stored_bytes, real.framed
         self.quarantine, self.missing = real.quarantine, real.missing
-        self.looks_are_cheap = real.looks_are_cheap
+        self.looks_are_cheap, self.directory = real.looks_are_cheap, real.directory
 
     def delete(self, digest: Digest, kind: Kind = Kind.CHUNK) -> None:
         self._fuse.moment()

@@ -11,12 +11,14 @@ import pytest
 from sqlalchemy import func, select
 
 from openami.actions.direct import writes
+from openami.blockstore.local_dir import LocalDirChunkStore
 from openami.blockstore.memory import MemoryChunkStore, MemoryWriter
 from openami.blockstore.store import Kind, StoreAway, StoreFull
 from openami.catalog import ingests
 from openami.catalog.schema import direct_blocks
 from openami.domain.errors import EC2Error
 from openami.domain.ids import AccountId, Region
+from openami.jobs.room import SPARE_BYTES, Room
 from openami.jobs.turns import Turns
 from openami.services import Services
 from openami.settings import Settings
@@ -395,6 +397,21 @@ def test_one_that_can_never_be_completed_is_given_up(svc: Services) -> None:
         svc.stores[HERE].delete(page, Kind.PAGE)
     assert complete(svc, child, 1) == "error"
     assert leases(svc) == []
+
+
+def test_a_block_for_which_there_is_no_room_is_refused_before_the_disk_is_full(
+    svc: Services, tmp_path: Path
+) -> None:
+    store = LocalDirChunkStore(tmp_path / "store")
+    free = [SPARE_BYTES]
+    local = replace(svc, stores={HERE: store}, room=Room(free=lambda _: free[0]))
+    snapshot_id = begun(svc)
+    write(local, snapshot_id, {0: "a"})
+    free[0] -= 1
+    full = ("ServiceQuotaExceededException", "DEPENDENCY_SERVICE_QUOTA_EXCEEDED")
+    assert reason(local, "PutSnapshotBlock", **putting(snapshot_id, 1, "b")) == full
+    assert rows_left(svc) == 1
+    write(local, snapshot_id, {2: "a", 3: "\0"})  # these need none
 
 
 @pytest.mark.parametrize(

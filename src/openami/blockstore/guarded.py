@@ -46,7 +46,8 @@ class GuardedStore:
 
     def __init__(self, store: ChunkStore, book: Book) -> None:
         self._store, self._book = store, book
-        self.looks_are_cheap, self.stored_bytes = store.looks_are_cheap, store.stored_bytes
+        self.looks_are_cheap, self.directory = store.looks_are_cheap, store.directory
+        self.stored_bytes = store.stored_bytes
         self.has, self.missing, self.digests = store.has, store.missing, store.digests
         self.delete, self.quarantine = store.delete, store.quarantine
 

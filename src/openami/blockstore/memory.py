@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -50,6 +51,7 @@ class MemoryWriter:
 
 class MemoryChunkStore:
     looks_are_cheap = True
+    directory: Path | None = None
 
     def __init__(self) -> None:
         self._objects: dict[Key, bytes] = {}

@@ -7,6 +7,7 @@ is named by its content, so writing it again is harmless and writers never conte
 
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -64,6 +65,11 @@ class ChunkStore(Protocol):
 
     looks_are_cheap: bool
     """Whether `has` costs a system call, and not a request to another host."""
+
+    @property
+    def directory(self) -> Path | None:
+        """Where it is, if it is on this host."""
+        ...
 
     def writer(self) -> Writer: ...
 

@@ -25,7 +25,7 @@ class TieredStore:
     def __init__(self, hot: ChunkStore, cold: ChunkStore) -> None:
         self._hot, self._cold = hot, cold
         self.archive: ChunkStore = cold
-        self.looks_are_cheap = hot.looks_are_cheap
+        self.looks_are_cheap, self.directory = hot.looks_are_cheap, hot.directory
         self.writer: Callable[[], Writer] = hot.writer
         self.has, self.missing, self.delete = hot.has, hot.missing, hot.delete
 

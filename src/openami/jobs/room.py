@@ -28,7 +28,7 @@ def _free(directory: Path) -> int:
 
 
 class Room:
-    """What the directories of one filesystem may take. Thread-safe.
+    """What directories may take of their filesystems. Thread-safe.
 
     Nothing of it is kept: after a crash each job asks anew, and what it wrote before counts as
     its own.
@@ -61,7 +61,11 @@ class Room:
             self._require(share, 0)
 
     def _require(self, share: "Share", bytes_wanted: int) -> None:
-        others = sum(each.awaited_bytes() for each in self._shares if each is not share)
+        others = sum(
+            each.awaited_bytes()
+            for each in self._shares
+            if each is not share and each.device == share.device
+        )
         free = self._free(share.directory) - others - self._spare_bytes
         if free < bytes_wanted:
             raise NoRoom(bytes_wanted - free)
@@ -72,6 +76,7 @@ class Share:
 
     def __init__(self, room: Room, directory: Path) -> None:
         self.directory = directory
+        self.device = directory.stat().st_dev
         self.promised_bytes = 0  # for all that the directory holds
         self._room = room
 

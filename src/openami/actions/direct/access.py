@@ -18,6 +18,7 @@ from openami.domain.errors import EC2Error
 from openami.domain.ids import SnapshotId
 from openami.domain.manifest import Root
 from openami.domain.snapshot import Snapshot
+from openami.jobs.room import NoRoom
 from openami.jobs.turns import NoTurn
 from openami.services import Services
 
@@ -59,5 +60,5 @@ def at_the_store(svc: Services) -> Generator[None]:
             yield
     except (NoTurn, StoreAway, StillDoomed) as reason:
         raise throttled() from reason
-    except StoreFull as reason:
+    except (StoreFull, NoRoom) as reason:
         raise full() from reason

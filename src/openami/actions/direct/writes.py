@@ -14,7 +14,7 @@ from typing import Final
 from openami.actions.direct.access import at_the_store, readable, visible
 from openami.actions.quotas import Quota, check_room
 from openami.blockstore import codec
-from openami.blockstore.store import Kind
+from openami.blockstore.store import ChunkStore, Kind
 from openami.catalog import idempotency, ingests, snapshots, tags
 from openami.catalog.catalog import Transaction
 from openami.catalog.direct import writings
@@ -174,11 +174,20 @@ def is_kept(tx: Transaction, region: Region, digest: Digest, steps: int) -> bool
 def _stored(svc: Services, snapshot: Snapshot, block: bytes) -> Digest:
     if block == _ZEROS:
         return HOLE
-    digest = codec.digest_of(block)
-    with svc.stores[snapshot.region].writer() as writer:
+    digest, store = codec.digest_of(block), svc.stores[snapshot.region]
+    with store.writer() as writer:
         if writer.missing((digest,)):
+            _require_room(svc, store)
             writer.put(digest, codec.encode(block))
     return digest
+
+
+def _require_room(svc: Services, store: ChunkStore) -> None:
+    """Raises NoRoom before the disk is full: guests and the catalog may be on it, and no quota
+    bounds what is written."""
+    if store.directory is not None:
+        with svc.room.share(store.directory) as share:
+            share.look()
 
 
 def complete_snapshot(

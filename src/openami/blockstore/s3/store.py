@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as all_of
 from contextlib import suppress
 from itertools import islice
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
@@ -34,6 +35,7 @@ _NAME: Final = re.compile(r"[0-9a-f]{64}")
 
 class S3ChunkStore:
     looks_are_cheap = False
+    directory: Path | None = None
 
     def __init__(self, bucket: Bucket, late_s: float = LATE_S) -> None:
         self._bucket, self._late_s = bucket, late_s
