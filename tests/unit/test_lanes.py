@@ -109,6 +109,51 @@ def test_what_was_recovered_is_its_owner_s_as_soon_as_that_is_told() -> None:
     assert desk.begun == ["b1", "a3"]
 
 
+def ask_for(desk: Desk, region: str, *job_ids: str) -> None:
+    for job_id in job_ids:
+        regions = region.split()
+        desk.lane.enter(job_id, job_id[0], lambda job_id=job_id: desk._begin(job_id), regions)
+
+
+def test_no_region_has_more_than_half_of_a_lane() -> None:
+    desk = Desk(4)
+    ask_for(desk, "silent", "a1", "b1", "c1")
+    ask_for(desk, "well", "d1", "c2", "e1")
+    assert desk.begun == ["a1", "b1", "d1", "c2"]
+    desk.end("d1")
+    assert desk.begun[4:] == ["e1"]
+    desk.end("a1")
+    assert desk.begun[5:] == ["c1"]
+
+
+def test_a_copy_is_of_the_region_from_which_and_of_that_to_which_it_goes() -> None:
+    desk = Desk(4)
+    ask_for(desk, "silent", "a1", "b1")
+    ask_for(desk, "silent well", "c1")
+    ask_for(desk, "well silent", "d1")
+    ask_for(desk, "well", "e1")
+    assert desk.begun == ["a1", "b1", "e1"]
+
+
+def test_an_owner_has_no_more_turns_for_asking_in_more_regions() -> None:
+    desk = Desk(1)
+    desk.ask("x1")
+    for number, region in enumerate(("east", "west", "south")):
+        ask_for(desk, region, f"a{number}")
+    ask_for(desk, "east", "b1", "b2")
+    desk.end("x1", "a0", "b1", "a1", "b2", "a2")
+    assert desk.begun == ["x1", "a0", "b1", "a1", "b2", "a2"]
+
+
+def test_what_was_recovered_is_of_its_region_as_soon_as_that_is_told() -> None:
+    desk = Desk(2)
+    desk.lane.hold("a1")
+    desk.lane.belongs("a1", "a", ["silent"])
+    ask_for(desk, "silent", "b1")
+    ask_for(desk, "well", "c1")
+    assert desk.begun == ["c1"]
+
+
 WITHOUT_BYTES = {
     *("launch", "start_instance", "stop_instance", "reboot_instance", "terminate_instance"),
     *("replace_root_volume", "attach_volume", "detach_volume", "create_volume", "delete_volume"),

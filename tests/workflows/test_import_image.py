@@ -1,6 +1,7 @@
 """An import of the operator's disk, cut off at its seam: after the rows, before the job."""
 
 import threading
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +25,15 @@ class Killed(BaseException):
 
 
 class EngineThatDies(InlineEngine):
-    def start(self, name: str, job_id: str, args: Args, *, owner: str = "") -> None:
+    def start(
+        self,
+        name: str,
+        job_id: str,
+        args: Args,
+        *,
+        owner: str = "",
+        regions: Collection[str] = (),
+    ) -> None:
         raise Killed
 
 
@@ -34,7 +43,15 @@ class EngineSweptBefore(InlineEngine):
     svc: Services
     sweep: threading.Thread
 
-    def start(self, name: str, job_id: str, args: Args, *, owner: str = "") -> None:
+    def start(
+        self,
+        name: str,
+        job_id: str,
+        args: Args,
+        *,
+        owner: str = "",
+        regions: Collection[str] = (),
+    ) -> None:
         self.sweep = threading.Thread(target=lambda: registry.sweep(self.svc))
         self.sweep.start()
         self.sweep.join(0.3)

@@ -9,7 +9,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, cast
@@ -131,13 +131,21 @@ class DurableEngine:
         )
         self._forgetting.start()
 
-    def start(self, name: str, job_id: str, args: Args, *, owner: str = "") -> None:
+    def start(
+        self,
+        name: str,
+        job_id: str,
+        args: Args,
+        *,
+        owner: str = "",
+        regions: Collection[str] = (),
+    ) -> None:
         if name not in self._jobs:
             raise UnknownJob(name)
         plain = cast("dict[str, Any]", json.loads(json.dumps(dict(args))))
         lane = self._lane_of(name)
-        if lane is not None and self._is_on_record(name, job_id):
-            lane.belongs(job_id, owner)
+        if lane is not None and (job_id in self._ended or self._is_on_record(name, job_id)):
+            lane.belongs(job_id, owner, regions)
             return
         with self._changed:
             if not self._open:
@@ -148,7 +156,7 @@ class DurableEngine:
         if lane is None:
             self._begun(name, job_id, plain)
         else:
-            lane.enter(job_id, owner, lambda: self._begun_in_turn(name, job_id, plain))
+            lane.enter(job_id, owner, lambda: self._begun_in_turn(name, job_id, plain), regions)
 
     def hurry(self, job_id: str) -> None:
         for lane in self._lanes.values():

@@ -5,7 +5,7 @@ after a crash the job goes on at the step that had not. A step may therefore run
 (it died between its work and the record of it) and must look before it acts.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeAlias
@@ -67,11 +67,20 @@ class Engine(Protocol):
         """Take up whatever was unfinished, then accept starts."""
         ...
 
-    def start(self, name: str, job_id: str, args: Args, *, owner: str = "") -> None:
+    def start(
+        self,
+        name: str,
+        job_id: str,
+        args: Args,
+        *,
+        owner: str = "",
+        regions: Collection[str] = (),
+    ) -> None:
         """Record and begin a job, at most once per id: a known id changes nothing.
 
-        A job of a lane is begun when it is its owner's turn. Steps see `args` as JSON leaves
-        it: a tuple arrives as a list. Raises UnknownJob, JobIdTaken, NotRunning, and TypeError
+        A job of a lane is begun when it is its owner's turn and too many others that need the
+        stores of the same regions do not run already. Steps see `args` as JSON leaves it: a tuple
+        arrives as a list. Raises UnknownJob, JobIdTaken, NotRunning, and TypeError
         for args that are not JSON.
         """
         ...

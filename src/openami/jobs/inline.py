@@ -1,7 +1,7 @@
 """An engine for tests: jobs run at once in the caller's thread, and live as long as it does."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import cast
@@ -46,6 +46,7 @@ class InlineEngine:
         args: Args,
         *,
         owner: str = "",  # noqa: ARG002, nobody waits for a turn here
+        regions: Collection[str] = (),  # noqa: ARG002
     ) -> None:
         if not self._open:
             raise NotRunning

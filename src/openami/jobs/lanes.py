@@ -1,12 +1,13 @@
 """Lanes: of the jobs of one kind of work only so many run at once, and the others wait in turn.
 
-Owners take turns, and none has more than half of a lane, so that who asks for much at once keeps
-nobody else from a little.
+Owners take turns, and of what one owner waits for its regions do. No owner has more than half of a
+lane, so that who asks for much at once keeps nobody else from a little; nor has a region, so that
+one whose store is silent keeps no other from working.
 """
 
 import threading
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Collection
+from typing import Final, NamedTuple
 
 TRANSFERS: Final = "transfers"
 """Disks and images on their way in or out: bytes of any number, at the speed of somebody's S3."""
@@ -19,38 +20,46 @@ Begin = Callable[[], bool]
 """Begins a job that has its turn; False if it is not running then. Raises nothing."""
 
 
+class _Kind(NamedTuple):
+    """Whose a job is, and between which regions it moves bytes."""
+
+    owner: str = ""
+    regions: frozenset[str] = frozenset()
+
+
 class Lane:
-    """`width` jobs at once. Thread-safe; what begins a job is called without a lock held."""
+    """`width` jobs at once, of one region or owner no more than half of them. Thread-safe; what
+    begins a job is called without a lock held."""
 
     def __init__(self, width: int) -> None:
         self._width, self._of_one = width, -(-width // 2)
         self._lock = threading.Lock()
         self._closed = False
-        self._running: dict[str, str] = {}  # job id → owner
-        self._waiting: dict[str, dict[str, Begin]] = {}  # owners in the order of their turns
+        self._running: dict[str, _Kind] = {}
+        self._waiting: dict[_Kind, dict[str, Begin]] = {}  # in the order of their turns
 
-    def enter(self, job_id: str, owner: str, begin: Begin) -> None:
+    def enter(self, job_id: str, owner: str, begin: Begin, regions: Collection[str] = ()) -> None:
         """Begin the job as soon as it is its turn."""
         with self._lock:
-            self._waiting.setdefault(owner, {})[job_id] = begin
+            self._waiting.setdefault(_Kind(owner, frozenset(regions)), {})[job_id] = begin
         self._advance()
 
     def hold(self, job_id: str) -> None:
         """The job runs already: it was recovered. Whose it is, `belongs` tells."""
         with self._lock:
-            self._running[job_id] = ""
+            self._running[job_id] = _Kind()
 
-    def belongs(self, job_id: str, owner: str) -> None:
-        """If the job runs, it is one of this owner's."""
+    def belongs(self, job_id: str, owner: str, regions: Collection[str] = ()) -> None:
+        """If the job runs, it is one of this owner's, and of these regions."""
         with self._lock:
             if job_id in self._running:
-                self._running[job_id] = owner
+                self._running[job_id] = _Kind(owner, frozenset(regions))
 
     def hurry(self, job_id: str) -> None:
         """Begin the job now, beside those that have their turn, if it is waiting."""
         with self._lock:
-            owner = next((each for each in self._waiting if job_id in self._waiting[each]), None)
-            begin = None if owner is None else self._taken(owner, job_id)
+            kind = next((each for each in self._waiting if job_id in self._waiting[each]), None)
+            begin = None if kind is None else self._taken(kind, job_id)
         if begin is not None:
             begin()
 
@@ -76,22 +85,30 @@ class Lane:
                     self._running.pop(job_id, None)
 
     def _next(self) -> tuple[str, Begin] | None:
-        """The first job of the first owner who may have one more; it counts as running."""
+        """The first job of the first kind that may have one more; it counts as running."""
         with self._lock:
             if self._closed or len(self._running) >= self._width:
                 return None
-            running = list(self._running.values())
-            for owner in self._waiting:
-                if running.count(owner) < self._of_one:
-                    job_id = next(iter(self._waiting[owner]))
-                    self._running[job_id] = owner
-                    return job_id, self._taken(owner, job_id)
+            for kind in self._waiting:
+                if self._may_begin(kind):
+                    job_id = next(iter(self._waiting[kind]))
+                    self._running[job_id] = kind
+                    return job_id, self._taken(kind, job_id)
             return None
 
-    def _taken(self, owner: str, job_id: str) -> Begin:
+    def _may_begin(self, kind: _Kind) -> bool:
+        running = self._running.values()
+        return sum(each.owner == kind.owner for each in running) < self._of_one and all(
+            sum(region in each.regions for each in running) < self._of_one
+            for region in kind.regions
+        )
+
+    def _taken(self, kind: _Kind, job_id: str) -> Begin:
         """Take the job out of the line; its owner has the last turn next time."""
-        jobs = self._waiting.pop(owner)
+        jobs = self._waiting.pop(kind)
         begin = jobs.pop(job_id)
+        for other in [each for each in self._waiting if each.owner == kind.owner]:
+            self._waiting[other] = self._waiting.pop(other)
         if jobs:
-            self._waiting[owner] = jobs
+            self._waiting[kind] = jobs
         return begin

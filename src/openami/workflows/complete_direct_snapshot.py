@@ -34,7 +34,10 @@ def start(svc: Services, writing: Writing) -> str:
     """Begin to put a sealed snapshot together, once, when it is its owner's turn. The id of the
     job: each attempt has its own."""
     job_id = f"{NAME}:{writing.snapshot_id}:{writing.attempts}"
-    svc.jobs.start(NAME, job_id, {"snapshot_id": writing.snapshot_id}, owner=writing.owner)
+    with svc.catalog.read() as tx:
+        snapshot = snapshots.fetch_any(tx, writing.snapshot_id)
+    args, regions = {"snapshot_id": writing.snapshot_id}, {snapshot.region} if snapshot else ()
+    svc.jobs.start(NAME, job_id, args, owner=writing.owner, regions=regions)
     return job_id
 
 

@@ -22,7 +22,8 @@ def start(
     job."""
     job_id = f"{NAME}:{image_id}"
     args = {"image_id": image_id, "snapshot_ids": snapshot_ids}
-    svc.jobs.start(NAME, job_id, args, owner=owner)
+    regions = copy_snapshot.regions_of(svc, snapshot_ids)
+    svc.jobs.start(NAME, job_id, args, owner=owner, regions=regions)
     return job_id
 
 

@@ -6,12 +6,13 @@ collection waits for every lease.
 """
 
 import logging
+from collections.abc import Collection
 from typing import Final
 
 from openami.blockstore.store import ChunkLost, StoreFull
 from openami.blockstore.transfer import transfer
 from openami.catalog import ingests, snapshot_copies, snapshots
-from openami.domain.ids import SnapshotId
+from openami.domain.ids import Region, SnapshotId
 from openami.domain.manifest import Root
 from openami.domain.snapshot import Snapshot, SnapshotState
 from openami.jobs.engine import Args, GiveUp, Job
@@ -27,8 +28,17 @@ _log = logging.getLogger(__name__)
 def start(svc: Services, snapshot: Snapshot) -> str:
     """Begin to fill a pending copy, once, when it is its owner's turn. The id of the job."""
     job_id = f"{NAME}:{snapshot.id}"
-    svc.jobs.start(NAME, job_id, {"snapshot_id": snapshot.id}, owner=snapshot.owner)
+    args, regions = {"snapshot_id": snapshot.id}, regions_of(svc, [snapshot.id])
+    svc.jobs.start(NAME, job_id, args, owner=snapshot.owner, regions=regions)
     return job_id
+
+
+def regions_of(svc: Services, snapshot_ids: Collection[SnapshotId]) -> set[Region]:
+    """Those from which and to which pending copies are brought."""
+    with svc.catalog.read() as tx:
+        into = [snapshots.fetch_any(tx, each) for each in snapshot_ids]
+        copies = [snapshot_copies.fetch_any(tx, each) for each in snapshot_ids]
+    return {each.region for each in into if each} | {each.source_region for each in copies if each}
 
 
 def resume(svc: Services) -> None:

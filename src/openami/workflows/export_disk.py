@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
 def start(svc: Services, task: ExportTask) -> str:
     """Begin the export, once, when it is its owner's turn. The id of the job."""
     job_id = f"{NAME}:{task.id}"
-    svc.jobs.start(NAME, job_id, {"task_id": task.id}, owner=task.owner)
+    svc.jobs.start(NAME, job_id, {"task_id": task.id}, owner=task.owner, regions=[task.region])
     if task.state is not ExportState.ACTIVE:
         svc.jobs.hurry(job_id)
     return job_id

@@ -32,7 +32,7 @@ def start(svc: Services, restore: FastRestore) -> str:
     began = int(restore.enabling_at.timestamp() * 1_000_000)
     job_id = f"{NAME}:{restore.id}:{restore.owner}:{began}:{restore.turns}"
     key = {"snapshot_id": restore.snapshot_id, "zone": restore.zone, "owner": restore.owner}
-    svc.jobs.start(NAME, job_id, key, owner=restore.owner)
+    svc.jobs.start(NAME, job_id, key, owner=restore.owner, regions=[restore.region])
     return job_id
 
 

@@ -36,7 +36,9 @@ _log = logging.getLogger(__name__)
 def start(svc: Services, restore: ImageRestore) -> str:
     """Begin to fill a pending image, once, when it is its owner's turn. The id of the job."""
     job_id = f"{NAME}:{restore.image_id}"
-    svc.jobs.start(NAME, job_id, {"image_id": restore.image_id}, owner=restore.owner)
+    svc.jobs.start(
+        NAME, job_id, {"image_id": restore.image_id}, owner=restore.owner, regions=[restore.region]
+    )
     return job_id
 
 

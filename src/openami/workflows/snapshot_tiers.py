@@ -33,7 +33,7 @@ def start(svc: Services, tiering: Tiering) -> str:
     at = int(tiering.started_at.timestamp() * 1_000_000)
     job_id = f"{NAME}:{tiering.snapshot_id}:{tiering.move}:{at}"
     args = {"snapshot_id": tiering.snapshot_id}
-    svc.jobs.start(NAME, job_id, args, owner=tiering.owner)
+    svc.jobs.start(NAME, job_id, args, owner=tiering.owner, regions=[tiering.region])
     return job_id
 
 

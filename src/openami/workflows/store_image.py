@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 def start(svc: Services, task: StoreImageTask) -> str:
     """Begin the upload of a task, once, when it is its owner's turn. The id of the job."""
     job_id = f"{NAME}:{task.id}"
-    svc.jobs.start(NAME, job_id, {"task_id": task.id}, owner=task.owner)
+    svc.jobs.start(NAME, job_id, {"task_id": task.id}, owner=task.owner, regions=[task.region])
     return job_id
 
 
