@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from threading import Lock
 from typing import Final
 
+from openami.blockstore.looks import Looks
 from openami.blockstore.store import ChunkStore
 from openami.blockstore.volumes import VolumeHost
 from openami.catalog.catalog import Catalog
@@ -49,6 +50,8 @@ class Services:
     """Of the requests that read and write blocks."""
     serving_since: datetime = _EVER
     """Before it nobody could ask for anything."""
+    looks: Looks = field(default_factory=Looks)
+    """What was found to be whole, of every region."""
     buckets: BucketsInUse = field(default_factory=BucketsInUse)
     throttle: Throttle = field(default_factory=lambda: Throttle(Lock()))
     stale_ports: set[InstanceId] = field(default_factory=set[InstanceId])

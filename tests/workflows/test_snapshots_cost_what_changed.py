@@ -2,7 +2,8 @@
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from openami.blockstore.looks import LATELY_S, Looks
 from openami.blockstore.manifest import Manifests
 from openami.blockstore.store import ChunkLost, Kind, StoreFull
 from openami.catalog import snapshot_tiers, snapshots
@@ -38,9 +40,11 @@ DATA = {"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 1}}
 class House:
     """An instance with two volumes, and what its guest has written to them."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(
+        self, directory: Path, disturbed: Callable[[Services], Services] = lambda svc: svc
+    ) -> None:
         self.host = BareDriver(directory / "instances")
-        self.svc: Services = services(directory, compute=self.host)
+        self.svc: Services = services(directory, compute=self.host, disturbed=disturbed)
         a_bootable_image(self.svc)
         self.instance_id = a_running_instance(self.svc, BlockDeviceMappings=[DATA])
         self.data, self.root = self._volume("/dev/sdf"), self._volume("/dev/xvda")
@@ -156,6 +160,43 @@ def test_a_chunk_that_was_lost_comes_back_from_the_running_disk(house: House) ->
     house.write(house.data, {9: "d"})
     house.is_right(house.snapshot(house.data), house.data)
     assert house.host.partial == [set(), set(), {house.data}]
+
+
+def test_what_was_seen_to_be_there_is_not_looked_at_again_within_the_hour(tmp_path: Path) -> None:
+    now_s = [0.0]
+    house = House(tmp_path, lambda svc: replace(svc, looks=Looks(lambda: now_s[0])))
+    looked: list[int] = []
+    store: Any = house.svc.stores[HERE]
+    missing = store.missing
+
+    def noted(digests: list[Digest]) -> set[Digest]:
+        looked.append(len(digests))
+        return missing(digests)
+
+    store.missing = noted
+    house.write(house.data, {3: "a", 4: "b", 300: "c", 900: "d"})
+    house.snapshot(house.data)
+    for later_s, seen in ((0, [1, 1, 2]), (1800, [1]), (1799, [1]), (3600, [1, 1, 2])):
+        looked.clear()
+        now_s[0] += later_s
+        house.write(house.data, {300: chr(ord("e") + len(house.host.partial))})
+        house.is_right(house.snapshot(house.data), house.data)
+        assert sorted(looked) == seen, later_s
+    house.host.close()
+
+
+def test_what_was_lost_within_the_hour_and_is_not_known_counts_when_the_hour_is_over(
+    tmp_path: Path,
+) -> None:
+    now_s = [0.0]
+    house = House(tmp_path, lambda svc: replace(svc, looks=Looks(lambda: now_s[0])))
+    house.write(house.data, {3: "a", 900: "b"})
+    house.snapshot(house.data)
+    lose(house, house.snapshot(house.data), 3)
+    now_s[0] = LATELY_S
+    house.is_right(house.snapshot(house.data), house.data)
+    assert house.host.partial == [set(), {house.data}, set()]
+    house.host.close()
 
 
 def test_where_looking_is_dear_a_loss_counts_from_when_it_is_known(house: House) -> None:

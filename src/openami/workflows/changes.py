@@ -78,11 +78,17 @@ def _earlier(tx: Transaction, mine: Snapshot | None, volume_id: VolumeId) -> Sna
 def _seems_whole(svc: Services, earlier: Snapshot) -> bool:
     """Whether everything that the snapshot names is there, as far as that can be told for little.
 
-    The caller's lease covers it.
+    Others wait for who asks, so what was looked at within the last hour is not looked at again: of
+    snapshots in a row that is all but what changed. The caller's lease covers it.
     """
     store, root = svc.stores[earlier.region], Root.from_text(str(earlier.root))
     if not store.looks_are_cheap:
         return True
     lost: list[ChunkLost] = []
-    leaves = Manifests(store).leaves(root, set(), lost.append)
-    return not any(store.missing(chunks) for chunks in leaves) and not lost
+    lately = svc.looks.lately(earlier.region)
+    pages = set(lately)
+    leaves = Manifests(store).leaves(root, pages, lost.append)
+    if any(store.missing(chunks) for chunks in leaves) or lost:
+        return False
+    svc.looks.note(earlier.region, pages - lately)
+    return True
