@@ -19,7 +19,7 @@ from typing import Final
 
 GET: Final = re.compile(rb"GET /(\S+) HTTP/1")
 _HEAD_BYTES_MAX: Final = 4096
-_PART_BYTES: Final = 16 * 1024
+_PART_BYTES: Final = 32 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
