@@ -8,8 +8,10 @@ import importlib
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 
 from bench import peers, table
@@ -17,6 +19,8 @@ from bench.measure import Line
 
 HERE = Path(__file__).parent
 BUILD = HERE.parent / "build"
+FAILURES = (RuntimeError, OSError, ValueError, LookupError, subprocess.SubprocessError)
+"""Of one line, which cost the others nothing."""
 
 
 def known() -> dict[str, str]:
@@ -44,16 +48,23 @@ def main() -> int:
     lines: list[Line] = []
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as Ctrl-C does: clean up
     took_s: dict[str, float] = {}
+    failed: list[str] = []
     try:
         for name in ids:
             began = time.monotonic()
-            lines += _measured(name, scratch, given.rounds)
+            try:
+                lines += _measured(name, scratch, given.rounds)
+            except FAILURES:
+                traceback.print_exc()
+                failed.append(name)
             took_s[name] = time.monotonic() - began
-    finally:  # what was measured is told, also when the next one fails or is broken off
+    finally:  # what was measured is told, also when the rest is broken off
         table.write(lines, peers.versions(), given.json)
         told = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in took_s.items())
+        if failed:
+            print(f"FAILED: {', '.join(failed)}")
         print(f"took {sum(took_s.values()) / 60:.1f} minutes: {told}")
-    return 1 if any(line.verdict == "MISSED" for line in lines) else 0
+    return 1 if failed or any(line.verdict == "MISSED" for line in lines) else 0
 
 
 def _measured(name: str, scratch: Path, rounds: int) -> list[Line]:
