@@ -20,14 +20,18 @@ from bench.measure import Line, Sample, beside, rounds
 TAP = "oabench0"
 GATE, AMBITION = 1 / 1.5, 1 / 1.1
 ROUNDS_MIN = 9
+BASE_DEADLINE_S = 60
 
 
 def bench(_scratch: Path, count: int) -> list[Line]:
     peers.install("qemu-img")
     with room_for_machines() as directory, serving(directory / "state", _disk(directory)) as server:
+        first = server.launch()  # P1 measures those that come before their disks
+        base = _awaited_base(directory)
+        server.terminate(first)
         template = server.launch()  # its VPC has a machine already, as it has in a busy service
         with _tap():
-            by_hand = ByHand.like(server.machine_arguments(template), directory)
+            by_hand = ByHand.like(server.machine_arguments(template), directory, base)
             samples = rounds(
                 {"openami": lambda _: _ours(server), "qemu by hand": lambda _: by_hand.run()},
                 max(count, ROUNDS_MIN),
@@ -45,6 +49,16 @@ def bench(_scratch: Path, count: int) -> list[Line]:
     )
     ours, theirs = (_ms(samples[name]) for name in ("openami", "qemu by hand"))
     return [replace(line, ours=ours, peer=theirs)]
+
+
+def _awaited_base(directory: Path) -> Path:
+    """The disk as a file of this host, which the first launch has not waited for."""
+    deadline = time.monotonic() + BASE_DEADLINE_S
+    while time.monotonic() < deadline:
+        for base in (directory / "state" / "cache").glob("*.raw"):
+            return base
+        time.sleep(0.1)
+    raise RuntimeError("the disk does not come to this host")
 
 
 def _ms(samples: list[Sample]) -> str:
@@ -73,9 +87,8 @@ class ByHand:
     base: Path
 
     @classmethod
-    def like(cls, arguments: list[str], directory: Path) -> "ByHand":
+    def like(cls, arguments: list[str], directory: Path, base: Path) -> "ByHand":
         """From a running machine's arguments: files instead of descriptors."""
-        base = next((directory / "state" / "cache").glob("*.raw"))
         files = {"10": directory / "hand.qcow2", "11": base, "1": directory / "hand.console"}
         kept: list[str] = []
         pairs = iter(arguments)
