@@ -5,6 +5,8 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from alembic import command
+from alembic.config import Config
 
 from openami.catalog import migrate
 from openami.catalog.catalog import Catalog
@@ -52,6 +54,12 @@ def test_every_setting_is_documented() -> None:
 
 def test_the_schemas_history_leads_to_the_schema(tmp_path: Path) -> None:
     catalog = Catalog.open(tmp_path / "catalog.sqlite")
+    with catalog.engine.begin() as connection:  # as an older openami left it
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(migrate.MIGRATIONS))
+        command.upgrade(config, "0001")
+    assert migrate.differences(catalog)
     migrate.upgrade(catalog)
     assert migrate.differences(catalog) == []
+    migrate.upgrade(catalog)
     catalog.close()
