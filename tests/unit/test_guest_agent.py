@@ -176,6 +176,39 @@ def test_a_thaw_without_an_answer_is_tried_until_there_is_one(
     assert machine.copied()
 
 
+def test_a_guest_that_was_reset_is_owed_no_thaw(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guest_agent, "_THAW_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(guest_agent, "_THAW_AGAIN_S", 0.0)
+    machine.theirs.behaves = lambda command, _given: b"" if command == THAW else None
+    assert machine.copied()
+    asked = list(machine.theirs.asked)
+    machine.loop.call(machine.ours.was_reset)
+    until(lambda: not machine.files.frozen.exists())
+    assert machine.tended(machine.ours)
+    assert machine.tended(machine.taken_up())
+    assert machine.theirs.asked == asked
+
+
+def test_a_guest_that_is_reset_while_it_is_frozen_is_thawed(machine: Machine) -> None:
+    with machine.ours.still():
+        machine.loop.call(machine.ours.was_reset)
+    assert machine.theirs.asked == [GREET, FREEZE, THAW]
+    assert not machine.files.frozen.exists()
+
+
+def test_a_thaw_that_is_never_answered_is_told_a_few_times(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(guest_agent, "_THAW_TIMEOUT_S", 0.02)
+    monkeypatch.setattr(guest_agent, "_THAW_AGAIN_S", 0.0)
+    machine.theirs.behaves = lambda command, _given: b"" if command == THAW else None
+    assert machine.copied()
+    until(lambda: machine.tended(machine.ours) or machine.theirs.asked.count(THAW) > 8)
+    assert caplog.text.count("may still be frozen") == guest_agent._THAWS_TOLD
+
+
 def test_what_a_killed_server_froze_is_thawed_by_the_next(machine: Machine) -> None:
     machine.files.frozen.touch()
     machine.theirs.frozen = True

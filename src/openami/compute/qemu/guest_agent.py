@@ -30,6 +30,7 @@ _FREEZE_TIMEOUT_S: Final = 5.0
 _THAW_TIMEOUT_S: Final = 5.0
 _THAW_AGAIN_S: Final = 2.0  # at first; twice as long after each vain attempt
 _THAW_PAUSE_MAX_S: Final = 30.0
+_THAWS_TOLD: Final = 5  # of those in vain in a row: then the pause is as long as it gets
 _SPARE_S: Final = 5.0  # for a loop that is busy; each step has its own limit
 _DELIMITER: Final = b"\xff"
 _log = logging.getLogger(__name__)
@@ -81,6 +82,17 @@ class GuestAgent:
         if due and self._one_at_a_time.acquire(blocking=False):
             self._thawing = asyncio.create_task(self._thaw_late())
 
+    def was_reset(self) -> None:
+        """Called in the loop's thread: the guest begins anew, and none of its files are frozen.
+
+        What is being asked of it now may still reach who comes after the reset: that is thawed.
+        """
+        if self._owes_thaw and self._one_at_a_time.acquire(blocking=False):
+            try:
+                self._forget_debt()
+            finally:
+                self._one_at_a_time.release()
+
     def _is_there(self) -> bool:
         """Whether a program of the guest has the channel open."""
         if self._waits() or not self._files.agent.exists():
@@ -124,12 +136,12 @@ class GuestAgent:
                 await channel.greet(_GREETING_TIMEOUT_S)
             await channel.ask("guest-fsfreeze-thaw", _THAW_TIMEOUT_S)
             self._forget_debt()
-            self._vain_thaws = 0
         except _Unheard as unheard:
             pause_s = min(_THAW_AGAIN_S * 2**self._vain_thaws, _THAW_PAUSE_MAX_S)
-            self._vain_thaws = min(self._vain_thaws + 1, 10)
             self._next_thaw = time.monotonic() + pause_s
-            _log.warning("the files of %s may still be frozen: %s", self._name, unheard)
+            if self._vain_thaws < _THAWS_TOLD:
+                self._vain_thaws += 1
+                _log.warning("the files of %s may still be frozen: %s", self._name, unheard)
         finally:
             if channel is not None:
                 channel.close()
@@ -143,7 +155,7 @@ class GuestAgent:
         self._owes_thaw = True
 
     def _forget_debt(self) -> None:
-        self._owes_thaw = False
+        self._owes_thaw, self._vain_thaws = False, 0
         with suppress(OSError):  # then the next server thaws once more
             self._files.frozen.unlink(missing_ok=True)
 

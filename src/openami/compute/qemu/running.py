@@ -148,6 +148,7 @@ class RunningMachine:
         if name == "SHUTDOWN":
             self.reason = f"shutdown ({str(data.get('reason'))[:40]})"
         elif name == "RESET":
+            self.agent.was_reset()
             self._on_reset(self)
         elif name == "RESUME":
             self._waits_for_disk = False
