@@ -36,7 +36,7 @@ from openami.objects import choice
 from openami.server import asgi
 from openami.services import Services
 from openami.settings import Settings
-from openami.workflows import cold_disks, region_stores, registry
+from openami.workflows import cold_disks, region_stores, registry, tenure
 from openami.workflows.collect import Ledger
 
 SWEEP_EVERY_S: Final = 60.0
@@ -96,6 +96,7 @@ class App:
             settings=settings,
             catalog=catalog,
             stores=stores,
+            claims=region_stores.claims(settings, catalog, RealIds()),
             archives={region: store.archive for region, store in own.items()},
             volumes=VolumeHost(
                 settings.state_dir / "volumes", cache, stores, over_absent_bases=starts_cold
@@ -133,6 +134,8 @@ class App:
             on_reset=lambda instance_id: instances.machine_reset(svc, instance_id),
         )
         instances.adopt(svc)
+        for region in svc.stores:
+            tenure.begin(svc, region)
         svc.jobs.launch()
         self._sweep_once()
         self._sweeper.start()

@@ -1,12 +1,13 @@
 """The services that actions and workflows are handed, and never make for themselves."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Lock
 from typing import Final
 
 from openami.blockstore.looks import Looks
+from openami.blockstore.ownership import Claim
 from openami.blockstore.store import ChunkStore
 from openami.blockstore.volumes import VolumeHost
 from openami.catalog.catalog import Catalog
@@ -35,6 +36,8 @@ class Services:
     """A resource's bytes are in the store of its region; no region relies on another's."""
     archives: Mapping[Region, ChunkStore]
     """Where a region's store has the chunks of archived snapshots; it reads them from there."""
+    claims: Mapping[Region, Sequence[Claim]]
+    """Whose a region's store is, and its archive, as it is written there: the store first."""
     volumes: VolumeHost
     compute: ComputeDriver
     objects: ObjectStore

@@ -21,6 +21,12 @@ def test_no_order_of_events_loses_anything_or_keeps_garbage(tmp_path: Path) -> N
         assert (report.intact, report.orphans) == (True, ()), seed
 
 
+def test_no_order_of_events_beside_a_copy_of_the_catalog_loses_anything(tmp_path: Path) -> None:
+    for seed in range(ORDERS):
+        on = play(tmp_path / str(seed), seed, copies=1 + seed % 2)
+        assert verify(on.store, region_stores.roots(on.svc.catalog, HERE)).intact, seed
+
+
 @pytest.mark.parametrize(
     ("bugs", "first"),  # of the orders that are tried: it makes the search short
     [
@@ -30,6 +36,7 @@ def test_no_order_of_events_loses_anything_or_keeps_garbage(tmp_path: Path) -> N
         pytest.param(Bugs(late_lease=True), 130, id="the lease before the first look"),
         pytest.param(Bugs(mark_before_drain=True), 0, id="marking when nobody is waited for"),
         pytest.param(Bugs(no_fencing=True), 13, id="refusing who was cut off from its lease"),
+        pytest.param(Bugs(no_epoch=True), 0, id="the epoch in the store"),
         pytest.param(Bugs(row_before_bytes=True), 0, id="the bytes before the row"),
         pytest.param(Bugs(rows_hold_nothing=True), 33, id="rows of blocks that keep chunks"),
         pytest.param(Bugs(manifests_unawaited=True), 1, id="waiting for manifests of blocks"),
@@ -41,7 +48,8 @@ def test_without_one_of_its_safeguards_something_is_lost(
     blocks = 4 if bugs.rows_hold_nothing or bugs.manifests_unawaited else 0
     for seed in range(first, first + ORDERS_TO_FIND_A_BUG):
         try:
-            play(tmp_path / str(seed), seed, bugs, cut_offs=2 * bugs.no_fencing, blocks=blocks)
+            at_work = {"cut_offs": 2 * bugs.no_fencing, "copies": 1 * bugs.no_epoch}
+            play(tmp_path / str(seed), seed, bugs, blocks=blocks, **at_work)
         except AssertionError:
             return
     pytest.fail("nothing was lost, so this safeguard is not needed, or not tested")

@@ -8,7 +8,7 @@ order of events, and an order that loses something can be run again.
 import random  # noqa: TID251 (seeded: a failure repeats)
 import threading
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -36,12 +36,14 @@ from openami.domain.manifest import Root
 from openami.domain.snapshot import SnapshotState
 from openami.jobs.engine import GiveUp
 from openami.jobs.inline import InlineEngine
+from openami.jobs.locks import KeyedLocks
 from openami.services import Services
-from openami.workflows import collect, complete_direct_snapshot, region_stores, scratch
+from openami.workflows import collect, complete_direct_snapshot, region_stores, scratch, tenure
 from openami.workflows.collect import Ledger
+from openami.workflows.tenure import Contested
 from support.builders import HERE, a_caller, a_snapshot
 from support.crash import Fuse, FusedWriter
-from support.fakes import services
+from support.fakes import claims_of, services
 
 BLOCKS = {sign: sign.encode() * 100 for sign in "abc"}
 CONTENTS = ("a", "b", "ab", "bc")
@@ -63,6 +65,7 @@ class Bugs:
     no_fencing: bool = False
     rows_hold_nothing: bool = False
     manifests_unawaited: bool = False
+    no_epoch: bool = False
 
 
 class _Interrupted(Catalog):
@@ -186,7 +189,10 @@ class Stage:
         for _ in range(self.chance.randrange(4)):
             if not self.scripts:
                 return
-            script = self.chance.choice(self.scripts[:_AT_WORK])
+            idle = [each for each in self.scripts[:_AT_WORK] if not each.gi_running]
+            if not idle:
+                return
+            script = self.chance.choice(idle)
             try:
                 next(script)
             except StopIteration:
@@ -297,6 +303,26 @@ class Stage:
                 snapshots.remove(tx, victim)
                 ingests.end(tx, victim)
 
+    def copied(self) -> Script:
+        """Another server starts on a copy of the catalog, which may be old by then, and collects.
+
+        This one looks around once more before that one deletes anything: it does so each minute.
+        """
+        yield
+        copy = copy_of(self.svc)
+        if self.bugs.no_epoch:
+            copy = replace(copy, claims=claims_of([HERE]))
+        for _ in range(self.chance.randrange(20)):
+            yield
+        tenure.begin(copy, HERE)
+        yield
+        with suppress(Contested):
+            tenure.require(self.svc, HERE)
+        for _ in range(3):
+            yield
+            with suppress(Contested):
+                collect.advance(copy, HERE)
+
     def _asked(self, writer: Any, digest: Digest) -> Generator[None, None, bool]:
         while True:
             try:
@@ -325,6 +351,18 @@ class Stage:
         return [found for each in ids if (found := snapshots.fetch_any(tx, each)) is not None]
 
 
+def copy_of(svc: Services) -> Services:
+    """The services of a server on a copy of the catalog, over the same stores."""
+    copy = Catalog.in_memory()
+    with (
+        closing(svc.catalog.engine.raw_connection()) as source,
+        closing(copy.engine.raw_connection()) as target,
+    ):
+        its: Any = source.driver_connection
+        its.backup(target.driver_connection)
+    return replace(svc, catalog=copy, locks=KeyedLocks())
+
+
 def stage(directory: Path, seed: int, bugs: Bugs) -> Stage:
     store = _InterruptedStore()
     ledgers = {True: _HeedlessLedger, False: Ledger}
@@ -343,7 +381,13 @@ def stage(directory: Path, seed: int, bugs: Bugs) -> Stage:
 
 
 def play(
-    directory: Path, seed: int, bugs: Bugs | None = None, *, cut_offs: int = 0, blocks: int = 0
+    directory: Path,
+    seed: int,
+    bugs: Bugs | None = None,
+    *,
+    cut_offs: int = 0,
+    blocks: int = 0,
+    copies: int = 0,
 ) -> Stage:
     """Some rounds beside some ingests and deletions. Raises AssertionError if anything is lost."""
     on = stage(directory, seed, bugs or Bugs())
@@ -352,6 +396,7 @@ def play(
             pass
     on.scripts += [on.forget() for _ in range(4)]
     on.scripts += [on.cut_off() for _ in range(cut_offs)]
+    on.scripts += [on.copied() for _ in range(copies)]
     on.scripts += [
         on.ingest(content, dies=on.chance.random() < 0.2)
         for content in on.chance.choices(CONTENTS, k=5)
@@ -377,7 +422,8 @@ def _round(svc: Services, on: Stage) -> None:
     if on.bugs.no_drain:
         with on.svc.catalog.begin() as tx:
             tx.exec_driver_sql("DELETE FROM collection_awaited")
-    collect.advance(svc, HERE)
+    with suppress(Contested):  # there is a copy of the catalog
+        collect.advance(svc, HERE)
 
 
 @contextmanager

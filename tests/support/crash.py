@@ -24,8 +24,8 @@ from openami.compute.record.driver import RecordDriver
 from openami.domain.block import Digest
 from openami.domain.ids import InstanceId, VolumeId
 from openami.services import Services
-from openami.workflows import registry
-from support.fakes import services
+from openami.workflows import registry, tenure
+from support.fakes import MemoryRecord, claims_of, services
 from support.objects import MemoryObjects
 
 _AGAIN: Final = 23
@@ -148,6 +148,19 @@ class FusedDriver(RecordDriver):
         return partial
 
 
+class FusedRecord(MemoryRecord):
+    """A store's record, whose every word is written in a moment of its own."""
+
+    def __init__(self, fuse: Fuse) -> None:
+        super().__init__()
+        self._fuse = fuse
+
+    def set_epoch(self, epoch: str) -> None:
+        self._fuse.moment()
+        super().set_epoch(epoch)
+        self._fuse.moment()
+
+
 def fused_services(tmp_path: Path, fuse: Fuse) -> Services:
     def fused(svc: Services) -> Services:
         stores = {region: FusedChunkStore(store, fuse) for region, store in svc.stores.items()}
@@ -158,6 +171,7 @@ def fused_services(tmp_path: Path, fuse: Fuse) -> Services:
             catalog=FusedCatalog(svc.catalog, fuse),
             stores=stores,
             archives=archives,
+            claims=claims_of(archives, lambda: FusedRecord(fuse)),
             volumes=VolumeHost(tmp_path / "volumes", cache, stores),
             objects=MemoryObjects(moment=fuse.moment),
         )
@@ -170,6 +184,8 @@ def serve_again(svc: Services) -> None:
     """What a server does when it starts after a crash, as app.py has it."""
     svc.jobs.close()
     instances.adopt(svc)
+    for region in svc.stores:
+        tenure.begin(svc, region)
     svc.jobs.launch()
     registry.sweep(svc)
 

@@ -1,6 +1,6 @@
 """Services for tests: real catalog, store and engine in memory, a clock that is set by hand."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -8,6 +8,7 @@ from pathlib import Path
 from openami.blockstore.cache import BaseCache
 from openami.blockstore.guarded import GuardedStore
 from openami.blockstore.memory import MemoryChunkStore
+from openami.blockstore.ownership import Claim, Owner, claim
 from openami.blockstore.store import ChunkStore
 from openami.blockstore.tiered import TieredStore
 from openami.blockstore.volumes import VolumeHost
@@ -55,6 +56,53 @@ class CountingIds:
         return f"{next(self._count):0{byte_count}x}"
 
 
+class MemoryRecord:
+    """A store's owner and what is beside it, in memory.."""
+
+    where = "memory"
+
+    def __init__(self) -> None:
+        self.owner: bytes | None = None
+        self.word: str | None = None
+        self.is_in_dispute = False
+
+    def read(self) -> bytes | None:
+        return self.owner
+
+    def create(self, text: bytes) -> bool:
+        if self.owner is not None:
+            return False
+        self.owner = text
+        return True
+
+    def epoch(self) -> str | None:
+        return self.word
+
+    def set_epoch(self, epoch: str) -> None:
+        self.word = epoch
+
+    def is_disputed(self) -> bool:
+        return self.is_in_dispute
+
+    def dispute(self) -> None:
+        self.is_in_dispute = True
+
+    def end_dispute(self) -> None:
+        self.is_in_dispute = False
+
+
+def claims_of(
+    regions: Iterable[Region], records: Callable[[], MemoryRecord] = MemoryRecord
+) -> Mapping[Region, Sequence[Claim]]:
+    """Stores that are the catalog's."""
+    found: dict[Region, Sequence[Claim]] = {}
+    for region in regions:
+        owner = Owner(catalog="catalog-0", region=region)
+        found[region] = (Claim(owner=owner, record=records()),)
+        claim(found[region][0].record, owner)
+    return found
+
+
 Jobs = Callable[[Services], Sequence[Job]]
 
 
@@ -85,6 +133,7 @@ def services(
         catalog=catalog,
         stores=stores,
         archives=archives,
+        claims=claims_of(archives),
         volumes=VolumeHost(tmp_path / "volumes", BaseCache(tmp_path / "cache"), stores),
         compute=compute or RecordDriver(tmp_path / "instances"),
         objects=MemoryObjects(),

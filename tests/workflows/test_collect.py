@@ -14,16 +14,17 @@ from openami.blockstore.store import Kind
 from openami.blockstore.verify import Wanted, still_lost, verify
 from openami.catalog import ingests, snapshots
 from openami.catalog.storage import collection
-from openami.domain.collection import Phase
+from openami.domain.collection import Phase, Round
 from openami.domain.ids import SnapshotId
 from openami.domain.manifest import Root
 from openami.services import Services
 from openami.settings import Settings
-from openami.workflows import collect, region_stores
+from openami.workflows import collect, region_stores, tenure
 from support.asking import ask, put, put_accounts
 from support.blocks import a_disk
 from support.builders import (
     ALICE,
+    EPOCH,
     HERE,
     SNAPSHOT,
     THERE,
@@ -161,16 +162,17 @@ def test_with_the_setting_0_nothing_is_collected_unasked(tmp_path: Path) -> None
 def test_rounds_come_as_often_as_the_setting_says(tmp_path: Path) -> None:
     svc = services(tmp_path, settings=every(3600, tmp_path))
     put_accounts(svc, ALICE)
-    collect.resume(svc)
-    began_at = svc.clock.now()
+    tenure.begin(svc, HERE)
     assert isinstance(svc.clock, StoppedClock)
-    for seconds, expected in ((3599, began_at), (1, began_at + timedelta(hours=1))):
+    found: list[Round | None] = []
+    for seconds in (3599, 1, 3599, 1):
         svc.clock.advance(timedelta(seconds=seconds))
         collect.resume(svc)
         with svc.catalog.read() as tx:
-            last = collection.find(tx, HERE)
-        assert last is not None
-        assert (last.phase, last.began_at) == (Phase.ENDED, expected)
+            found.append(collection.find(tx, HERE))
+    first, second = (EPOCH + timedelta(hours=after) for after in (1, 2))
+    assert [each and each.began_at for each in found] == [None, first, first, second]
+    assert {each.phase for each in found if each} == {Phase.ENDED}
 
 
 def test_who_writes_elsewhere_is_not_waited_for(tmp_path: Path) -> None:
@@ -267,6 +269,9 @@ def test_what_is_deleted_while_it_is_verified_is_not_told_as_lost(tmp_path: Path
 def a_round_after_a_deletion(svc: Services) -> Callable[[], object]:
     two_snapshots(svc)
     ask(svc, "DeleteSnapshot", SnapshotId=SNAPSHOT)
+    tenure.begin(svc, HERE)
+    assert isinstance(svc.clock, StoppedClock)
+    svc.clock.advance(timedelta(days=1))
     return lambda: collect.start(svc, HERE)
 
 

@@ -5,11 +5,13 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
+from openami.blockstore.ownership import ForeignStore
 from openami.blockstore.store import ChunkLost, StoreAway
 from openami.domain.collection import Phase, Round
 from openami.domain.ids import Region
 from openami.services import Services
-from openami.workflows import collect
+from openami.workflows import collect, tenure
+from openami.workflows.tenure import Contested
 
 WAIT_S: Final = 60.0
 _LOOK_EVERY_S: Final = 0.1
@@ -25,6 +27,17 @@ def from_operator(svc: Services, request: Mapping[str, Any]) -> Mapping[str, Any
     return {"regions": [_collected(svc, region, deadline) for region in svc.stores]}
 
 
+def settled_by_operator(svc: Services, request: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: ARG001
+    """This catalog alone relies on its stores, as `openami store settle` says: they are collected
+    again, unasked when the server has been up for as long as after a start."""
+    try:
+        for region in svc.stores:
+            tenure.settle(svc, region)
+    except (ForeignStore, StoreAway) as reason:
+        return {"error": "Unsettled", "message": str(reason)}
+    return {"regions": list(svc.stores)}
+
+
 def _collected(svc: Services, region: Region, deadline: float) -> Mapping[str, Any]:
     try:
         one = _whole_round(svc, region, deadline)
@@ -32,6 +45,8 @@ def _collected(svc: Services, region: Region, deadline: float) -> Mapping[str, A
         return {"region": region, "not_whole": str(lost)}
     except StoreAway as away:
         return {"region": region, "away": str(away)}
+    except (Contested, ForeignStore) as reason:
+        return {"region": region, "held_up": str(reason)}
     return {
         "region": region,
         "freed_objects": one.freed_objects,

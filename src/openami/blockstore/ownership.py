@@ -6,6 +6,7 @@ all of it, so nobody works on a store before he has read its record, or has writ
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -16,6 +17,10 @@ from openami.domain.ids import Region
 
 OWNER: Final = "owner"
 """The record's name in its store."""
+EPOCH: Final = "epoch"
+"""Beside it: the word that who collects wrote last (workflows/tenure.py)."""
+DISPUTED: Final = "disputed"
+"""Beside it, where two have written such words: nobody collects while this is there."""
 
 
 class Part(StrEnum):
@@ -53,6 +58,22 @@ class OwnerRecord(Protocol):
         """Write it durably if it is not there; False if it is. Never a part of it."""
         ...
 
+    def epoch(self) -> str | None:
+        """The word beside it; None if there is none."""
+        ...
+
+    def set_epoch(self, epoch: str) -> None:
+        """Replace it, durably, as a whole."""
+        ...
+
+    def is_disputed(self) -> bool: ...
+
+    def dispute(self) -> None:
+        """Durably. Doing so again is harmless."""
+        ...
+
+    def end_dispute(self) -> None: ...
+
 
 class ForeignStore(Exception):
     """A store is not this catalog's, or may not be; the message names the place and the fix."""
@@ -69,6 +90,22 @@ def is_claimed(record: OwnerRecord, owner: Owner) -> bool:
             f"{record.where} says: {found}. It is wanted as {owner}. {_fix(found, owner)}"
         )
     return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What a record should say."""
+
+    record: OwnerRecord
+    owner: Owner
+
+    def require(self) -> None:
+        """Raises ForeignStore if it says anything else now, or is not there."""
+        if not is_claimed(self.record, self.owner):
+            raise ForeignStore(
+                f"There is no {self.record.where} any more, and nothing goes from {self.owner}."
+                " Mount the disk that holds it"
+            )
 
 
 def claim(record: OwnerRecord, owner: Owner) -> None:
@@ -101,31 +138,57 @@ class OwnerFile:
     """The record of a store in a directory."""
 
     def __init__(self, directory: Path) -> None:
-        self._file = directory / OWNER
+        self._directory = directory
 
     @property
     def where(self) -> str:
-        return str(self._file)
+        return str(self._directory / OWNER)
 
     def read(self) -> bytes | None:
+        return self._read(OWNER)
+
+    def create(self, text: bytes) -> bool:
         try:
-            return self._file.read_bytes()
+            self._write(OWNER, text, os.link)
+        except FileExistsError:
+            return False
+        return True
+
+    def epoch(self) -> str | None:
+        text = self._read(EPOCH)
+        return None if text is None else text.decode(errors="replace").strip()
+
+    def set_epoch(self, epoch: str) -> None:
+        self._write(EPOCH, epoch.encode() + b"\n", os.replace)
+
+    def is_disputed(self) -> bool:
+        return (self._directory / DISPUTED).exists()
+
+    def dispute(self) -> None:
+        if not self.is_disputed():
+            self._write(DISPUTED, b"", os.replace)
+
+    def end_dispute(self) -> None:
+        (self._directory / DISPUTED).unlink(missing_ok=True)
+        sync_directory(self._directory)
+
+    def _read(self, name: str) -> bytes | None:
+        try:
+            return (self._directory / name).read_bytes()
         except FileNotFoundError:
             return None
 
-    def create(self, text: bytes) -> bool:
-        draft = self._file.with_name(f".{OWNER}.{os.getpid()}")
-        with full_disk_is_told(self._file.parent):
+    def _write(self, name: str, text: bytes, give: Callable[[Path, Path], None]) -> None:
+        """A draft, which `give` gives its name when it is durable."""
+        draft = self._directory / f".{name}.{os.getpid()}"
+        with full_disk_is_told(self._directory):
             draft.unlink(missing_ok=True)  # of a process that died and had our number
             descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
                 write_all(descriptor, text)
                 os.fsync(descriptor)
-                os.link(draft, self._file)
-            except FileExistsError:
-                return False
+                give(draft, self._directory / name)
             finally:
                 os.close(descriptor)
-                draft.unlink()
-            sync_directory(self._file.parent)
-        return True
+                draft.unlink(missing_ok=True)
+            sync_directory(self._directory)

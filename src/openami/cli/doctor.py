@@ -11,7 +11,7 @@ from typing import Any, Final
 from openami.blockstore.regional import Place
 from openami.catalog import images, ingests, instances, migrate, snapshots, volumes, vpcs
 from openami.catalog.catalog import Catalog
-from openami.catalog.storage import collection, losses
+from openami.catalog.storage import collection, losses, tenures
 from openami.cli import blocks, host
 from openami.cli.command import catalog_as_it_is
 from openami.compute.driver import MachineFailed, Port
@@ -43,6 +43,7 @@ class Seen:
     useless_leases: Sequence[str]
     failing: Sequence[Round]
     losses: Mapping[Region, int]
+    disputed: Sequence[Region]
     filling: frozenset[str]
     instances: Mapping[InstanceId, Instance]
     volumes: Mapping[VolumeId, Volume]
@@ -110,6 +111,7 @@ def look(settings: Settings, catalog: Catalog) -> Seen:
             useless_leases=ingests.useless(tx),
             failing=collection.failing(tx),
             losses=losses.regions(tx),
+            disputed=tenures.disputed(tx),
             filling=frozenset({*(str(each.id) for each in filling), *_creating(its_volumes)}),
             instances={each.id: each for each in its_instances},
             volumes={each.id: each for each in its_volumes},
@@ -165,6 +167,14 @@ def _collection(seen: Seen) -> Iterator[str]:
         yield (
             f"nothing is collected in {each.region} (tried {each.failures} times, last at"
             f" {each.failed_at:%Y-%m-%d %H:%M}): {each.failure}"
+        )
+
+
+def _tenures(seen: Seen) -> Iterator[str]:
+    for region in seen.disputed:
+        yield (
+            f"{region}: another server has worked on the store with a copy of this catalog, or the"
+            " catalog is older than the store; see 'openami store settle'"
         )
 
 
@@ -288,6 +298,7 @@ CHECKS: Final[Sequence[tuple[str, Check]]] = (
     ("nothing is on its way from one state to another", _pending),
     ("no lease outlives its ingest", _leases),
     ("what no disk relies on is collected", _collection),
+    ("no other server works on the regions' stores", _tenures),
     ("nothing that was stored is known to be lost", _losses),
     ("volumes and their disks match", _volumes),
     ("volumes are attached to instances that are there", _attachments),

@@ -48,6 +48,12 @@ def add_to(verbs: Any) -> None:
         help="how long to wait for snapshots that are being made (default: %(default)s)",
     )
     collect.set_defaults(run=run_gc)
+    settled = actions.add_parser(
+        "settle",
+        help="say that no other catalog relies on the stores, after a backup was restored or a copy"
+        " of this server is gone: they are collected again",
+    )
+    settled.set_defaults(run=run_settle)
     usage = actions.add_parser(
         "du", help="whose bytes they are, and what deleting images and snapshots would free"
     )
@@ -69,6 +75,9 @@ def run_gc(settings: Settings, arguments: argparse.Namespace) -> int:
                     f" {each['not_whole']}; see 'openami store verify'"
                 )
                 continue
+            if "held_up" in each:
+                print(f"{each['region']}: nothing goes: {each['held_up']}")
+                continue
             if "away" in each:
                 print(
                     f"{each['region']}: the store is away, its round goes on later: {each['away']}"
@@ -81,6 +90,12 @@ def run_gc(settings: Settings, arguments: argparse.Namespace) -> int:
             for resource_id in each["waits_for"]:
                 print(f"{each['region']}: the rest waits until {resource_id} is there")
         return 1 if any(each.get("waits_for", ["?"]) for each in answer["regions"]) else 0
+
+
+def run_settle(settings: Settings, arguments: argparse.Namespace) -> int:  # noqa: ARG001
+    with call(settings, {"verb": "settle"}) as answer:
+        print(f"{', '.join(answer['regions'])}: nobody else's, and collected again")
+    return 0
 
 
 def run_export(settings: Settings, arguments: argparse.Namespace) -> int:

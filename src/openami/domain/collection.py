@@ -1,4 +1,5 @@
 """A round of collection: how far the removal of what no disk needs has come in one region.
+And a tenure: whether there is anybody else who collects the region's store.
 
 The order is condemn, drain, mark, delete; docs/storage.md says why none of it may be left out.
 """
@@ -75,3 +76,24 @@ class Round:
             freed_objects=self.freed_objects + objects,
             freed_bytes=self.freed_bytes + size_bytes,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tenure:
+    """What a catalog has last written into a region's store. A store that has neither, when the
+    catalog has written nothing, is of a time before epochs."""
+
+    region: Region
+    epoch: str | None = None
+    next_epoch: str | None = None
+    """It may be in the store already: who wrote it may have died."""
+    is_disputed: bool = False
+    """Another server was there, too. Stays so until an operator says otherwise."""
+    since: datetime
+    """When the server started, or an operator settled whose the store is."""
+
+    def is_of(self, found: str | None) -> bool:
+        """Whether the store that has this epoch is as this catalog left it."""
+        if self.is_disputed:
+            return False
+        return found == self.epoch or (found is not None and found == self.next_epoch)

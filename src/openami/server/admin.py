@@ -23,6 +23,7 @@ Verb = Callable[[Services, Mapping[str, Any]], Mapping[str, Any]]
 
 VERBS: Final[Mapping[str, Verb]] = {
     "collect": collection.from_operator,
+    "settle": collection.settled_by_operator,
     "import-image": import_image.from_operator,
     "publish-image": public_catalogue.from_operator,
 }

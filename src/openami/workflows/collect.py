@@ -14,7 +14,8 @@ from typing import Final
 
 from openami.blockstore.guarded import Named, StillDoomed
 from openami.blockstore.marking import Needed, needed, prefixes_of
-from openami.blockstore.store import ChunkLost, Kind
+from openami.blockstore.ownership import ForeignStore
+from openami.blockstore.store import ChunkLost, Kind, StoreAway
 from openami.catalog import ingests
 from openami.catalog.catalog import Catalog
 from openami.catalog.direct import writings
@@ -24,7 +25,8 @@ from openami.domain.collection import Phase, Round
 from openami.domain.ids import Region
 from openami.jobs.engine import Args, GiveUp, Job
 from openami.services import Services
-from openami.workflows import region_stores
+from openami.workflows import region_stores, tenure
+from openami.workflows.tenure import Contested
 
 NAME: Final = "collect"
 _AT_ONCE: Final = 1000
@@ -32,6 +34,7 @@ _AT_ONCE: Final = 1000
 _LISTED_AT_ONCE: Final = 10_000
 _WAIT_S: Final = 300.0
 _LOOK_EVERY_S: Final = 0.05
+_OF_OTHERS: Final = (Contested, ForeignStore)
 _log = logging.getLogger(__name__)
 
 
@@ -68,8 +71,17 @@ def resume(svc: Services) -> None:
     """Go on with the rounds that are open, and open those that are due."""
     _end_useless_leases(svc)
     for region in svc.stores:
-        if _is_open_or_due(svc, region):
-            start(svc, region)
+        try:
+            tenure.require(svc, region)  # with the setting 0, too: so that another does not collect
+            if _is_open_or_due(svc, region):
+                start(svc, region)
+        except StoreAway as away:
+            _log.warning("nothing is collected in %s: %s", region, away)
+        except _OF_OTHERS as reason:
+            _log.error("nothing is collected: %s", reason)
+            with svc.locks.if_free(_lock(region)) as is_ours:
+                if is_ours:
+                    _reprieve(svc, region)
 
 
 def _end_useless_leases(svc: Services) -> None:
@@ -84,18 +96,20 @@ def _end_useless_leases(svc: Services) -> None:
 
 
 def _is_open_or_due(svc: Services, region: Region) -> bool:
-    """With the setting 0 nothing is collected unasked; but what is doomed has to go."""
+    """With the setting 0 nothing is collected unasked; but what is doomed has to go.
+
+    After a start each round waits its time: a wrong set-up, or another server, is noticed before.
+    """
+    if not tenure.has_lasted(svc, region):
+        return False
     with svc.catalog.read() as tx:
         last = collection.find(tx, region)
         is_waited_for = bool(collection.doomed(tx, region, 1))
     every_s = svc.settings.collect_every_s
     if every_s == 0 or is_waited_for:
         return is_waited_for
-    if last is None:  # the first round waits its time: a wrong set-up is noticed before it
-        with svc.catalog.begin() as tx:
-            new = Round(region=region, began_at=svc.clock.now(), phase=Phase.ENDED)
-            collection.save(tx, new)
-        return False
+    if last is None:
+        return True
     if last.phase is not Phase.ENDED:
         return not last.rests(svc.clock.now())
     age = svc.clock.now() - last.began_at
@@ -128,26 +142,47 @@ def _fail(svc: Services, region: Region, why: str) -> None:
 
 
 def _collect(svc: Services, args: Args) -> None:
+    region = Region(str(args["region"]))
+    if not tenure.has_lasted(svc, region):
+        return  # it was begun before the server was started again, which looks once more
     try:
-        advance(svc, Region(str(args["region"])))
+        advance(svc, region)
     except ChunkLost as lost:
         raise GiveUp(f"nothing is deleted while a disk is not whole: {lost}") from lost
+    except _OF_OTHERS as reason:
+        raise GiveUp(str(reason)) from reason
 
 
 def advance(svc: Services, region: Region) -> Round:
     """Take the region's round, or a new one, as far as it goes without waiting for anybody.
 
-    Raises ChunkLost if a disk of the region is not whole: then nothing more is deleted.
+    Raises ChunkLost if a disk of the region is not whole, Contested and ForeignStore if the store
+    may be another's: then nothing more is deleted.
     """
-    with svc.locks(f"collection of {region}"):
-        one = _opened(svc, region)
-        with svc.locks(f"tiers of {region}"):
-            one = _delete_doomed(svc, one)  # what a crash left: somebody may wait for it
-        while one.phase is not Phase.ENDED:
-            if one.phase is Phase.DRAINING and waits_for(svc, region):
-                break
-            one = _PHASES[one.phase](svc, one)
+    with svc.locks(_lock(region)):
+        try:
+            return _advanced(svc, region)
+        except _OF_OTHERS:
+            _reprieve(svc, region)
+            raise
+
+
+def _advanced(svc: Services, region: Region) -> Round:
+    tenure.require(svc, region)
+    one = _opened(svc, region)
+    with svc.locks(f"tiers of {region}"):
+        one = _delete_doomed(svc, one)  # what a crash left: somebody may wait for it
+    while one.phase is not Phase.ENDED:
+        if one.phase is Phase.DRAINING and waits_for(svc, region):
+            break
+        one = _PHASES[one.phase](svc, one)
     return one
+
+
+def _reprieve(svc: Services, region: Region) -> None:
+    """Nothing is deleted for now, so nobody must wait for it. The caller holds the round."""
+    with svc.catalog.begin() as tx:
+        collection.reprieve(tx, region)
 
 
 def is_open(svc: Services, region: Region) -> bool:
@@ -163,10 +198,12 @@ def waits_for(svc: Services, region: Region) -> Sequence[str]:
 
 
 def _opened(svc: Services, region: Region) -> Round:
-    with svc.catalog.begin() as tx:
+    with svc.catalog.read() as tx:
         last = collection.find(tx, region)
-        if last is not None and last.phase is not Phase.ENDED:
-            return last
+    if last is not None and last.phase is not Phase.ENDED:
+        return last
+    tenure.renew(svc, region)
+    with svc.catalog.begin() as tx:
         now = svc.clock.now()
         fresh = Round(region=region, began_at=now) if last is None else last.after(now)
         collection.save(tx, fresh)
@@ -210,6 +247,7 @@ def _sweep(svc: Services, one: Round) -> Round:
             for digest in mark.spare(kind, digests)
         ]
         with svc.locks(f"tiers of {one.region}"):
+            tenure.require(svc, one.region)
             with svc.catalog.begin() as tx:
                 collection.spare(tx, one.region, set(part).difference(idle))
                 collection.doom(tx, one.region, idle)
@@ -232,6 +270,7 @@ def _delete_doomed(svc: Services, one: Round) -> Round:
             part = collection.doomed(tx, one.region, _AT_ONCE)
         if not part:
             return one
+        tenure.require(svc, one.region)
         freed_bytes = sum(_deleted(svc, one.region, Kind(kind), digest) for kind, digest in part)
         one = one.freeing(len(part), freed_bytes)
         with svc.catalog.begin() as tx:
@@ -275,3 +314,8 @@ def _by_kind(part: Collection[collection.Named]) -> Mapping[Kind, list[Digest]]:
 def _portions(digests: Iterator[Digest]) -> Iterator[list[Digest]]:
     while part := list(islice(digests, _LISTED_AT_ONCE)):
         yield part
+
+
+def _lock(region: Region) -> str:
+    """Of who takes a round further."""
+    return f"collection of {region}"

@@ -1,10 +1,11 @@
 """The regions' stores as a server finds them: whose they are, opened, cleared of drafts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from openami.blockstore import regional
 from openami.blockstore.ownership import (
+    Claim,
     ForeignStore,
     Owner,
     OwnerRecord,
@@ -66,6 +67,18 @@ def strange(settings: Settings, catalog: Catalog) -> Iterator[str]:
                 _require_own(catalog, owner, regional.record_at(where))
         except (ForeignStore, StoreAway) as trouble:
             yield f"{region}: {trouble}"
+
+
+def claims(settings: Settings, catalog: Catalog, ids: Ids) -> Mapping[Region, Sequence[Claim]]:
+    """What the records of the stores say once they are `ready`, each store before its archive."""
+    its_id = identity.of(catalog, ids)
+    return {
+        region: tuple(
+            Claim(owner=owner, record=regional.record_at(where))
+            for owner, where in _parts(its_id, region, place)
+        )
+        for region, place in places(settings, catalog).items()
+    }
 
 
 def _parts(its_id: str, region: Region, place: Place) -> Iterator[tuple[Owner, Place]]:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from openami.blockstore.ownership import OWNER
+from openami.blockstore.ownership import DISPUTED, EPOCH, OWNER
 from openami.blockstore.s3.bucket import Bucket
 
 _BYTES_MAX: Final = 4096
@@ -23,3 +23,20 @@ class OwnerObject:
 
     def create(self, text: bytes) -> bool:
         return self._bucket.create(OWNER, text)
+
+    def epoch(self) -> str | None:
+        text = self._bucket.get(EPOCH, _BYTES_MAX)
+        return None if text is None else text.decode(errors="replace").strip()
+
+    def set_epoch(self, epoch: str) -> None:
+        self._bucket.put(EPOCH, epoch.encode() + b"\n")
+
+    def is_disputed(self) -> bool:
+        return self._bucket.size(DISPUTED) is not None
+
+    def dispute(self) -> None:
+        if not self.is_disputed():
+            self._bucket.put(DISPUTED, b"disputed\n")
+
+    def end_dispute(self) -> None:
+        self._bucket.delete(DISPUTED)

@@ -67,6 +67,7 @@ from openami.catalog.schema.snapshot_tiers import tierings
 from openami.catalog.schema.snapshots import snapshot_volume_permissions, snapshots
 from openami.catalog.schema.stored_images import image_restores, store_image_tasks
 from openami.catalog.schema.tags import tags
+from openami.catalog.schema.tenures import tenures
 from openami.catalog.schema.upload_checksums import upload_checksums
 from openami.catalog.schema.volume_modifications import volume_modifications
 from openami.catalog.schema.volumes import attachments, volumes
@@ -132,6 +133,7 @@ __all__ = [
     "store_image_tasks",
     "subnets",
     "tags",
+    "tenures",
     "tierings",
     "upload_checksums",
     "volume_modifications",

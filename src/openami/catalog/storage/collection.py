@@ -133,6 +133,11 @@ def doom(tx: Transaction, region: Region, named: Collection[Named]) -> None:
         tx.execute(update(condemned).where(part, C.doomed.is_(False)).values(doomed=True))
 
 
+def reprieve(tx: Transaction, region: Region) -> None:
+    """What was being deleted and is still there is only condemned again."""
+    tx.execute(update(condemned).where(C.region == region, C.doomed.is_(True)).values(doomed=False))
+
+
 def spare(tx: Transaction, region: Region, named: Collection[Named]) -> None:
     """Take away the condemnation of those that are not doomed."""
     for part in _parts(region, named):

@@ -601,6 +601,15 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_store_image_task_state"), ["state"], unique=False)
 
     op.create_table(
+        "store_tenure",
+        sa.Column("region", sa.String(length=32), nullable=False),
+        sa.Column("epoch", sa.String(length=64), nullable=True),
+        sa.Column("next_epoch", sa.String(length=64), nullable=True),
+        sa.Column("is_disputed", sa.Boolean(), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("region", name=op.f("pk_store_tenure")),
+    )
+    op.create_table(
         "tiering",
         sa.Column("snapshot_id", sa.String(length=32), nullable=False),
         sa.Column("region", sa.String(length=32), nullable=False),

@@ -1,0 +1,138 @@
+"""Nobody collects a store in which another server is at work, on a copy of the same catalog.
+
+To the store, a catalog and its copy are one. So who collects writes a new word beside the store's
+owner, the epoch, at each start and with each round, and looks before he deletes whether it is his
+still. If it is not, somebody wrote there who does not know what this catalog knows, or the catalog
+is an old one: the store is disputed, which is written there for both to see, and neither of them
+collects until an operator says whose it is. A server that starts waits for as long as one round
+follows another before it collects unasked, and each looks every minute: so who was there before
+has seen that another came, and has disputed it, before that one deletes anything.
+
+What is written, in this order: the next epoch into the catalog, then into the store, then, as the
+one that counts, into the catalog. Whatever dies between two of these finds one of its own there.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from openami.blockstore.ownership import Claim, OwnerRecord
+from openami.catalog.storage import collection, tenures
+from openami.domain.collection import Tenure
+from openami.domain.ids import Region
+from openami.services import Services
+
+_log = logging.getLogger(__name__)
+
+
+class Contested(Exception):
+    """Another server has been at work in the store; the message says where and what to do."""
+
+
+def begin(svc: Services, region: Region) -> None:
+    """A server has started. Before any job runs: what a former process was about to delete is
+    condemned again, and no more, because what it knew may be of another catalog's past.
+
+    Raises ForeignStore, StoreAway; not Contested, because all but collection may go on.
+    """
+    with svc.locks(_lock(region)):
+        with svc.catalog.begin() as tx:
+            collection.reprieve(tx, region)
+            before = tenures.find(tx, region) or Tenure(region=region, since=svc.clock.now())
+            tenures.save(tx, replace(before, since=svc.clock.now()))
+        try:
+            renew(svc, region)
+        except Contested as contested:
+            _log.error("%s", contested)
+
+
+def require(svc: Services, region: Region) -> None:
+    """Return if this catalog alone has collected the region's store since it last looked.
+
+    Raises Contested, ForeignStore if the store is not there or is another one, StoreAway.
+    """
+    with svc.locks(_lock(region)):
+        _required(svc, region)
+
+
+def renew(svc: Services, region: Region) -> None:
+    """The same, and from now on a copy of the catalog that was made before is out of date."""
+    with svc.locks(_lock(region)):
+        found = _required(svc, region)
+        _write(svc, replace(_known(svc, region), epoch=found))
+
+
+def settle(svc: Services, region: Region) -> None:
+    """An operator says that no other catalog relies on the store. Raises ForeignStore, StoreAway.
+
+    If one does nevertheless, its server disputes it again within a minute.
+    """
+    with svc.locks(_lock(region)):
+        record = _record(_present(svc, region))
+        known = replace(_known(svc, region), epoch=record.epoch(), since=svc.clock.now())
+        _write(svc, known)
+        record.end_dispute()
+        with svc.catalog.begin() as tx:
+            known = tenures.find(tx, region) or known
+            tenures.save(tx, replace(known, is_disputed=False))
+
+
+def has_lasted(svc: Services, region: Region) -> bool:
+    """Whether the server is up for long enough to collect unasked."""
+    age = svc.clock.now() - _known(svc, region).since
+    return not timedelta(0) <= age < timedelta(seconds=svc.settings.collect_every_s)
+
+
+def _required(svc: Services, region: Region) -> str | None:
+    """The epoch that the store has, which is one of this catalog's."""
+    record, known = _record(_present(svc, region)), _known(svc, region)
+    found = record.epoch()
+    if known.is_of(found) and not record.is_disputed():
+        return found
+    if not known.is_disputed:
+        with svc.catalog.begin() as tx:
+            tenures.save(tx, replace(known, is_disputed=True))
+    record.dispute()
+    raise Contested(
+        f"{region}: another server has worked on the store of {record.where} with a copy of this"
+        " catalog, or this catalog is older than the store. Nothing is collected there. If no other"
+        " server relies on it, run 'openami store verify', then 'openami store settle'"
+    )
+
+
+def _write(svc: Services, known: Tenure) -> None:
+    record = _record(svc.claims[known.region])
+    fresh = svc.ids.new("epoch")
+    with svc.catalog.begin() as tx:
+        tenures.save(tx, replace(known, next_epoch=fresh))
+    record.set_epoch(fresh)
+    with svc.catalog.begin() as tx:
+        tenures.save(tx, replace(known, epoch=fresh, next_epoch=None))
+
+
+def _present(svc: Services, region: Region) -> Sequence[Claim]:
+    """The owners' records are read anew: another disk may have been mounted meanwhile."""
+    claims = svc.claims[region]
+    for claim in claims:
+        claim.require()
+    return claims
+
+
+def _record(claims: Sequence[Claim]) -> OwnerRecord:
+    """The store's own; its archive belongs to whom the store does."""
+    return claims[0].record
+
+
+def _known(svc: Services, region: Region) -> Tenure:
+    with svc.catalog.read() as tx:
+        found = tenures.find(tx, region)
+    if found is None:
+        found = Tenure(region=region, since=svc.clock.now())
+        with svc.catalog.begin() as tx:
+            tenures.save(tx, found)
+    return found
+
+
+def _lock(region: Region) -> str:
+    return f"tenure of {region}"

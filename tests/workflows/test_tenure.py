@@ -1,0 +1,185 @@
+"""Two servers with copies of one catalog over one store: neither takes what the other needs."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from openami.actions import collection as verb
+from openami.blockstore.ownership import ForeignStore, Owner, OwnerFile, claim
+from openami.blockstore.store import StoreAway
+from openami.catalog.storage import collection, tenures
+from openami.domain.block import Digest
+from openami.domain.collection import Tenure
+from openami.services import Services
+from openami.workflows import collect, tenure
+from openami.workflows.tenure import Contested
+from support.builders import HERE
+from support.collecting import copy_of
+from support.fakes import MemoryRecord, StoppedClock, services
+
+
+def record(svc: Services) -> MemoryRecord:
+    found = svc.claims[HERE][0].record
+    assert isinstance(found, MemoryRecord)
+    return found
+
+
+def known(svc: Services) -> Tenure:
+    with svc.catalog.read() as tx:
+        found = tenures.find(tx, HERE)
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Services:
+    svc = services(tmp_path)
+    tenure.begin(svc, HERE)
+    return svc
+
+
+def contested(svc: Services) -> bool:
+    try:
+        tenure.require(svc, HERE)
+    except Contested:
+        return True
+    return False
+
+
+def test_one_server_alone_collects_after_any_number_of_starts(live: Services) -> None:
+    for _ in range(3):
+        words = {record(live).word}
+        tenure.begin(live, HERE)
+        collect.advance(live, HERE)
+        words.add(record(live).word)
+        assert len(words) == 2
+    assert not record(live).is_in_dispute
+
+
+def test_a_copy_that_starts_is_noticed_and_then_neither_collects(live: Services) -> None:
+    copy = copy_of(live)
+    tenure.begin(copy, HERE)
+    for svc in (live, copy, live):
+        with pytest.raises(Contested):
+            collect.advance(svc, HERE)
+    assert known(copy).is_disputed
+    assert verb.from_operator(live, {})["regions"][0]["held_up"].startswith(f"{HERE}: another")
+
+
+def test_a_copy_that_is_out_of_date_is_noticed_when_it_starts(live: Services) -> None:
+    copy = copy_of(live)
+    collect.advance(live, HERE)
+    tenure.begin(copy, HERE)
+    assert contested(copy)
+    assert contested(live)
+
+
+def test_the_sweep_disputes_though_nothing_is_collected_unasked(live: Services) -> None:
+    quiet = replace(live, settings=replace(live.settings, collect_every_s=0))
+    tenure.begin(copy_of(live), HERE)
+    collect.resume(quiet)
+    assert record(live).is_in_dispute
+
+
+def test_a_server_that_has_just_started_leaves_what_was_doomed(live: Services) -> None:
+    garbage = ("c", Digest(bytes(range(32))))
+    with live.catalog.begin() as tx:
+        collection.condemn(tx, HERE, [garbage])
+        collection.doom(tx, HERE, [garbage])
+    tenure.begin(live, HERE)
+    for doomed, after in ((True, timedelta(0)), (False, timedelta(hours=1))):
+        assert isinstance(live.clock, StoppedClock)
+        live.clock.advance(after)
+        collect.resume(live)
+        with live.catalog.read() as tx:
+            assert collection.doomed(tx, HERE, 1) == []
+            assert collection.any_condemned(tx, HERE) is doomed
+
+
+def test_an_operator_ends_a_dispute_and_another_server_brings_it_back(live: Services) -> None:
+    copy = copy_of(live)
+    tenure.begin(copy, HERE)
+    assert contested(live)
+    verb.settled_by_operator(live, {})
+    assert not contested(live)
+    assert contested(copy)
+    assert contested(live)
+    verb.settled_by_operator(live, {})
+    tenure.begin(live, HERE)
+    assert not contested(live)
+
+
+def test_an_epoch_that_is_gone_from_the_store_is_another_store(live: Services) -> None:
+    record(live).word = None
+    assert contested(live)
+
+
+def test_a_store_of_a_time_before_epochs_is_taken(tmp_path: Path) -> None:
+    svc = services(tmp_path)
+    assert not contested(svc)
+    tenure.renew(svc, HERE)
+    assert record(svc).word == known(svc).epoch
+
+
+def dies_before(svc: Services) -> Callable[[str], None]:
+    def away(_: str) -> None:
+        raise StoreAway("gone")
+
+    return away
+
+
+def dies_after(svc: Services) -> Callable[[str], None]:
+    def written(epoch: str) -> None:
+        record(svc).word = epoch
+        raise StoreAway("gone")
+
+    return written
+
+
+@pytest.mark.parametrize("dies", [dies_before, dies_after])
+def test_who_dies_between_two_words_finds_his_own(
+    live: Services,
+    dies: Callable[[Services], Callable[[str], None]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for _ in range(3):
+        with monkeypatch.context() as broken:
+            broken.setattr(record(live), "set_epoch", dies(live))
+            with pytest.raises(StoreAway):
+                tenure.begin(live, HERE)
+    tenure.begin(live, HERE)
+    assert not contested(live)
+
+
+def test_a_disk_that_is_mounted_later_is_not_collected_and_not_written_to(
+    live: Services, tmp_path: Path
+) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    mine = replace(live.claims[HERE][0], record=OwnerFile(place))
+    svc = replace(live, claims={**live.claims, HERE: (mine,)})
+    with pytest.raises(ForeignStore, match="any more"):
+        collect.advance(svc, HERE)
+    claim(OwnerFile(place), Owner(catalog="another", region=HERE))
+    with pytest.raises(ForeignStore, match="of catalog another"):
+        collect.advance(svc, HERE)
+    collect.resume(svc)
+    assert [each.name for each in place.iterdir()] == ["owner"]
+
+
+def test_the_words_in_a_directory_are_whole_or_not_there(tmp_path: Path) -> None:
+    there = OwnerFile(tmp_path)
+    assert there.epoch() is None
+    for word in ("epoch-1", "epoch-2"):
+        there.set_epoch(word)
+        assert there.epoch() == word
+    for _ in range(2):
+        there.dispute()
+        assert there.is_disputed()
+    for _ in range(2):
+        there.end_dispute()
+        assert not there.is_disputed()
+    assert [each.name for each in tmp_path.iterdir()] == ["epoch"]
