@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from openami.blockstore.store import ChunkLost
 from openami.blockstore.verify import verify
 from openami.workflows import region_stores
 from support.builders import HERE
@@ -50,6 +51,6 @@ def test_without_one_of_its_safeguards_something_is_lost(
         try:
             at_work = {"cut_offs": 2 * bugs.no_fencing, "copies": 1 * bugs.no_epoch}
             play(tmp_path / str(seed), seed, bugs, blocks=blocks, **at_work)
-        except AssertionError:
+        except (AssertionError, ChunkLost):  # the latter is met by who marks
             return
     pytest.fail("nothing was lost, so this safeguard is not needed, or not tested")
