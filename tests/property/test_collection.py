@@ -31,10 +31,10 @@ def test_no_order_of_events_beside_a_copy_of_the_catalog_loses_anything(tmp_path
 @pytest.mark.parametrize(
     ("bugs", "first"),  # of the orders that are tried: it makes the search short
     [
-        pytest.param(Bugs(no_drain=True), 375, id="waiting for ingests that began before"),
+        pytest.param(Bugs(no_drain=True), 379, id="waiting for ingests that began before"),
         pytest.param(Bugs(ignores_condemned=True), 15, id="knowing what is condemned"),
-        pytest.param(Bugs(waits_for_no_doomed=True), 15, id="waiting for what is being deleted"),
-        pytest.param(Bugs(late_lease=True), 130, id="the lease before the first look"),
+        pytest.param(Bugs(waits_for_no_doomed=True), 20, id="waiting for what is being deleted"),
+        pytest.param(Bugs(late_lease=True), 134, id="the lease before the first look"),
         pytest.param(Bugs(mark_before_drain=True), 0, id="marking when nobody is waited for"),
         pytest.param(Bugs(no_fencing=True), 13, id="refusing who was cut off from its lease"),
         pytest.param(Bugs(no_epoch=True), 0, id="the epoch in the store"),

@@ -81,6 +81,23 @@ class _Interrupted(Catalog):
         self._turn()
 
 
+class _Locks(KeyedLocks):
+    """They know whether somebody is between two words in the store (workflows/tenure.py)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_in_tenure = False
+
+    @contextmanager
+    def __call__(self, key: str) -> Generator[None]:
+        with super().__call__(key):
+            before, self.is_in_tenure = self.is_in_tenure, key == f"tenure of {HERE}"
+            try:
+                yield
+            finally:
+                self.is_in_tenure = before
+
+
 class _InterruptedStore(MemoryChunkStore):
     def __init__(self) -> None:
         super().__init__()
@@ -404,7 +421,13 @@ def play(
     on.scripts += [on.write_blocks(content) for content in on.chance.choices(CONTENTS, k=blocks)]
     on.chance.shuffle(on.scripts)
     on.store.turn, on.store.deleted = on.turn, on.check
-    interrupted = replace(on.svc, catalog=_Interrupted(on.svc.catalog, on.turn))
+    locks = _Locks()
+
+    def turn() -> None:
+        if copies or not locks.is_in_tenure:  # only a copy's words can come between ours
+            on.turn()
+
+    interrupted = replace(on.svc, catalog=_Interrupted(on.svc.catalog, turn), locks=locks)
     with _marking(on.bugs.mark_before_drain), _planted(on.bugs):
         for _ in range(3):
             _round(interrupted, on)

@@ -57,7 +57,7 @@ class CountingIds:
 
 
 class MemoryRecord:
-    """A store's owner and what is beside it, in memory.."""
+    """A store's owner and what is beside it, in memory."""
 
     where = "memory"
 

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from openami.actions import collection as verb
-from openami.blockstore.ownership import ForeignStore, Owner, OwnerFile, claim
+from openami.blockstore.ownership import ForeignStore, Owner, OwnerFile, OwnerRecord, claim
+from openami.blockstore.s3 import bucket
+from openami.blockstore.s3.bucket import WriteLost
+from openami.blockstore.s3.owner import OwnerObject
 from openami.blockstore.store import StoreAway
 from openami.catalog.storage import collection, tenures
 from openami.domain.block import Digest
@@ -19,6 +22,7 @@ from openami.workflows.tenure import Contested
 from support.builders import HERE
 from support.collecting import copy_of
 from support.fakes import MemoryRecord, StoppedClock, services
+from support.faulty_s3 import Fault, faulty_s3
 
 
 def record(svc: Services) -> MemoryRecord:
@@ -170,8 +174,7 @@ def test_a_disk_that_is_mounted_later_is_not_collected_and_not_written_to(
     assert [each.name for each in place.iterdir()] == ["owner"]
 
 
-def test_the_words_in_a_directory_are_whole_or_not_there(tmp_path: Path) -> None:
-    there = OwnerFile(tmp_path)
+def exercise(there: OwnerRecord) -> None:
     assert there.epoch() is None
     for word in ("epoch-1", "epoch-2"):
         there.set_epoch(word)
@@ -182,4 +185,27 @@ def test_the_words_in_a_directory_are_whole_or_not_there(tmp_path: Path) -> None
     for _ in range(2):
         there.end_dispute()
         assert not there.is_disputed()
+
+
+def test_the_words_in_a_directory_are_whole_or_not_there(tmp_path: Path) -> None:
+    exercise(OwnerFile(tmp_path))
     assert [each.name for each in tmp_path.iterdir()] == ["epoch"]
+
+
+def test_the_words_in_a_bucket_are_objects() -> None:
+    with faulty_s3() as s3:
+        exercise(OwnerObject(bucket.at(s3.place)))
+        assert s3.objects == {"store/epoch": b"epoch-2\n"}
+
+
+def test_an_epoch_that_a_bucket_acknowledged_and_lost_is_put_again() -> None:
+    """The former one is there, and as long."""
+    with faulty_s3() as s3:
+        there = OwnerObject(bucket.at(s3.place))
+        there.set_epoch("epoch-1")
+        s3.plan = lambda method, _, before: Fault.LOST if (method, before) == ("PUT", 1) else None
+        there.set_epoch("epoch-2")
+        assert there.epoch() == "epoch-2"
+        s3.plan = lambda method, *_: Fault.LOST if method == "PUT" else None
+        with pytest.raises(WriteLost):
+            there.set_epoch("epoch-3")

@@ -89,9 +89,10 @@ def understood(text: str | Mapping[str, str]) -> Place:
     return Path(text) if isinstance(text, str) else BucketPlace(**text)
 
 
-def record_at(place: Place) -> OwnerRecord:
+def record_at(place: Place, *, briefly: bool = False) -> OwnerRecord:
+    """`briefly` is for who would rather be told soon that the store is away."""
     match place:
         case Path():
             return OwnerFile(place)
         case BucketPlace():
-            return OwnerObject(bucket.at(place))
+            return OwnerObject(bucket.at(place, bucket.BRIEF if briefly else bucket.PATIENCE))

@@ -74,7 +74,7 @@ def claims(settings: Settings, catalog: Catalog, ids: Ids) -> Mapping[Region, Se
     its_id = identity.of(catalog, ids)
     return {
         region: tuple(
-            Claim(owner=owner, record=regional.record_at(where))
+            Claim(owner=owner, record=regional.record_at(where, briefly=True))
             for owner, where in _parts(its_id, region, place)
         )
         for region, place in places(settings, catalog).items()

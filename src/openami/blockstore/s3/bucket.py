@@ -21,6 +21,8 @@ from openami.wire.s3_client import Patience, s3_client
 T = TypeVar("T")
 
 PATIENCE: Final = Patience(request_s=30.0, retries=10, retry_for_s=90.0, longest_pause_s=5.0)
+BRIEF: Final = Patience(request_s=10.0, retries=4, retry_for_s=15.0, longest_pause_s=2.0)
+"""For what is looked at each minute, while others wait: a store that is away must not hold them."""
 _TRIES: Final = 5
 """Of what obstore does not try again."""
 _LISTED_AT_ONCE: Final = 1000  # as many as S3 tells at once

@@ -3,9 +3,10 @@
 from typing import Final
 
 from openami.blockstore.ownership import DISPUTED, EPOCH, OWNER
-from openami.blockstore.s3.bucket import Bucket
+from openami.blockstore.s3.bucket import Bucket, WriteLost
 
 _BYTES_MAX: Final = 4096
+_TRIES: Final = 3
 
 
 class OwnerObject:
@@ -29,7 +30,12 @@ class OwnerObject:
         return None if text is None else text.decode(errors="replace").strip()
 
     def set_epoch(self, epoch: str) -> None:
-        self._bucket.put(EPOCH, epoch.encode() + b"\n")
+        """A put looks for the length alone, and all epochs are of one length: here it is read."""
+        for _ in range(_TRIES):
+            self._bucket.put(EPOCH, epoch.encode() + b"\n")
+            if self.epoch() == epoch:
+                return
+        raise WriteLost(f"{self._bucket.where} acknowledges {EPOCH} and keeps another one")
 
     def is_disputed(self) -> bool:
         return self._bucket.size(DISPUTED) is not None
