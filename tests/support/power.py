@@ -23,8 +23,8 @@ from openami.jobs.inline import InlineEngine
 from openami.jobs.locks import KeyedLocks
 from openami.services import Services
 from openami.workflows.collect import Ledger
-from support.crash import Fuse, FusedCatalog, FusedDriver
-from support.fakes import services
+from support.crash import Fuse, FusedCatalog, FusedDriver, FusedRecord
+from support.fakes import claims_of, services
 from support.objects import MemoryObjects
 from support.s3_memory import bucket_in_memory
 from support.volatile import VolatileDirectory
@@ -93,6 +93,9 @@ class Host:
             catalog=FusedCatalog(catalog, self.fuse),
             stores=stores,
             archives=archives,
+            claims=claims_of(archives, lambda: FusedRecord(self.fuse))
+            if before is None
+            else before.claims,
             volumes=VolumeHost(
                 self.state_dir / "volumes", BaseCache(self.state_dir / "cache"), stores
             ),
