@@ -23,7 +23,7 @@ def test_no_order_of_events_loses_anything_or_keeps_garbage(tmp_path: Path) -> N
 
 
 def test_no_order_of_events_beside_a_copy_of_the_catalog_loses_anything(tmp_path: Path) -> None:
-    for seed in range(ORDERS):
+    for seed in range(ORDERS // 3):
         on = play(tmp_path / str(seed), seed, copies=1 + seed % 2)
         assert verify(on.store, region_stores.roots(on.svc.catalog, HERE)).intact, seed
 
