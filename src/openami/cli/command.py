@@ -1,7 +1,10 @@
 """What the verbs share: how one fails, how one opens the catalog, how one shows progress."""
 
+import sqlite3
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
 
 from openami.blockstore.cache import BaseCache
 from openami.blockstore.ownership import ForeignStore
@@ -32,7 +35,26 @@ def catalog_as_it_is(settings: Settings) -> Catalog:
         raise CommandFailed(
             f"{settings.state_dir} is not a state directory yet: run 'openami init' first"
         )
+    _require_sound(file, "Bring back a backup of it (docs/storage.md, recovery)")
     return Catalog.open(file)
+
+
+def require_sound_jobs(settings: Settings) -> None:
+    """Raises CommandFailed where the record of the jobs is damaged: nobody else would say how to
+    go on without it."""
+    file = settings.state_dir / "jobs.sqlite"
+    if file.exists():
+        advice = "Move it away, and its -wal and -shm: what was on its way is begun anew"
+        _require_sound(file, advice)
+
+
+def _require_sound(database: Path, advice: str) -> None:
+    """As far as its first pages tell."""
+    try:
+        with closing(sqlite3.connect(database)) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except sqlite3.DatabaseError as wrong:
+        raise CommandFailed(f"{database} cannot be read: {wrong}. {advice}") from wrong
 
 
 def open_stores(settings: Settings, catalog: Catalog) -> Mapping[Region, TieredStore]:

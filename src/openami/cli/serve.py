@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from openami.app import App, StateDirectoryBusy
 from openami.blockstore.ownership import ForeignStore
-from openami.cli.command import CommandFailed, open_catalog, say
+from openami.cli.command import CommandFailed, open_catalog, require_sound_jobs, say
 from openami.server import admin, serve
 from openami.server.asgi import create_app
 from openami.settings import Settings
@@ -30,6 +30,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> NoReturn:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     open_catalog(settings).close()
+    require_sound_jobs(settings)
     settings = _with_address(settings, arguments)
     try:
         app = App(settings)

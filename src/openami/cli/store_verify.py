@@ -8,6 +8,7 @@ from openami.blockstore.cache import BaseCache
 from openami.blockstore.guarded import GuardedStore, StillDoomed
 from openami.blockstore.store import ChunkLost, ChunkStore, Kind, StoreFull
 from openami.blockstore.verify import Named, Report, Wanted
+from openami.catalog.catalog import Catalog
 from openami.catalog.storage import losses
 from openami.cli.command import (
     CommandFailed,
@@ -27,16 +28,27 @@ Needs = Callable[[], Wanted]
 Mend = Callable[[ChunkStore, Report, Set[Root]], Mapping[Named, str]]
 
 
+class _Noting(Ledger):
+    """Remembers what was found to be lost here, so that it can be forgotten when it is back."""
+
+    def __init__(self, catalog: Catalog, region: Region) -> None:
+        super().__init__(catalog, region)
+        self.met: set[Named] = set()
+
+    def lost(self, named: Named) -> None:
+        super().lost(named)
+        self.met.add(named)
+
+
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
     """Say what was read and what is wrong with it, after a repair if that is asked for; 1 if
     anything is."""
     catalog = open_catalog(settings)
     host, bases = volume_host(settings), BaseCache(settings.state_dir / "cache")
     # What is written here is needed, but a collector may have begun to delete it before it was.
-    stores = {
-        region: GuardedStore(store, Ledger(catalog, region))
-        for region, store in open_stores(settings, catalog).items()
-    }
+    own = open_stores(settings, catalog)
+    ledgers = {region: _Noting(catalog, region) for region in own}
+    stores = {region: GuardedStore(store, ledgers[region]) for region, store in own.items()}
     whole: list[bool] = []
     for region, store in stores.items():
         with catalog.read() as tx:
@@ -50,7 +62,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
             others = {str(name): each for name, each in stores.items() if name != region}
             report = _repaired(region, store, wanted, report, _mending(others, bases))
         with catalog.begin() as tx:
-            losses.forget(tx, region, known.difference(report.lost))
+            losses.forget(tx, region, (known | ledgers[region].met).difference(report.lost))
             losses.note(tx, region, report.lost)
         _tell(region, store, report)
         whole.append(report.intact)
