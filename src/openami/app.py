@@ -27,7 +27,7 @@ from openami.domain.ids import InstanceId
 from openami.domain.metadata import Metadata
 from openami.imds.service import MetadataService
 from openami.jobs.durable import DurableEngine
-from openami.jobs.lanes import COPIES, TRANSFERS
+from openami.jobs.lanes import COPIES, SNAPSHOTS, TRANSFERS
 from openami.jobs.locks import KeyedLocks
 from openami.jobs.running import Patience
 from openami.nbd.client import DaemonAway
@@ -111,6 +111,7 @@ class App:
                 waiters_max=asgi.THREADS // 2,
                 lanes={
                     TRANSFERS: settings.transfers_max,
+                    SNAPSHOTS: settings.snapshots_at_once,
                     COPIES: settings.copies_at_once,
                 },
             ),

@@ -63,6 +63,7 @@ class Settings:
     import_directory: str = ""  # file:// URLs of imports name files in it; empty: none is read
     export_tasks_max: int = 5  # at once, of an account in a region
     transfers_max: int = 10  # imports, exports, stored and restored images that run at once
+    snapshots_at_once: int = 16  # copies of volumes on their way into a store
     copies_at_once: int = 10  # snapshots on their way to regions, archives and this host
     memory_overcommit: float = 1.0  # guests' memory may add up to this share of the host's
     clock_skew_s: float = 900.0
@@ -84,7 +85,7 @@ class Settings:
             raise SettingsError(f"s3_endpoint is {self.s3_endpoint!r}: embedded, none or a URL")
         if self.import_directory and not self.import_directory.startswith("/"):
             raise SettingsError(f"import_directory is {self.import_directory!r}: not absolute")
-        for name in ("transfers_max", "copies_at_once"):
+        for name in ("transfers_max", "snapshots_at_once", "copies_at_once"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}: at least 1")
         self._limits()

@@ -456,7 +456,7 @@ def test_jobs_that_wait_for_their_turn_keep_no_other_from_running(
     assert notes.seen == ["a i-1"]
     engine.start("bring", waiting[7], {"id": "another"}, owner="b")
     go_on.set()
-    assert all(engine.wait(job_id, SOON_S) for job_id in waiting)
+    until(lambda: engine.active() == set())
     assert sorted(notes.seen[1:]) == [f"slow {job_id}" for job_id in waiting]
 
 
@@ -468,6 +468,7 @@ def test_a_job_that_waits_for_its_turn_begins_at_once_when_it_is_told_to_hurry(
     for job_id in ("one", "two"):
         engine.start("bring", job_id, {"id": job_id})
     assert reached.acquire(timeout=SOON_S)
+    assert not engine.wait("two", FOR_EVER_S), "nobody waits for the end of a line"
     engine.hurry("two")
     assert reached.acquire(timeout=SOON_S)
     go_on.set()
@@ -509,8 +510,7 @@ def test_after_a_restart_what_ran_goes_on_and_what_waited_is_to_be_started_again
     engine = durable(lane, lanes={"narrow": 1})
     assert not engine.known("two")
     engine.start("bring", "two", {"id": "two"})
-    assert engine.wait("two", SOON_S)
-    engine.wait("one", SOON_S)
+    until(lambda: engine.active() == set())
     assert sorted(set(notes.seen)) == ["slow one", "slow two"]
 
 
@@ -530,7 +530,7 @@ def test_a_recovered_job_counts_among_its_owner_s_when_it_is_started_again(
     assert all(reached.acquire(timeout=SOON_S) for _ in range(3))
     assert not reached.acquire(timeout=0.2), "the third of one owner waits"
     go_on.set()
-    assert all(engine.wait(job_id, SOON_S) for job_id in ("a-0", "a-1", "a-2", "b-0"))
+    until(lambda: engine.active() == set())
 
 
 def test_a_job_of_a_lane_that_there_is_not_is_refused(

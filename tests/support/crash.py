@@ -161,12 +161,14 @@ class FusedRecord(MemoryRecord):
         self._fuse.moment()
 
 
-def fused_services(tmp_path: Path, fuse: Fuse) -> Services:
+def fused_services(
+    tmp_path: Path, fuse: Fuse, disturbed: Callable[[Services], Services] = lambda svc: svc
+) -> Services:
     def fused(svc: Services) -> Services:
         stores = {region: FusedChunkStore(store, fuse) for region, store in svc.stores.items()}
         archives = {region: FusedChunkStore(cold, fuse) for region, cold in svc.archives.items()}
         cache = BaseCache(tmp_path / "cache")
-        return replace(
+        fused = replace(
             svc,
             catalog=FusedCatalog(svc.catalog, fuse),
             stores=stores,
@@ -175,6 +177,7 @@ def fused_services(tmp_path: Path, fuse: Fuse) -> Services:
             volumes=VolumeHost(tmp_path / "volumes", cache, stores),
             objects=MemoryObjects(moment=fuse.moment),
         )
+        return disturbed(fused)
 
     compute = FusedDriver(tmp_path / "instances", fuse)
     return services(tmp_path, compute=compute, disturbed=fused)

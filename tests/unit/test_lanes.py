@@ -68,7 +68,9 @@ def test_a_job_that_cannot_begin_leaves_its_room_to_the_next() -> None:
 def test_a_job_that_is_in_a_hurry_runs_beside_the_others_and_takes_nobody_s_turn() -> None:
     desk = Desk(1)
     desk.ask("a1", "a2", "b1")
+    assert desk.lane.is_waiting("a2")
     desk.lane.hurry("a2")
+    assert not desk.lane.is_waiting("a2")
     assert desk.begun == ["a1", "a2"]
     desk.end("a2")
     assert desk.begun == ["a1", "a2"]
@@ -160,7 +162,12 @@ WITHOUT_BYTES = {
     *("modify_volume", "refresh_peers", "image_usage_report"),
 }
 OF_THE_OPERATOR = {"import_image", "collect"}
-OF_ITS_MOMENT = {"create_snapshot", "create_snapshots", "create_image", "copy_volume"}
+OF_ITS_MOMENT = {  # what is stored of it waits for its turn
+    "create_snapshot",
+    "create_snapshots",
+    "create_image",
+    "copy_volume",
+}
 
 
 def test_what_an_account_may_ask_for_in_numbers_and_takes_long_waits_for_its_turn(

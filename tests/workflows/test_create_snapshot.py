@@ -10,7 +10,7 @@ from openami.domain.ids import SnapshotId, VolumeId
 from openami.domain.snapshot import SnapshotState
 from openami.jobs.engine import NotRunning
 from openami.services import Services
-from openami.workflows import create_snapshot, scratch
+from openami.workflows import create_snapshot, scratch, store_copies
 from support.asking import a_bootable_image, a_running_instance, ask
 from support.builders import ZONE
 from support.crash import Made, assert_survives
@@ -99,10 +99,16 @@ def test_every_step_may_run_twice(tmp_path: Path) -> None:
     svc = services(tmp_path)
     volume_id = of_a_detached_volume(svc)
     snapshot_id = asked_for_but_not_begun(svc, volume_id)
+    svc.jobs.launch()
     args = {"snapshot_id": snapshot_id, "volume_id": volume_id}
-    for _, step in create_snapshot.job(svc).steps:
-        step(args)
-        step(args)
+    (copying, _) = create_snapshot.job(svc).steps
+    kept = {"owner": snapshot_id, "snapshot_ids": [snapshot_id]}
+    for (_, step), its in [
+        (copying, args),
+        *((each, kept) for each in store_copies.job(svc).steps),
+    ]:
+        step(its)
+        step(its)
     it_is_whole_or_was_never_asked_for(svc)
 
 

@@ -11,6 +11,7 @@ from openami.domain.errors import EC2Error
 from openami.domain.idempotency import ClientToken
 from openami.domain.ids import VolumeId
 from openami.domain.volume import Volume, VolumeState
+from openami.jobs.engine import wait_for_all
 from openami.services import Services
 from openami.workflows import copy_volume as workflow
 
@@ -41,7 +42,8 @@ def copy_volumes(
         volume = _copy_of(svc, caller, source, asked.ebs)
         put(svc, tx, caller, volume, asked.tags, asked.token)
         ingests.begin(tx, volume.id, volume.region, volume.created_at, source)
-    svc.jobs.wait(workflow.start(svc, volume.id), svc.settings.settle_timeout_s)
+    halves = [workflow.start(svc, volume.id), workflow.fill_job_id(volume.id)]
+    wait_for_all(svc.jobs, halves, svc.settings.settle_timeout_s)
     return volume, asked.tags
 
 

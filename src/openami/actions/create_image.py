@@ -19,8 +19,10 @@ from openami.domain.ids import ImageId, InstanceId, SnapshotId, VolumeId
 from openami.domain.image import Image, ImageState
 from openami.domain.instance import Instance, InstanceState
 from openami.domain.volume import Volume
+from openami.jobs.engine import wait_for_all
 from openami.services import Services
 from openami.workflows import create_image as workflow
+from openami.workflows import store_copies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +67,8 @@ def create_image(
         if instance.state is InstanceState.RUNNING and not asked.no_reboot:
             instances.save(tx, replace(instance, rebooting_for=image_id))
         noting(tx, image)
-    svc.jobs.wait(workflow.start(svc, image, plan.filled), svc.settings.settle_timeout_s)
+    halves = [workflow.start(svc, image, plan.filled), store_copies.job_id_for(image_id)]
+    wait_for_all(svc.jobs, halves, svc.settings.settle_timeout_s)
     return image_id
 
 

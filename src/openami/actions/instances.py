@@ -1,7 +1,6 @@
 """Instances: what they are, and what moves them between their states."""
 
 import logging
-import time
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -24,7 +23,7 @@ from openami.domain.instance_type import known_type
 from openami.domain.launch import check_capacity
 from openami.domain.state_reason import StateReason
 from openami.domain.volume import Volume
-from openami.jobs.engine import NotRunning
+from openami.jobs.engine import NotRunning, wait_for_all
 from openami.services import Services
 from openami.workflows import (
     machines,
@@ -255,9 +254,7 @@ def _change(before: Instance, after: Instance) -> StateChange:
 def _wait(svc: Services, job_ids: Sequence[str], at_most_s: float | None = None) -> None:
     """Let quick work end before the client looks: its waiter would sleep for 15 s (D19)."""
     allowed_s = svc.settings.settle_timeout_s if at_most_s is None else at_most_s
-    deadline = time.monotonic() + allowed_s
-    for job_id in job_ids:
-        svc.jobs.wait(job_id, max(0.0, deadline - time.monotonic()))
+    wait_for_all(svc.jobs, job_ids, allowed_s)
 
 
 def machine_ended(svc: Services, instance_id: InstanceId, reason: str) -> None:

@@ -15,8 +15,10 @@ from openami.domain.ids import InstanceId, VolumeId
 from openami.domain.instance import Instance, InstanceState
 from openami.domain.snapshot import Snapshot
 from openami.domain.volume import Volume, VolumeState
+from openami.jobs.engine import wait_for_all
 from openami.services import Services
 from openami.workflows import create_snapshots as workflow
+from openami.workflows import store_copies
 
 Tags = Mapping[str, str]
 
@@ -57,7 +59,8 @@ def create_snapshots(
             )
             made.append((snapshot, its_tags))
         noting(tx, [snapshot for snapshot, _ in made])
-    svc.jobs.wait(workflow.start(svc, set_id), svc.settings.settle_timeout_s)
+    halves = [workflow.start(svc, set_id), store_copies.job_id_for(set_id)]
+    wait_for_all(svc.jobs, halves, svc.settings.settle_timeout_s)
     return made
 
 

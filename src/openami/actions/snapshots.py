@@ -14,9 +14,11 @@ from openami.domain.ids import SnapshotId, VolumeId
 from openami.domain.limits.quota import pending_snapshots
 from openami.domain.snapshot import Snapshot, SnapshotState
 from openami.domain.volume import Volume, VolumeState
+from openami.jobs.engine import wait_for_all
 from openami.services import Services
 from openami.workflows import create_snapshot as workflow
 from openami.workflows import recycle_bin as bin_workflow
+from openami.workflows import store_copies
 
 Noting = Callable[[Transaction, Snapshot], None]
 """What is to be written down in the transaction that makes the snapshot, or not at all."""
@@ -39,7 +41,8 @@ def create_snapshot(
             raise EC2Error.of("IncorrectState", f"Volume '{volume_id}' is '{volume.state}'.")
         snapshot = begin(svc, tx, volume, description, given_tags)
         noting(tx, snapshot)
-    svc.jobs.wait(workflow.start(svc, snapshot), svc.settings.settle_timeout_s)
+    halves = [workflow.start(svc, snapshot), store_copies.job_id_for(snapshot.id)]
+    wait_for_all(svc.jobs, halves, svc.settings.settle_timeout_s)
     return snapshot
 
 

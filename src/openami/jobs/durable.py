@@ -206,6 +206,8 @@ class DurableEngine:
         ended = self._ended.get(job_id)
         if ended is None:
             return self._wait_for_record(job_id, deadline)
+        if any(lane.is_waiting(job_id) for lane in self._lanes.values()):
+            return False
         if not self._waiters.acquire(blocking=False):
             return ended.is_set()
         try:
@@ -240,10 +242,8 @@ class DurableEngine:
     def forget(self, ended_before: datetime) -> int:
         before = ended_before.isoformat()
         forgotten = 0
-        while not self._stopping.is_set():
-            old = _listed(status=FINISHED, completed_before=before, limit=FORGET_BATCH)
-            if not old:
-                break
+        old_ones = {"status": FINISHED, "completed_before": before, "limit": FORGET_BATCH}
+        while not self._stopping.is_set() and (old := _listed(**old_ones)):
             DBOS.delete_workflows([job.workflow_id for job in old])
             forgotten += len(old)
         return forgotten

@@ -5,7 +5,8 @@ after a crash the job goes on at the step that had not. A step may therefore run
 (it died between its work and the record of it) and must look before it acts.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeAlias
@@ -56,6 +57,13 @@ class Job:
 GIVE_UP = "give up"
 
 
+def wait_for_all(engine: "Engine", job_ids: Iterable[str], at_most_s: float) -> None:
+    """Until they have ended, one after the other, or the time is over."""
+    deadline = time.monotonic() + at_most_s
+    for job_id in job_ids:
+        engine.wait(job_id, max(0.0, deadline - time.monotonic()))
+
+
 class Engine(Protocol):
     """Runs registered jobs to their end, through crashes. Thread-safe once launched."""
 
@@ -92,7 +100,8 @@ class Engine(Protocol):
     def wait(self, job_id: str, timeout_s: float) -> bool:
         """True as soon as the job has ended, well or badly; False at the deadline.
 
-        False at once for an id that is not known.
+        False at once for an id that is not known, and for a job that waits for its turn: nobody
+        can tell how long that takes, and who waits keeps others from waiting.
         """
         ...
 

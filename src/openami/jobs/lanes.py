@@ -12,9 +12,13 @@ from typing import Final, NamedTuple
 TRANSFERS: Final = "transfers"
 """Disks and images on their way in or out: bytes of any number, at the speed of somebody's S3."""
 
+SNAPSHOTS: Final = "snapshots"
+"""Copies of volumes on their way into a store. How they are taken is no part of it: their moment is
+now."""
+
 COPIES: Final = "copies"
 """Snapshots from one store to another, into the archive and back, to this host; those that were
-written block by block, on their way to be whole. Not those of volumes: their moment is now."""
+written block by block, on their way to be whole."""
 
 Begin = Callable[[], bool]
 """Begins a job that has its turn; False if it is not running then. Raises nothing."""
@@ -62,6 +66,10 @@ class Lane:
             begin = None if kind is None else self._taken(kind, job_id)
         if begin is not None:
             begin()
+
+    def is_waiting(self, job_id: str) -> bool:
+        with self._lock:
+            return any(job_id in jobs for jobs in self._waiting.values())
 
     def leave(self, job_id: str) -> None:
         """The job has ended, or stops here."""

@@ -1,4 +1,7 @@
-"""A copy of a volume: what it holds at the moment of the request, as the content of a new one."""
+"""A copy of a volume: what it holds at the moment of the request, as the content of a new one.
+
+It is taken at once, and fills the new volume when it is the account's turn.
+"""
 
 from dataclasses import replace
 from typing import Final
@@ -7,25 +10,43 @@ from openami.catalog import ingests, volumes
 from openami.domain.ids import SnapshotId, VolumeId
 from openami.domain.volume import Volume, VolumeEvent, VolumeState
 from openami.jobs.engine import Args, GiveUp, Job
+from openami.jobs.lanes import SNAPSHOTS
 from openami.services import Services
 from openami.workflows import create_volume, scratch
 
 NAME: Final = "copy_volume"
+FILL: Final = "fill_copied_volume"
 
 
 def start(svc: Services, volume_id: VolumeId) -> str:
-    """Begin to fill a copy that is creating, once. The id of the job."""
+    """Begin to take the copy for a volume that is creating, once. The id of the job."""
     job_id = f"{NAME}:{volume_id}"
     svc.jobs.start(NAME, job_id, {"volume_id": volume_id})
     return job_id
+
+
+def fill_job_id(volume_id: VolumeId) -> str:
+    return f"{FILL}:{volume_id}"
+
+
+def _fill(svc: Services, volume_id: VolumeId) -> None:
+    """Begin to fill it with the copy that is taken, once, when it is its owner's turn."""
+    with svc.catalog.read() as tx:
+        volume = volumes.fetch_any(tx, volume_id)
+    whose, where = ("", []) if volume is None else (volume.owner, [volume.region])
+    args = {"volume_id": volume_id}
+    svc.jobs.start(FILL, fill_job_id(volume_id), args, owner=whose, regions=where)
 
 
 def resume(svc: Services) -> None:
     with svc.catalog.read() as tx:
         waiting = volumes.in_state(tx, VolumeState.CREATING)
     for volume in waiting:
-        if volume.source_volume_id is not None:
-            start(svc, volume.id)
+        if volume.source_volume_id is None:
+            continue
+        # One that waits for its turn is not on record yet: a crash leaves it to us.
+        if scratch.found(svc, volume.id) is not None or svc.jobs.wait(start(svc, volume.id), 0):
+            _fill(svc, volume.id)
 
 
 def keep_what_is_wanted(svc: Services, source_id: VolumeId) -> None:
@@ -42,11 +63,22 @@ def job(svc: Services) -> Job:
         name=NAME,
         steps=(
             ("copy the volume", lambda args: _take(svc, _id(args))),
+            ("hand it over", lambda args: _fill(svc, _id(args))),
+        ),
+        give_up=lambda args, _: _give_up(svc, _id(args)),
+    )
+
+
+def filling(svc: Services) -> Job:
+    return Job(
+        name=FILL,
+        steps=(
             ("store the blocks", lambda args: _store(svc, _id(args))),
             ("make the disk", lambda args: create_volume.make(svc, _id(args))),
             ("drop the copy", lambda args: _end(svc, _id(args))),
         ),
         give_up=lambda args, _: _give_up(svc, _id(args)),
+        lane=SNAPSHOTS,
     )
 
 

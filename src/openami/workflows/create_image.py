@@ -1,4 +1,4 @@
-"""An image of an instance: its volumes copied at one moment, then stored, then the image.
+"""An image of an instance: its volumes copied at one moment; they are stored after it.
 
 Without NoReboot the guest shuts down first and its machine starts again as soon as the
 copies are made; the instance counts as running all the while, as EC2 has it.
@@ -10,13 +10,12 @@ from typing import Final
 
 from openami.catalog import images, instances, snapshots
 from openami.domain.ids import ImageId, InstanceId, SnapshotId, VolumeId
-from openami.domain.image import Image, ImageEvent, ImageState
+from openami.domain.image import Image, ImageState
 from openami.domain.instance import Instance, InstanceState
 from openami.domain.snapshot import Snapshot
-from openami.domain.state_reason import StateReason
 from openami.jobs.engine import Args, GiveUp, Job
 from openami.services import Services
-from openami.workflows import machines, scratch, stop_instance
+from openami.workflows import machines, scratch, stop_instance, store_copies
 
 NAME: Final = "create_image"
 
@@ -57,7 +56,8 @@ def resume(svc: Services) -> None:
         ]
         running = instances.in_state(tx, InstanceState.RUNNING)
     for image, unfilled in waiting:
-        start(svc, image, {snapshot.id: snapshot.volume_id for snapshot in unfilled})
+        filled = {snapshot.id: snapshot.volume_id for snapshot in unfilled}
+        store_copies.follow(svc, start(svc, image, filled), image.id, filled)
     for instance in running:
         if (image_id := _rebooted_for(instance)) and image_id not in {
             each.id for each, _ in waiting
@@ -83,8 +83,7 @@ def job(svc: Services) -> Job:
             ("shut down the guest", lambda args: _shut_down(svc, args)),
             ("copy the volumes", lambda args: _copy(svc, args)),
             ("start the machine", lambda args: _start_again(svc, args)),
-            ("store the blocks", lambda args: _store(svc, args)),
-            ("complete the image", lambda args: _complete(svc, args)),
+            ("hand the copies over", lambda args: _hand_over(svc, args)),
         ),
         give_up=lambda args, reason: give_up(svc, args, reason),
     )
@@ -145,35 +144,15 @@ def _start_again(svc: Services, args: Args) -> None:
         stop_instance.leave_stopped(svc, instance.id, _image_id(args))
 
 
-def _store(svc: Services, args: Args) -> None:
-    for snapshot_id in _wanted(args):
-        scratch.store(svc, _image_id(args), snapshot_id)
-
-
-def _complete(svc: Services, args: Args) -> None:
-    with svc.catalog.begin() as tx:
-        image = images.fetch_any(tx, _image_id(args))
-        # Only a snapshot that somebody deleted is not complete here; none may while it is pending.
-        if image is not None and image.state is ImageState.PENDING:
-            images.save(tx, image.after(ImageEvent.SNAPSHOTS_COMPLETED))
-    scratch.drop(svc, _image_id(args))
+def _hand_over(svc: Services, args: Args) -> None:
+    store_copies.start(svc, _image_id(args), _wanted(args))
 
 
 def give_up(svc: Services, args: Args, why: str) -> None:
     """The image fails with a reason; the guest is brought back if it was shut down for it."""
     scratch.drop(svc, _image_id(args))  # first: the guest may need the room to start
     _start_again(svc, args)
-    reason = _reason(_instance(svc, args), why)
-    with svc.catalog.begin() as tx:
-        image = images.fetch_any(tx, _image_id(args))
-        if image is not None and image.state is ImageState.PENDING:
-            images.save(tx, image.after(ImageEvent.SNAPSHOT_FAILED, reason))
-    for snapshot_id in _wanted(args):
-        scratch.fail(svc, snapshot_id, reason.message)
-
-
-def _reason(instance: Instance | None, why: str) -> StateReason:
+    instance = _instance(svc, args)
     if instance is None or instance.state in _GOING:
-        code = "Client.InstanceTerminated"
-        return StateReason(code=code, message=f"{code}: Instance is terminated")
-    return StateReason(code="Server.InternalError", message=f"Server.InternalError: {why}")
+        why = "Client.InstanceTerminated: Instance is terminated"
+    store_copies.give_up(svc, _image_id(args), _wanted(args), why)

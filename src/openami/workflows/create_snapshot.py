@@ -1,4 +1,4 @@
-"""A snapshot of one volume: its copy at the moment of the request, then the copy's blocks.
+"""A snapshot of one volume: its copy at the moment of the request; its blocks are stored after it.
 
 The lease is taken with the row, so no collector touches what the copy relies on.
 """
@@ -12,13 +12,13 @@ from openami.domain.ids import SnapshotId, VolumeId
 from openami.domain.snapshot import NO_VOLUME, Snapshot, SnapshotState
 from openami.jobs.engine import Args, Job
 from openami.services import Services
-from openami.workflows import copy_volume, create_image, create_snapshots, scratch
+from openami.workflows import copy_volume, create_image, create_snapshots, scratch, store_copies
 
 NAME: Final = "create_snapshot"
 
 
 def start(svc: Services, snapshot: Snapshot) -> str:
-    """Begin to fill a pending snapshot, once. The id of the job."""
+    """Begin to copy the volume for a pending snapshot, once. The id of the job."""
     job_id = f"{NAME}:{snapshot.id}"
     args = {"snapshot_id": snapshot.id, "volume_id": snapshot.volume_id}
     svc.jobs.start(NAME, job_id, args)
@@ -30,7 +30,7 @@ def resume(svc: Services) -> None:
     with svc.catalog.read() as tx:
         waiting = _alone(svc, tx, snapshots.pending(tx))
     for snapshot in waiting:
-        start(svc, snapshot)
+        store_copies.follow(svc, start(svc, snapshot), snapshot.id, [snapshot.id])
 
 
 def _alone(svc: Services, tx: Transaction, pending: Iterable[Snapshot]) -> list[Snapshot]:
@@ -41,7 +41,10 @@ def _alone(svc: Services, tx: Transaction, pending: Iterable[Snapshot]) -> list[
         if snapshot.set_id is not None or images.users_of_snapshot(tx, snapshot.id):
             return True
         former = images.all_users_of_snapshot(tx, snapshot.id)
-        return any(f"{create_image.NAME}:{image_id}" in active for image_id in former)
+        return any(
+            f"{create_image.NAME}:{image_id}" in active or scratch.found(svc, image_id) is not None
+            for image_id in former
+        )
 
     of_volumes = (snapshot for snapshot in pending if snapshot.volume_id != NO_VOLUME)
     return [snapshot for snapshot in of_volumes if not filled_for(snapshot)]
@@ -69,10 +72,9 @@ def job(svc: Services) -> Job:
         name=NAME,
         steps=(
             ("copy the volume", lambda args: _copy(svc, args)),
-            ("store the blocks", lambda args: scratch.store(svc, _id(args), _id(args))),
-            ("drop the copy", lambda args: scratch.drop(svc, _id(args))),
+            ("hand it over", lambda args: _hand_over(svc, _id(args))),
         ),
-        give_up=lambda args, reason: give_up(svc, args, reason),
+        give_up=lambda args, why: store_copies.give_up(svc, _id(args), [_id(args)], why),
     )
 
 
@@ -92,6 +94,5 @@ def copy(svc: Services, snapshot_id: SnapshotId, volume_id: VolumeId) -> None:
         scratch.take(svc, snapshot_id, {snapshot_id: volume_id})
 
 
-def give_up(svc: Services, args: Args, reason: str) -> None:
-    scratch.fail(svc, _id(args), reason)
-    scratch.drop(svc, _id(args))
+def _hand_over(svc: Services, snapshot_id: SnapshotId) -> None:
+    store_copies.start(svc, snapshot_id, [snapshot_id])

@@ -6,13 +6,13 @@ from openami.catalog import snapshots, volumes
 from openami.domain.ids import InstanceId, SnapshotId, VolumeId
 from openami.jobs.engine import Args, GiveUp, Job
 from openami.services import Services
-from openami.workflows import scratch
+from openami.workflows import scratch, store_copies
 
 NAME: Final = "create_snapshots"
 
 
 def start(svc: Services, set_id: str) -> str:
-    """Begin to fill the pending snapshots of a set, once. The id of the job."""
+    """Begin to copy the volumes of a set of pending snapshots, once. The id of the job."""
     job_id = f"{NAME}:{set_id}"
     svc.jobs.start(NAME, job_id, {"set_id": set_id})
     return job_id
@@ -22,7 +22,7 @@ def resume(svc: Services) -> None:
     with svc.catalog.read() as tx:
         waiting = {each.set_id for each in snapshots.pending(tx)}
     for set_id in sorted(each for each in waiting if each is not None):
-        start(svc, set_id)
+        store_copies.follow(svc, start(svc, set_id), set_id, _wanted(svc, set_id))
 
 
 def keep(svc: Services, set_id: str) -> None:
@@ -36,10 +36,9 @@ def job(svc: Services) -> Job:
         name=NAME,
         steps=(
             ("copy the volumes", lambda args: _copy(svc, _id(args))),
-            ("store the blocks", lambda args: _store(svc, _id(args))),
-            ("drop the copies", lambda args: scratch.drop(svc, _id(args))),
+            ("hand them over", lambda args: _hand_over(svc, _id(args))),
         ),
-        give_up=lambda args, reason: give_up(svc, args, reason),
+        give_up=lambda args, why: _give_up(svc, _id(args), why),
     )
 
 
@@ -66,12 +65,9 @@ def _instance_of(svc: Services, wanted: dict[SnapshotId, VolumeId]) -> InstanceI
     return volume.attachment.instance_id
 
 
-def _store(svc: Services, set_id: str) -> None:
-    for snapshot_id in _wanted(svc, set_id):
-        scratch.store(svc, set_id, snapshot_id)
+def _hand_over(svc: Services, set_id: str) -> None:
+    store_copies.start(svc, set_id, _wanted(svc, set_id))
 
 
-def give_up(svc: Services, args: Args, reason: str) -> None:
-    for snapshot_id in _wanted(svc, _id(args)):
-        scratch.fail(svc, snapshot_id, reason)
-    scratch.drop(svc, _id(args))
+def _give_up(svc: Services, set_id: str, why: str) -> None:
+    store_copies.give_up(svc, set_id, _wanted(svc, set_id), why)

@@ -172,14 +172,14 @@ def wait_for_copies(
 def _uncopied(svc: Services, instance_id: InstanceId) -> set[SnapshotId]:
     with svc.catalog.read() as tx:
         owners = {
-            snapshot.id: _owners(tx, snapshot)
+            snapshot.id: names_for(tx, snapshot)
             for volume in volumes.of_instance(tx, instance_id)
             for snapshot in snapshots.pending_of_volume(tx, volume.id)
         }
     return {each for each in owners if all(found(svc, owner) is None for owner in owners[each])}
 
 
-def _owners(tx: Transaction, snapshot: Snapshot) -> list[str]:
+def names_for(tx: Transaction, snapshot: Snapshot) -> list[str]:
     """Under whose name a snapshot's copy may be kept."""
     of_set = [] if snapshot.set_id is None else [snapshot.set_id]
     return [snapshot.id, *of_set, *images.all_users_of_snapshot(tx, snapshot.id)]
@@ -243,14 +243,21 @@ def drop(svc: Services, owner: str) -> None:
 
 
 def sweep(svc: Services) -> None:
-    """Remove the copies that no job works on."""
+    """Remove the copies that no job works on and nobody waits for.
+
+    What a job that stands in line is for is in no record of jobs after a crash. Its copy may be all
+    that there is of a volume, so the catalog has a say, too.
+    """
     parent = svc.settings.state_dir / "scratch"
     if not parent.exists():
         return
     owners = [directory.name for directory in parent.iterdir()]  # before the look at the jobs
     working = {job_id.split(":")[1] for job_id in svc.jobs.active()}
+    with svc.catalog.read() as tx:
+        waiting = {name for each in snapshots.pending(tx) for name in names_for(tx, each)}
+        waiting |= {each.id for each in volumes.in_state(tx, VolumeState.CREATING)}
     for owner in owners:
-        if owner not in working:
+        if owner not in working | waiting:
             drop(svc, owner)
 
 

@@ -35,6 +35,7 @@ from openami.workflows import copy_snapshot as snapshot_copy_workflow
 from openami.workflows import create_image as image_workflow
 from openami.workflows import create_snapshot as snapshot_workflow
 from openami.workflows import create_snapshots as set_workflow
+from openami.workflows import store_copies
 
 
 def make(svc: Services, policy: LifecyclePolicy, schedule: Schedule, run: LifecycleRun) -> None:
@@ -53,14 +54,21 @@ def jobs_of(tx: Transaction, run: LifecycleRun) -> list[str]:
     """The ids of the jobs that end when what was made is whole."""
     copied = is_of_copy(run)
     if run.image_id is not None:
-        workflow = image_copy_workflow if copied else image_workflow
-        return [f"{workflow.NAME}:{run.image_id}"]
+        if copied:
+            return [f"{image_copy_workflow.NAME}:{run.image_id}"]
+        return _halves(image_workflow.NAME, [run.image_id])
     found = [snapshots.fetch_any(tx, each) for each in run.snapshot_ids]
     sets = {each.set_id for each in found if each is not None and each.set_id is not None}
     if sets:
-        return [f"{set_workflow.NAME}:{each}" for each in sorted(sets)]
-    one = snapshot_copy_workflow if copied else snapshot_workflow
-    return [f"{one.NAME}:{each}" for each in run.snapshot_ids]
+        return _halves(set_workflow.NAME, sorted(sets))
+    if copied:
+        return [f"{snapshot_copy_workflow.NAME}:{each}" for each in run.snapshot_ids]
+    return _halves(snapshot_workflow.NAME, run.snapshot_ids)
+
+
+def _halves(first: str, owners: Sequence[str]) -> list[str]:
+    """The copies of the volumes, and their way into the store."""
+    return [*(f"{first}:{each}" for each in owners), *map(store_copies.job_id_for, owners)]
 
 
 def _make_image(

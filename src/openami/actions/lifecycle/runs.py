@@ -5,7 +5,6 @@ that makes the object. So a run makes at most one, wherever the process ends.
 """
 
 import logging
-import time
 from dataclasses import replace
 from datetime import datetime
 
@@ -30,6 +29,7 @@ from openami.domain.lifecycle_run import (
     is_of_copy,
 )
 from openami.domain.lifecycle_schedule import due, rewound
+from openami.jobs.engine import wait_for_all
 from openami.services import Services
 
 _log = logging.getLogger(__name__)
@@ -121,9 +121,7 @@ def _wait_a_little(svc: Services) -> None:
     with svc.catalog.read() as tx:
         made = runs.in_stage(tx, RunStage.MADE)
         waited = [job_id for run in made for job_id in making.jobs_of(tx, run)]
-    deadline = time.monotonic() + svc.settings.settle_timeout_s
-    for job_id in waited:
-        svc.jobs.wait(job_id, max(0.0, deadline - time.monotonic()))
+    wait_for_all(svc.jobs, waited, svc.settings.settle_timeout_s)
 
 
 def _forget(svc: Services, run: LifecycleRun) -> None:

@@ -1,6 +1,5 @@
 """Fast snapshot restores: who wants which snapshot at hand, and whose volumes find it so."""
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -15,6 +14,7 @@ from openami.domain.ids import SnapshotId
 from openami.domain.snapshot import SnapshotState
 from openami.domain.volume import Volume
 from openami.domain.zone import checked_zone, zone_id
+from openami.jobs.engine import wait_for_all
 from openami.services import Services
 from openami.workflows import fast_restores as workflow
 
@@ -105,9 +105,7 @@ def _each(
                     fast_restores.put(tx, changed[-1])
         begun = [each for each in changed if workflow.startable(tx, each)]
     jobs = [workflow.start(svc, each) for each in begun]
-    deadline = time.monotonic() + svc.settings.settle_timeout_s
-    for job_id in jobs:
-        svc.jobs.wait(job_id, max(0.0, deadline - time.monotonic()))
+    wait_for_all(svc.jobs, jobs, svc.settings.settle_timeout_s)
     return changed, refused
 
 
