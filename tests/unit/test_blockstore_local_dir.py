@@ -20,6 +20,7 @@ from support.blocks import a_block, a_disk
 CHUNK = a_block("chunk")
 DIGEST = codec.digest_of(CHUNK)
 FRAMED = codec.encode(CHUNK)
+OTHER = codec.digest_of(a_block("other"))
 
 
 def files(directory: Path) -> list[Path]:
@@ -57,7 +58,35 @@ def test_the_bytes_are_synced_before_the_names_and_the_names_before_the_end(
     monkeypatch.setattr(local_dir, "syncfs", watching)
     with store.writer() as writer:
         writer.put(DIGEST, FRAMED)
-    assert seen == [(1, False), (0, True)]
+        writer.put(OTHER, codec.encode(a_block("other")))
+    assert seen == [(2, False), (0, True)]
+
+
+def test_one_object_alone_is_synced_without_the_rest_of_the_filesystem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalDirChunkStore(tmp_path / "store")
+    synced: list[Path] = []
+    monkeypatch.setattr(local_dir, "syncfs", synced.append)
+    files, directories = list[bool](), list[Path]()
+
+    def sync_file(file: Path) -> None:
+        disk_sync.sync_file(file)
+        files.append(store.has(DIGEST))
+
+    monkeypatch.setattr(local_dir, "sync_file", sync_file)
+    monkeypatch.setattr(local_dir, "sync_directory", directories.append)
+    with store.writer() as writer:
+        assert writer.missing([DIGEST]) == {DIGEST}
+        writer.put(DIGEST, FRAMED)
+    with store.writer() as writer:
+        assert writer.missing([DIGEST]) == set()  # it may not be durable yet
+    assert (files, synced) == ([False, True], [])
+    assert directories == [Path(store.path(DIGEST, Kind.CHUNK)).parent] * 2
+    with store.writer() as writer:
+        assert writer.missing([DIGEST]) == set()
+        store.delete(DIGEST)
+    assert not store.has(DIGEST)
 
 
 def test_an_ingest_that_found_everything_known_still_syncs_what_others_published(
@@ -128,6 +157,7 @@ def test_a_sync_that_failed_is_not_tried_again(
     def commit_until_it_works() -> None:
         with store.writer() as writer:
             writer.put(DIGEST, FRAMED)
+            writer.put(OTHER, codec.encode(a_block("other")))
             monkeypatch.setattr(local_dir, "syncfs", failing)
             with pytest.raises(OSError, match="Input/output"):
                 writer.commit()

@@ -80,6 +80,10 @@ def write_pages(descriptor: int, data: bytes, offset: int = 0) -> int:
     return length
 
 
+def sync_file(file: Path) -> None:
+    sync_directory(file)  # to the system it is the same
+
+
 def sync_directory(directory: Path) -> None:
     descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
     try:
