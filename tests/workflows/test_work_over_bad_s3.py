@@ -22,7 +22,7 @@ from openami.catalog.storage import losses
 from openami.domain.ids import Region
 from openami.services import Services
 from openami.wire.s3_client import Patience
-from openami.workflows import collect, region_stores, registry
+from openami.workflows import collect, region_stores, registry, tenure
 from support.asking import a_running_instance, ask, put_accounts
 from support.blocks import a_disk
 from support.builders import ALICE, HERE, THERE, ZONE
@@ -197,6 +197,8 @@ def world(tmp_path: Path) -> Generator[World]:
 
         svc = services(tmp_path, chunks=chunks)
         put_accounts(svc, ALICE)
+        for region in svc.stores:
+            tenure.begin(svc, region)  # as a server does that starts
         yield World(svc, s3, tmp_path)
 
 
