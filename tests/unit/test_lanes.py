@@ -117,15 +117,21 @@ def ask_for(desk: Desk, region: str, *job_ids: str) -> None:
         desk.lane.enter(job_id, job_id[0], lambda job_id=job_id: desk._begin(job_id), regions)
 
 
-def test_no_region_has_more_than_half_of_a_lane() -> None:
+def test_no_region_has_more_than_three_quarters_of_a_lane() -> None:
     desk = Desk(4)
-    ask_for(desk, "silent", "a1", "b1", "c1")
-    ask_for(desk, "well", "d1", "c2", "e1")
-    assert desk.begun == ["a1", "b1", "d1", "c2"]
+    ask_for(desk, "silent", "a1", "b1", "c1", "e1")
+    ask_for(desk, "well", "d1", "c2")
+    assert desk.begun == ["a1", "b1", "c1", "d1"]
     desk.end("d1")
-    assert desk.begun[4:] == ["e1"]
+    assert desk.begun[4:] == ["c2"]
     desk.end("a1")
-    assert desk.begun[5:] == ["c1"]
+    assert desk.begun[5:] == ["e1"]
+
+
+def test_an_owner_does_not_fill_a_region() -> None:
+    desk = Desk(4)
+    ask_for(desk, "here", "a1", "a2", "a3", "b1")
+    assert desk.begun == ["a1", "a2", "b1"]
 
 
 def test_a_copy_is_of_the_region_from_which_and_of_that_to_which_it_goes() -> None:
@@ -134,7 +140,7 @@ def test_a_copy_is_of_the_region_from_which_and_of_that_to_which_it_goes() -> No
     ask_for(desk, "silent well", "c1")
     ask_for(desk, "well silent", "d1")
     ask_for(desk, "well", "e1")
-    assert desk.begun == ["a1", "b1", "e1"]
+    assert desk.begun == ["a1", "b1", "c1", "e1"]
 
 
 def test_an_owner_has_no_more_turns_for_asking_in_more_regions() -> None:

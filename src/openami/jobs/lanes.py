@@ -1,8 +1,9 @@
 """Lanes: of the jobs of one kind of work only so many run at once, and the others wait in turn.
 
 Owners take turns, and of what one owner waits for its regions do. No owner has more than half of a
-lane, so that who asks for much at once keeps nobody else from a little; nor has a region, so that
-one whose store is silent keeps no other from working.
+lane, so that who asks for much at once keeps nobody else from a little. No region has more than
+three quarters, so that one whose store is silent keeps no other from working, and one owner does
+not fill it.
 """
 
 import threading
@@ -32,11 +33,12 @@ class _Kind(NamedTuple):
 
 
 class Lane:
-    """`width` jobs at once, of one region or owner no more than half of them. Thread-safe; what
-    begins a job is called without a lock held."""
+    """`width` jobs at once, of one owner half of them at most, of one region three quarters.
+    Thread-safe; what begins a job is called without a lock held."""
 
     def __init__(self, width: int) -> None:
-        self._width, self._of_one = width, -(-width // 2)
+        self._width, self._of_owner = width, -(-width // 2)
+        self._of_region = max(1, width - max(1, width // 4))
         self._lock = threading.Lock()
         self._closed = False
         self._running: dict[str, _Kind] = {}
@@ -106,8 +108,8 @@ class Lane:
 
     def _may_begin(self, kind: _Kind) -> bool:
         running = self._running.values()
-        return sum(each.owner == kind.owner for each in running) < self._of_one and all(
-            sum(region in each.regions for each in running) < self._of_one
+        return sum(each.owner == kind.owner for each in running) < self._of_owner and all(
+            sum(region in each.regions for each in running) < self._of_region
             for region in kind.regions
         )
 
