@@ -8,6 +8,7 @@ import pytest
 
 from openami.blockstore.store import StoreFull
 from openami.blockstore.volumes import VolumeAbsent
+from openami.catalog import ingests
 from openami.compute.driver import DiskCopy, Needs
 from openami.compute.record.driver import RecordDriver
 from openami.domain.ids import InstanceId, Region, SnapshotId, VolumeId
@@ -22,7 +23,7 @@ from openami.workflows import (
     terminate_instance,
 )
 from support.asking import a_bootable_image, a_running_instance, ask
-from support.builders import ZONE
+from support.builders import HERE, ZONE
 from support.disk_contents import snapshot_blocks, write_volume
 from support.fakes import services
 
@@ -133,6 +134,8 @@ def test_a_copy_that_did_not_succeed_leaves_no_bytes(
         target.write_bytes(b"half")
         raise StoreFull(str(target))
 
+    with svc.catalog.begin() as tx:
+        ingests.begin(tx, "snap-1", HERE, svc.clock.now())
     monkeypatch.setattr(scratch, "_copy", torn)
     with pytest.raises(StoreFull):
         scratch.take(svc, "snap-1", {SnapshotId("snap-1"): volume_id})

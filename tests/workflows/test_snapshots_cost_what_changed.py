@@ -26,7 +26,7 @@ from openami.domain.manifest import Root
 from openami.domain.snapshot import Move, Progress, Tiering
 from openami.jobs.engine import NotRunning
 from openami.services import Services
-from openami.workflows import region_stores, registry, scratch
+from openami.workflows import create_image, region_stores, registry, scratch
 from support.asking import a_bootable_image, a_running_instance, ask
 from support.bare_qemu import BareDriver
 from support.builders import HERE
@@ -109,6 +109,31 @@ def test_a_snapshot_without_changes_copies_nothing(
     monkeypatch.setattr(house.svc.volumes, "snapshot_from", looked_at)
     house.is_right(house.snapshot(house.data), house.data)
     assert taken == [{}]
+
+
+def test_an_image_that_is_whole_is_not_copied_again_by_a_job_that_a_crash_cut_off(
+    house: House,
+) -> None:
+    house.write(house.data, {3: "a"})
+    image_id = ask(
+        house.svc, "CreateImage", InstanceId=house.instance_id, Name="mine", NoReboot=True
+    )["ImageId"]
+    (image,) = ask(house.svc, "DescribeImages", ImageIds=[image_id])["Images"]
+    volume_of = {"/dev/sdf": house.data, "/dev/xvda": house.root}
+    filled = {
+        each["Ebs"]["SnapshotId"]: volume_of[each["DeviceName"]]
+        for each in image["BlockDeviceMappings"]
+    }
+    house.write(house.data, {4: "b"})
+    args = {
+        "image_id": image_id,
+        "instance_id": house.instance_id,
+        "snapshot_ids": list(filled),
+        "volume_ids": list(filled.values()),
+    }
+    house.svc.jobs.start(create_image.NAME, f"{create_image.NAME}:again", args)
+    house.is_right(house.snapshot(house.data), house.data)
+    assert house.host.partial == [set(), {house.data}]
 
 
 def test_what_became_zeros_or_was_discarded_is_gone_from_the_next_snapshot(house: House) -> None:

@@ -17,7 +17,7 @@ from openami.catalog.storage import losses
 from openami.compute.driver import DiskCopy
 from openami.domain.ids import SnapshotId, VolumeId
 from openami.domain.manifest import Root
-from openami.domain.snapshot import Progress, Snapshot
+from openami.domain.snapshot import Progress, Snapshot, SnapshotState
 from openami.services import Services
 
 
@@ -47,7 +47,7 @@ def wished(svc: Services, key: SnapshotId, volume_id: VolumeId, target: Path) ->
         root=None if earlier is None else Root.from_text(str(earlier.root)),
         copy=DiskCopy(
             target=target,
-            mark=None if mine is None else key,
+            mark=key if mine is not None and mine.state is SnapshotState.PENDING else None,
             since=None if earlier is None else earlier.id,
             keep=frozenset(pending - {key}),
         ),

@@ -9,7 +9,7 @@ from typing import Final
 from openami.catalog import images, snapshots
 from openami.catalog.catalog import Transaction
 from openami.domain.ids import SnapshotId, VolumeId
-from openami.domain.snapshot import NO_VOLUME, Snapshot, SnapshotState
+from openami.domain.snapshot import NO_VOLUME, Snapshot
 from openami.jobs.engine import Args, Job
 from openami.services import Services
 from openami.workflows import copy_volume, create_image, create_snapshots, scratch, store_copies
@@ -88,10 +88,7 @@ def _copy(svc: Services, args: Args) -> None:
 
 def copy(svc: Services, snapshot_id: SnapshotId, volume_id: VolumeId) -> None:
     """Keep the volume's content for the snapshot, if that is still wanted and not kept yet."""
-    with svc.catalog.read() as tx:
-        snapshot = snapshots.fetch_any(tx, snapshot_id)
-    if snapshot is not None and snapshot.state is SnapshotState.PENDING:
-        scratch.take(svc, snapshot_id, {snapshot_id: volume_id})
+    scratch.take(svc, snapshot_id, {snapshot_id: volume_id})
 
 
 def _hand_over(svc: Services, snapshot_id: SnapshotId) -> None:

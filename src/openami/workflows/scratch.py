@@ -84,14 +84,21 @@ def take(
 ) -> None:
     """Copy the volumes, all as they are at one moment. A complete set is left as it is.
 
-    A set that a crash left incomplete is taken anew: its moment is then the second one.
+    A set that a crash left incomplete is taken anew: its moment is then the second one. What has
+    its content is not copied again: what changed since would be noted from the second moment on.
     All volumes are of the instance `of`; without it there is one volume, wherever it is. Raises
     GiveUp when a volume is gone or elsewhere and when there is no room for the copies,
     MachineFailed, StoreFull.
     """
     with svc.locks(f"copies for {owner}"):  # who ends a volume makes sure of them, too
-        if found(svc, owner) is None:
-            _take(svc, owner, wanted, of)
+        if found(svc, owner) is None and (lacking := unfilled(svc, wanted)):
+            _take(svc, owner, {each: wanted[each] for each in lacking}, of)
+
+
+def unfilled(svc: Services, keys: Iterable[SnapshotId]) -> list[SnapshotId]:
+    """Those of what copies are for that wait for their content yet, as their leases tell."""
+    with svc.catalog.read() as tx:
+        return [each for each in keys if ingests.is_active(tx, each)]
 
 
 def _take(
