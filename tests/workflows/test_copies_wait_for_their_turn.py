@@ -11,7 +11,7 @@ from openami.domain.ids import InstanceId
 from openami.domain.manifest import Root
 from openami.domain.volume import VolumeState
 from openami.services import Services
-from openami.workflows import registry, scratch
+from openami.workflows import create_image, registry, scratch
 from support.asking import a_bootable_image, a_running_instance, ask
 from support.builders import VOLUME
 from support.crash import assert_survives, serve_again
@@ -190,6 +190,27 @@ def test_a_snapshot_that_is_deleted_in_the_line_leaves_nothing(tmp_path: Path) -
     (told,) = made_snapshots(svc)
     ask(svc, "DeleteSnapshot", SnapshotId=told["SnapshotId"])
     make_room(svc)
+    nothing_is_left(svc)
+
+
+def test_an_image_is_of_the_copies_that_were_made_although_the_instance_went_since(
+    tmp_path: Path,
+) -> None:
+    svc = full_services(tmp_path)
+    instance_id, volume_id = a_server(svc)
+    an_image(svc, instance_id, volume_id)
+    (image,) = ask(svc, "DescribeImages", Filters=[{"Name": "name", "Values": ["mine"]}])["Images"]
+    (told,) = made_snapshots(svc)
+    ask(svc, "TerminateInstances", InstanceIds=[instance_id])
+    args = {
+        "image_id": image["ImageId"],
+        "instance_id": instance_id,
+        "snapshot_ids": [told["SnapshotId"]],
+        "volume_ids": [volume_id],
+    }
+    svc.jobs.start(create_image.NAME, f"{create_image.NAME}:again", args)  # as after a crash
+    make_room(svc)
+    assert contents(svc) == [MADE_OF]
     nothing_is_left(svc)
 
 

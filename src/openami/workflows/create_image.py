@@ -125,6 +125,8 @@ def _shut_down(svc: Services, args: Args) -> None:
 
 
 def _copy(svc: Services, args: Args) -> None:
+    if scratch.found(svc, _image_id(args)) is not None:
+        return  # made before a crash: the instance may go since
     instance = _instance(svc, args)
     if instance is None or instance.state in _GOING:
         raise GiveUp("the instance was terminated")
