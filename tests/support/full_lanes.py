@@ -47,6 +47,11 @@ class FullLanes(InlineEngine):
     def active(self) -> set[str]:
         return super().active() | set(self.waiting)
 
+    def hurry(self, job_id: str) -> None:
+        if job_id in self.waiting:
+            name, args = self.waiting.pop(job_id)
+            super().start(name, job_id, args)
+
     def close(self) -> None:
         self._are_full = False
         self.waiting.clear()

@@ -7,11 +7,11 @@ import pytest
 
 from openami.catalog import ingests, volumes
 from openami.compute.driver import MachineState
-from openami.domain.ids import InstanceId
+from openami.domain.ids import InstanceId, SnapshotId
 from openami.domain.manifest import Root
 from openami.domain.volume import VolumeState
 from openami.services import Services
-from openami.workflows import create_image, registry, scratch
+from openami.workflows import create_image, recycle_bin, registry, scratch
 from support.asking import a_bootable_image, a_running_instance, ask
 from support.builders import VOLUME
 from support.crash import assert_survives, serve_again
@@ -184,12 +184,76 @@ def test_copies_that_were_lost_in_the_line_are_told_and_hold_nothing(
     nothing_is_left(svc)
 
 
-def test_a_snapshot_that_is_deleted_in_the_line_leaves_nothing(tmp_path: Path) -> None:
+def end_all(svc: Services) -> None:
+    """Whatever was made is deleted."""
+    for image in ask(svc, "DescribeImages", Filters=[{"Name": "name", "Values": ["mine"]}])[
+        "Images"
+    ]:
+        ask(svc, "DeregisterImage", ImageId=image["ImageId"], DeleteAssociatedSnapshots=True)
+    for told in made_snapshots(svc):
+        ask(svc, "DeleteSnapshot", SnapshotId=told["SnapshotId"])
+    for volume in ask(svc, "DescribeVolumes")["Volumes"]:
+        if volume["State"] == "creating":
+            ask(svc, "DeleteVolume", VolumeId=volume["VolumeId"])
+
+
+@pytest.mark.parametrize("made", ALL)
+def test_what_is_deleted_in_the_line_leaves_nothing_although_there_is_no_room(
+    tmp_path: Path, made: Made
+) -> None:
     svc = full_services(tmp_path)
-    a_snapshot(svc, *a_server(svc))
+    made(svc, *a_server(svc))
+    end_all(svc)
+    assert waiting(svc) == []
+    nothing_is_left(svc)
+
+
+@pytest.mark.parametrize("made", ALL)
+def test_what_is_deleted_while_it_is_copied_does_not_stand_in_line(
+    tmp_path: Path, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    svc = full_services(tmp_path)
+    server = a_server(svc)
+    take = scratch.take
+
+    def cut_off(*args, **more) -> None:
+        take(*args, **more)
+        monkeypatch.undo()
+        end_all(svc)
+
+    monkeypatch.setattr(scratch, "take", cut_off)
+    made(svc, *server)
+    assert waiting(svc) == []
+    nothing_is_left(svc)
+
+
+def test_the_sweep_ends_what_stands_in_line_for_what_went_unsaid(tmp_path: Path) -> None:
+    svc = full_services(tmp_path)
+    server = a_server(svc)
+    a_snapshot(svc, *server)
+    a_volume(svc, *server)
     (told,) = made_snapshots(svc)
-    ask(svc, "DeleteSnapshot", SnapshotId=told["SnapshotId"])
+    with svc.catalog.begin() as tx:
+        recycle_bin.retain_or_remove_snapshot(svc, tx, SnapshotId(told["SnapshotId"]))
+        for volume in volumes.in_state(tx, VolumeState.CREATING):
+            volumes.remove(tx, volume.id)
+            ingests.end(tx, volume.id)
+    registry.sweep(svc)
+    assert waiting(svc) == []
+    nothing_is_left(svc)
+
+
+def test_a_set_of_which_one_is_deleted_waits_for_its_turn(tmp_path: Path) -> None:
+    svc = full_services(tmp_path)
+    a_bootable_image(svc)
+    data = {"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 1}}
+    a_set(svc, a_running_instance(svc, BlockDeviceMappings=[data]), "")
+    first, _second = made_snapshots(svc)
+    ask(svc, "DeleteSnapshot", SnapshotId=first["SnapshotId"])
+    registry.sweep(svc)
+    assert len(waiting(svc)) == 1
     make_room(svc)
+    assert [each["State"] for each in made_snapshots(svc)] == ["completed"]
     nothing_is_left(svc)
 
 

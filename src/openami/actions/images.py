@@ -25,6 +25,7 @@ from openami.domain.ids import ImageId, SnapshotId
 from openami.domain.image import Image, ImageState, checked_image_name
 from openami.services import Services
 from openami.workflows import recycle_bin as bin_workflow
+from openami.workflows import store_copies
 
 Tags = Mapping[str, Mapping[str, str]]
 """Resource id → its tags, as the caller sees them."""
@@ -202,10 +203,12 @@ def deregister_image(
             for mapping in image.block_device_mappings
             if mapping.ebs is not None and mapping.ebs.snapshot_id is not None
         ]
-        return {
+        told = {
             snapshot_id: _deleted(svc, tx, caller, snapshot_id)
             for snapshot_id in dict.fromkeys(named)
         }
+    store_copies.let_go(svc, image_id)
+    return told
 
 
 def _deleted(svc: Services, tx: Transaction, caller: Caller, snapshot_id: SnapshotId) -> str:

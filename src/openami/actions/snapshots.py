@@ -18,7 +18,7 @@ from openami.jobs.engine import wait_for_all
 from openami.services import Services
 from openami.workflows import create_snapshot as workflow
 from openami.workflows import recycle_bin as bin_workflow
-from openami.workflows import store_copies
+from openami.workflows import scratch, store_copies
 
 Noting = Callable[[Transaction, Snapshot], None]
 """What is to be written down in the transaction that makes the snapshot, or not at all."""
@@ -97,7 +97,7 @@ def describe_snapshots(
 def delete_snapshot(svc: Services, caller: Caller, snapshot_id: SnapshotId) -> None:
     """Forget it, pending or not. Volumes made from it and snapshots after it are unharmed."""
     with svc.catalog.begin() as tx:
-        snapshots.fetch_owned(tx, snapshot_id, caller.account, caller.region)
+        snapshot = snapshots.fetch_owned(tx, snapshot_id, caller.account, caller.region)
         users = images.users_of_snapshot(tx, snapshot_id)
         if users:
             raise EC2Error.of(
@@ -105,7 +105,11 @@ def delete_snapshot(svc: Services, caller: Caller, snapshot_id: SnapshotId) -> N
                 f"The snapshot {snapshot_id} is currently in use by {', '.join(users)}",
             )
         check_deletable(svc, tx, snapshot_id)
+        is_pending = snapshot.state is SnapshotState.PENDING
+        copied_as = scratch.names_for(tx, snapshot) if is_pending else ()
         remove(svc, tx, snapshot_id)
+    for name in copied_as:
+        store_copies.let_go(svc, name)
 
 
 def remove(svc: Services, tx: Transaction, snapshot_id: SnapshotId) -> None:

@@ -12,7 +12,7 @@ from openami.domain.volume import Volume, VolumeEvent, VolumeState
 from openami.jobs.engine import Args, GiveUp, Job
 from openami.jobs.lanes import SNAPSHOTS
 from openami.services import Services
-from openami.workflows import create_volume, scratch
+from openami.workflows import create_volume, scratch, store_copies
 
 NAME: Final = "copy_volume"
 FILL: Final = "fill_copied_volume"
@@ -36,6 +36,13 @@ def _fill(svc: Services, volume_id: VolumeId) -> None:
     whose, where = ("", []) if volume is None else (volume.owner, [volume.region])
     args = {"volume_id": volume_id}
     svc.jobs.start(FILL, fill_job_id(volume_id), args, owner=whose, regions=where)
+    let_go(svc, volume_id)
+
+
+def let_go(svc: Services, volume_id: VolumeId) -> None:
+    """End the job now if it stands in line for a volume that was deleted."""
+    if _empty(svc, volume_id) is None:
+        svc.jobs.hurry(fill_job_id(volume_id))
 
 
 def resume(svc: Services) -> None:
@@ -47,6 +54,8 @@ def resume(svc: Services) -> None:
         # One that waits for its turn is not on record yet: a crash leaves it to us.
         if scratch.found(svc, volume.id) is not None or svc.jobs.wait(start(svc, volume.id), 0):
             _fill(svc, volume.id)
+    for volume_id in store_copies.owners_of_active(svc, FILL):
+        let_go(svc, VolumeId(volume_id))
 
 
 def keep_what_is_wanted(svc: Services, source_id: VolumeId) -> None:

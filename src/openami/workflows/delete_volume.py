@@ -7,7 +7,7 @@ from openami.domain.ids import VolumeId
 from openami.domain.volume import VolumeState
 from openami.jobs.engine import Args, Job
 from openami.services import Services
-from openami.workflows import create_snapshot
+from openami.workflows import copy_volume, create_snapshot
 
 NAME: Final = "delete_volume"
 
@@ -56,10 +56,10 @@ def _remove(svc: Services, args: Args) -> None:
     with svc.locks(volume_id):
         with svc.catalog.read() as tx:
             volume = volumes.fetch_any(tx, volume_id)
-        if volume is None or volume.state is not VolumeState.DELETING:
-            return
-        svc.volumes.delete(volume_id)
-        with svc.catalog.begin() as tx:
-            volumes.remove(tx, volume_id)
-            tags.remove_all(tx, volume_id)
-            ingests.end(tx, volume_id)  # of a copy that was still being made
+        if volume is not None and volume.state is VolumeState.DELETING:
+            svc.volumes.delete(volume_id)
+            with svc.catalog.begin() as tx:
+                volumes.remove(tx, volume_id)
+                tags.remove_all(tx, volume_id)
+                ingests.end(tx, volume_id)  # of a copy that was still being made
+    copy_volume.let_go(svc, volume_id)

@@ -38,7 +38,17 @@ def start(svc: Services, owner: str, snapshot_ids: Iterable[SnapshotId]) -> str:
     args = {"owner": owner, "snapshot_ids": ids}
     owners, regions = {each.owner for each in its}, {each.region for each in its}
     svc.jobs.start(NAME, job_id, args, owner=next(iter(owners), ""), regions=regions)
+    let_go(svc, owner)
     return job_id
+
+
+def let_go(svc: Services, owner: str) -> None:
+    """End the job now if it stands in line for nothing: what its copies are for was deleted.
+
+    In the line they would take room for as long as the owner's other jobs last.
+    """
+    if not scratch.unfilled(svc, scratch.found(svc, owner) or ()):
+        svc.jobs.hurry(job_id_for(owner))
 
 
 def follow(svc: Services, first: str, owner: str, snapshot_ids: Iterable[SnapshotId]) -> None:
@@ -60,6 +70,14 @@ def resume(svc: Services) -> None:
                 break
     for owner, ids in kept.items():
         start(svc, owner, ids)
+    for owner in owners_of_active(svc, NAME):
+        let_go(svc, owner)
+
+
+def owners_of_active(svc: Services, name: str) -> list[str]:
+    """Whose jobs of that name have not ended."""
+    prefix = f"{name}:"
+    return [each.removeprefix(prefix) for each in svc.jobs.active() if each.startswith(prefix)]
 
 
 def job(svc: Services) -> Job:
