@@ -2,18 +2,21 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Never
 
 import pytest
 
 from openami.catalog import ingests, volumes
+from openami.catalog.storage import losses
 from openami.compute.driver import MachineState
+from openami.domain.block import Digest
 from openami.domain.ids import InstanceId, SnapshotId
 from openami.domain.manifest import Root
 from openami.domain.volume import VolumeState
 from openami.services import Services
 from openami.workflows import create_image, recycle_bin, registry, scratch
 from support.asking import a_bootable_image, a_running_instance, ask
-from support.builders import VOLUME
+from support.builders import HERE, VOLUME
 from support.crash import assert_survives, serve_again
 from support.disk_contents import blocks_of, snapshot_blocks, write_volume
 from support.full_lanes import full_and_fused, full_services, make_room, waiting
@@ -276,6 +279,28 @@ def test_an_image_is_of_the_copies_that_were_made_although_the_instance_went_sin
     make_room(svc)
     assert contents(svc) == [MADE_OF]
     nothing_is_left(svc)
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+@pytest.mark.parametrize("made", [a_snapshot, a_volume])
+def test_what_is_gone_of_what_was_deleted_while_it_was_stored_is_no_loss(
+    tmp_path: Path, made: Made, deleted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    svc = full_services(tmp_path)
+    made(svc, *a_server(svc))
+
+    def collected(*_args, **_more) -> Never:
+        if deleted:
+            end_all(svc)
+        svc.stores[HERE].get(Digest(bytes(32)))
+        raise AssertionError("it is gone")
+
+    monkeypatch.setattr(svc.volumes, "snapshot_from", collected)
+    make_room(svc)
+    nothing_is_left(svc)
+    with svc.catalog.read() as tx:
+        assert losses.regions(tx) == ({} if deleted else {HERE: 1})
+    assert len(made_snapshots(svc)) == (made is a_snapshot and not deleted)
 
 
 @pytest.mark.parametrize("made", [an_image, a_volume])

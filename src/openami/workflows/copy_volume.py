@@ -118,7 +118,9 @@ def _store(svc: Services, volume_id: VolumeId) -> None:
     taken = (scratch.found(svc, volume_id) or {}).get(volume_id)
     if taken is None:
         raise GiveUp("the copy of the volume is gone")
-    root = svc.volumes.snapshot_from(taken.overlay, volume.region, taken.root, taken.size_gib)
+    root = scratch.ingest(svc, SnapshotId(volume_id), volume.region, taken)
+    if root is None:
+        return
     with svc.catalog.begin() as tx:
         current = volumes.fetch_any(tx, volume_id)
         if current is None or current.state is not VolumeState.CREATING:

@@ -20,12 +20,14 @@ from typing import Final
 
 from openami.blockstore.disk_sync import full_disk_is_told, sync_directory, write_all
 from openami.blockstore.ingest import SourceChanged, data_ranges
+from openami.blockstore.store import ChunkCorrupt, ChunkLost
 from openami.blockstore.volumes import Origin
 from openami.catalog import images, ingests, snapshot_copies, snapshots, volumes
 from openami.catalog.catalog import Transaction
+from openami.catalog.storage import losses
 from openami.compute.driver import MachineState, Needs
 from openami.domain.block import BLOCK_BYTES
-from openami.domain.ids import InstanceId, SnapshotId, VolumeId
+from openami.domain.ids import InstanceId, Region, SnapshotId, VolumeId
 from openami.domain.manifest import Root
 from openami.domain.snapshot import Snapshot, SnapshotState
 from openami.domain.volume import Volume, VolumeState
@@ -204,10 +206,33 @@ def store(svc: Services, owner: str, snapshot_id: SnapshotId) -> None:
     copy = (found(svc, owner) or {}).get(snapshot_id)
     if copy is None:
         raise GiveUp("Server.InternalError: the copy of the volume is gone")
-    root = svc.volumes.snapshot_from(
-        copy.overlay, snapshot.region, copy.root, copy.size_gib, of_gib=snapshot.volume_size_gib
-    )
-    complete(svc, snapshot_id, root)
+    root = ingest(svc, snapshot_id, snapshot.region, copy, of_gib=snapshot.volume_size_gib)
+    if root is not None:
+        complete(svc, snapshot_id, root)
+
+
+def ingest(
+    svc: Services, key: SnapshotId, region: Region, copy: Copy, of_gib: int | None = None
+) -> Root | None:
+    """Bring a copy into the store. None if what it is for was deleted, and what it lies on is gone.
+
+    The lease went with it, so that is no loss. Raises ChunkLost, StoreFull.
+    """
+    with svc.catalog.read() as tx:
+        before = losses.known(tx, region)
+    try:
+        return svc.volumes.snapshot_from(
+            copy.overlay, region, copy.root, copy.size_gib, of_gib=of_gib
+        )
+    except ChunkLost as lost:
+        if unfilled(svc, [key]):
+            raise
+        named = (lost.kind, lost.digest)
+        # The store has noted it. Bytes that are wrong are lost for whoever else has them, too.
+        if named not in before and not isinstance(lost, ChunkCorrupt):
+            with svc.catalog.begin() as tx:
+                losses.forget(tx, region, [named])
+        return None
 
 
 def complete(svc: Services, snapshot_id: SnapshotId, root: Root) -> None:
