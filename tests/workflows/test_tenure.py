@@ -1,5 +1,6 @@
 """Two servers with copies of one catalog over one store: neither takes what the other needs."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -189,6 +190,23 @@ def exercise(there: OwnerRecord) -> None:
 
 def test_the_words_in_a_directory_are_whole_or_not_there(tmp_path: Path) -> None:
     exercise(OwnerFile(tmp_path))
+    assert [each.name for each in tmp_path.iterdir()] == ["epoch"]
+
+
+def test_two_processes_of_the_same_number_write_beside_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each in its container; the other comes while the draft is being made durable."""
+    fsync = os.fsync
+
+    def the_other_comes(descriptor: int) -> None:
+        monkeypatch.setattr(os, "fsync", fsync)
+        OwnerFile(tmp_path).set_epoch("theirs")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", the_other_comes)
+    OwnerFile(tmp_path).set_epoch("mine")
+    assert OwnerFile(tmp_path).epoch() == "mine"
     assert [each.name for each in tmp_path.iterdir()] == ["epoch"]
 
 

@@ -6,6 +6,7 @@ all of it, so nobody works on a store before he has read its record, or has writ
 
 import json
 import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -179,11 +180,13 @@ class OwnerFile:
             return None
 
     def _write(self, name: str, text: bytes, give: Callable[[Path, Path], None]) -> None:
-        """A draft, which `give` gives its name when it is durable."""
-        draft = self._directory / f".{name}.{os.getpid()}"
+        """A draft, which `give` gives its name when it is durable.
+
+        Nobody else's has its name: in two containers processes have the same number.
+        """
         with full_disk_is_told(self._directory):
-            draft.unlink(missing_ok=True)  # of a process that died and had our number
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            descriptor, path = tempfile.mkstemp(prefix=f".{name}.", dir=self._directory)
+            draft = Path(path)
             try:
                 write_all(descriptor, text)
                 os.fsync(descriptor)
