@@ -1,7 +1,9 @@
 """Two servers with copies of one catalog over one store: neither takes what the other needs."""
 
+import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -13,14 +15,15 @@ from openami.blockstore.ownership import ForeignStore, Owner, OwnerFile, OwnerRe
 from openami.blockstore.s3 import bucket
 from openami.blockstore.s3.bucket import WriteLost
 from openami.blockstore.s3.owner import OwnerObject
-from openami.blockstore.store import StoreAway
+from openami.blockstore.store import StoreAway, StoreFull
 from openami.catalog.storage import collection, tenures
 from openami.domain.block import Digest
 from openami.domain.collection import Tenure
+from openami.jobs.locks import KeyedLocks
 from openami.services import Services
 from openami.workflows import collect, tenure
 from openami.workflows.tenure import Contested
-from support.builders import HERE
+from support.builders import HERE, THERE
 from support.collecting import copy_of
 from support.fakes import MemoryRecord, StoppedClock, services
 from support.faulty_s3 import Fault, faulty_s3
@@ -102,6 +105,91 @@ def test_a_server_that_has_just_started_leaves_what_was_doomed(live: Services) -
         with live.catalog.read() as tx:
             assert collection.doomed(tx, HERE, 1) == []
             assert collection.any_condemned(tx, HERE) is doomed
+
+
+GARBAGE = [("c", Digest(bytes([number]) * 32)) for number in range(1, 4)]
+
+
+def doom(svc: Services) -> None:
+    with svc.catalog.begin() as tx:
+        collection.condemn(tx, HERE, GARBAGE)
+        collection.doom(tx, HERE, GARBAGE)
+
+
+def doomed(svc: Services) -> list[collection.Named]:
+    with svc.catalog.read() as tx:
+        assert collection.any_condemned(tx, HERE)
+        return collection.doomed(tx, HERE, 10)
+
+
+def later(svc: Services, by: timedelta) -> None:
+    assert isinstance(svc.clock, StoppedClock)
+    svc.clock.advance(by)
+
+
+def test_what_an_operator_s_round_left_doomed_keeps_nobody_waiting(live: Services) -> None:
+    doom(live)
+    collect.resume(live)
+    assert doomed(live) == []
+
+
+def test_what_is_doomed_when_a_store_is_settled_keeps_nobody_waiting(live: Services) -> None:
+    later(live, timedelta(hours=1))
+    doom(live)
+    verb.settled_by_operator(live, {})
+    collect.resume(live)
+    assert doomed(live) == []
+
+
+def test_what_is_doomed_in_a_store_that_is_away_keeps_nobody_waiting(
+    live: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later(live, timedelta(hours=1))
+    doom(live)
+    monkeypatch.setattr(record(live), "epoch", raising(StoreAway("gone")))
+    collect.resume(live)
+    assert doomed(live) == []
+
+
+class _Taken(KeyedLocks):
+    """Another thread takes the round further."""
+
+    @contextmanager
+    def if_free(self, key: str) -> Generator[bool]:
+        assert key.startswith("collection of ")
+        yield False
+
+
+def test_what_a_round_deletes_now_is_not_reprieved(live: Services) -> None:
+    doom(live)
+    collect.resume(replace(live, locks=_Taken()))
+    assert doomed(live) == GARBAGE
+
+
+def raising(trouble: Exception) -> Callable[..., None]:
+    def fails(*_: str) -> None:
+        raise trouble
+
+    return fails
+
+
+FULL = StoreFull("no room left in memory")
+
+
+@pytest.mark.parametrize("trouble", [OSError(errno.ESTALE, "stale"), FULL])
+def test_a_store_that_cannot_be_read_keeps_no_other_from_being_collected(
+    live: Services, trouble: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenure.begin(live, THERE)
+    later(live, timedelta(hours=1))
+    monkeypatch.setattr(record(live), "read", raising(trouble))
+    collect.resume(live)
+    with live.catalog.read() as tx:
+        assert collection.find(tx, HERE) is None
+        assert collection.find(tx, THERE) is not None
+    here, there = verb.from_operator(live, {})["regions"]
+    assert here == {"region": HERE, "away": str(trouble)}
+    assert "freed_objects" in there
 
 
 def test_an_operator_ends_a_dispute_and_another_server_brings_it_back(live: Services) -> None:

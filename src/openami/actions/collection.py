@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from openami.blockstore.ownership import ForeignStore
-from openami.blockstore.store import ChunkLost, StoreAway
+from openami.blockstore.store import ChunkLost
 from openami.domain.collection import Phase, Round
 from openami.domain.ids import Region
 from openami.services import Services
@@ -21,7 +21,7 @@ def from_operator(svc: Services, request: Mapping[str, Any]) -> Mapping[str, Any
     """A whole round in every region, as `openami store gc` asks for it: what became free.
 
     What a round waits for still, after `wait_s` seconds, is told by name. Where a disk is not
-    whole, or a store is away, nothing is deleted.
+    whole, or a store is away, nothing more is deleted.
     """
     deadline = time.monotonic() + float(request.get("wait_s", WAIT_S))
     return {"regions": [_collected(svc, region, deadline) for region in svc.stores]}
@@ -33,7 +33,7 @@ def settled_by_operator(svc: Services, request: Mapping[str, Any]) -> Mapping[st
     try:
         for region in svc.stores:
             tenure.settle(svc, region)
-    except (ForeignStore, StoreAway) as reason:
+    except (ForeignStore, *collect.NOT_NOW) as reason:
         return {"error": "Unsettled", "message": str(reason)}
     return {"regions": list(svc.stores)}
 
@@ -43,7 +43,7 @@ def _collected(svc: Services, region: Region, deadline: float) -> Mapping[str, A
         one = _whole_round(svc, region, deadline)
     except ChunkLost as lost:
         return {"region": region, "not_whole": str(lost)}
-    except StoreAway as away:
+    except collect.NOT_NOW as away:
         return {"region": region, "away": str(away)}
     except (Contested, ForeignStore) as reason:
         return {"region": region, "held_up": str(reason)}

@@ -15,7 +15,7 @@ from typing import Final
 from openami.blockstore.guarded import Named, StillDoomed
 from openami.blockstore.marking import Needed, needed, prefixes_of
 from openami.blockstore.ownership import ForeignStore
-from openami.blockstore.store import ChunkLost, Kind, StoreAway
+from openami.blockstore.store import ChunkLost, Kind, StoreAway, StoreFull
 from openami.catalog import ingests
 from openami.catalog.catalog import Catalog
 from openami.catalog.direct import writings
@@ -35,6 +35,8 @@ _LISTED_AT_ONCE: Final = 10_000
 _WAIT_S: Final = 300.0
 _LOOK_EVERY_S: Final = 0.05
 _OF_OTHERS: Final = (Contested, ForeignStore)
+NOT_NOW: Final = (StoreAway, StoreFull, OSError)
+"""What a store may answer that is collected another time."""
 _log = logging.getLogger(__name__)
 
 
@@ -68,20 +70,30 @@ class Ledger:
 
 
 def resume(svc: Services) -> None:
-    """Go on with the rounds that are open, and open those that are due."""
+    """Go on with the rounds that are open, and open those that are due.
+
+    What one store answers keeps no other from being looked at.
+    """
     _end_useless_leases(svc)
     for region in svc.stores:
         try:
-            tenure.require(svc, region)  # with the setting 0, too: so that another does not collect
-            if _is_open_or_due(svc, region):
-                start(svc, region)
-        except StoreAway as away:
-            _log.warning("nothing is collected in %s: %s", region, away)
+            _resume(svc, region)
+        except NOT_NOW as trouble:
+            _log.warning("nothing is collected in %s: %s", region, trouble)
+            _reprieve_if_idle(svc, region)
         except _OF_OTHERS as reason:
             _log.error("nothing is collected: %s", reason)
-            with svc.locks.if_free(_lock(region)) as is_ours:
-                if is_ours:
-                    _reprieve(svc, region)
+            _reprieve_if_idle(svc, region)
+
+
+def _resume(svc: Services, region: Region) -> None:
+    """After a start each round waits its time: a wrong set-up, or another server, is noticed
+    before. Meanwhile only an operator collects; what his round has left is not waited for."""
+    tenure.require(svc, region)  # with the setting 0, too: so that another does not collect
+    if not tenure.has_lasted(svc, region):
+        _reprieve_if_idle(svc, region)
+    elif _is_open_or_due(svc, region):
+        start(svc, region)
 
 
 def _end_useless_leases(svc: Services) -> None:
@@ -96,12 +108,7 @@ def _end_useless_leases(svc: Services) -> None:
 
 
 def _is_open_or_due(svc: Services, region: Region) -> bool:
-    """With the setting 0 nothing is collected unasked; but what is doomed has to go.
-
-    After a start each round waits its time: a wrong set-up, or another server, is noticed before.
-    """
-    if not tenure.has_lasted(svc, region):
-        return False
+    """With the setting 0 nothing is collected unasked; but what is doomed has to go."""
     with svc.catalog.read() as tx:
         last = collection.find(tx, region)
         is_waited_for = bool(collection.doomed(tx, region, 1))
@@ -183,6 +190,17 @@ def _reprieve(svc: Services, region: Region) -> None:
     """Nothing is deleted for now, so nobody must wait for it. The caller holds the round."""
     with svc.catalog.begin() as tx:
         collection.reprieve(tx, region)
+
+
+def _reprieve_if_idle(svc: Services, region: Region) -> None:
+    """The same, unless somebody takes the round further."""
+    with svc.locks.if_free(_lock(region)) as is_ours:
+        if not is_ours:
+            return
+        with svc.catalog.read() as tx:
+            is_waited_for = bool(collection.doomed(tx, region, 1))
+        if is_waited_for:
+            _reprieve(svc, region)
 
 
 def is_open(svc: Services, region: Region) -> bool:
