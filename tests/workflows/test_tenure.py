@@ -166,6 +166,16 @@ def test_what_a_round_deletes_now_is_not_reprieved(live: Services) -> None:
     assert doomed(live) == GARBAGE
 
 
+def test_a_clock_that_is_set_back_after_a_start_begins_the_wait_anew(live: Services) -> None:
+    found: list[bool] = []
+    for by in (timedelta(hours=-5), timedelta(minutes=59), timedelta(minutes=1)):
+        later(live, by)
+        collect.resume(live)
+        with live.catalog.read() as tx:
+            found.append(collection.find(tx, HERE) is not None)
+    assert found == [False, False, True]
+
+
 def raising(trouble: Exception) -> Callable[..., None]:
     def fails(*_: str) -> None:
         raise trouble

@@ -80,8 +80,13 @@ def settle(svc: Services, region: Region) -> None:
 
 def has_lasted(svc: Services, region: Region) -> bool:
     """Whether the server is up for long enough to collect unasked."""
-    age = svc.clock.now() - _known(svc, region).since
-    return not timedelta(0) <= age < timedelta(seconds=svc.settings.collect_every_s)
+    since, now = _known(svc, region).since, svc.clock.now()
+    if now < since:  # the clock was set back: how long it has been nobody knows
+        since = now
+        with svc.catalog.begin() as tx:
+            known = tenures.find(tx, region) or Tenure(region=region, since=now)
+            tenures.save(tx, replace(known, since=now))
+    return now - since >= timedelta(seconds=svc.settings.collect_every_s)
 
 
 def _required(svc: Services, region: Region) -> str | None:
