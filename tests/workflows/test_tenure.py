@@ -6,16 +6,19 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from openami.actions import collection as verb
+from openami.blockstore import codec
 from openami.blockstore.ownership import ForeignStore, Owner, OwnerFile, OwnerRecord, claim
 from openami.blockstore.s3 import bucket
 from openami.blockstore.s3.bucket import WriteLost
 from openami.blockstore.s3.owner import OwnerObject
-from openami.blockstore.store import StoreAway, StoreFull
+from openami.blockstore.store import Kind, StoreAway, StoreFull
 from openami.catalog.storage import collection, tenures
 from openami.domain.block import Digest
 from openami.domain.collection import Tenure
@@ -166,6 +169,16 @@ def test_what_a_round_deletes_now_is_not_reprieved(live: Services) -> None:
     assert doomed(live) == GARBAGE
 
 
+def put(svc: Services, *contents: bytes) -> list[Digest]:
+    """What no disk needs."""
+    digests = [codec.digest_of(each) for each in contents]
+    with svc.stores[HERE].writer() as writer:
+        for digest, content in zip(digests, contents, strict=True):
+            writer.put(digest, codec.encode(content))
+        writer.commit()
+    return digests
+
+
 def test_a_clock_that_is_set_back_after_a_start_begins_the_wait_anew(live: Services) -> None:
     found: list[bool] = []
     for by in (timedelta(hours=-5), timedelta(minutes=59), timedelta(minutes=1)):
@@ -200,6 +213,29 @@ def test_a_store_that_cannot_be_read_keeps_no_other_from_being_collected(
     here, there = verb.from_operator(live, {})["regions"]
     assert here == {"region": HERE, "away": str(trouble)}
     assert "freed_objects" in there
+
+
+def test_who_was_stopped_while_he_deleted_looks_again_before_he_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another server comes after the first of three objects is gone."""
+    seconds = count(step=11)
+    monkeypatch.setattr(collect, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    live = services(tmp_path)
+    tenure.begin(live, HERE)
+    store = live.stores[HERE]
+    put(live, b"one", b"two", b"three")
+    delete = store.delete
+
+    def deleted(digest: Digest, kind: Kind) -> None:
+        delete(digest, kind)
+        tenure.begin(copy_of(live), HERE)
+
+    monkeypatch.setattr(store, "delete", deleted)
+    with pytest.raises(Contested):
+        collect.advance(live, HERE)
+    assert len(list(store.digests(Kind.CHUNK))) == 2
+    assert doomed(live) == []
 
 
 def test_an_operator_ends_a_dispute_and_another_server_brings_it_back(live: Services) -> None:
