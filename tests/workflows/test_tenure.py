@@ -199,6 +199,46 @@ def raising(trouble: Exception) -> Callable[..., None]:
 FULL = StoreFull("no room left in memory")
 
 
+def test_a_store_without_room_is_collected_and_gets_its_epoch_when_there_is_some(
+    live: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = record(live).word
+    (garbage,) = put(live, b"garbage")
+    with monkeypatch.context() as full:
+        full.setattr(record(live), "set_epoch", raising(FULL))
+        tenure.begin(live, HERE)
+        collect.advance(live, HERE)
+        assert not live.stores[HERE].has(garbage)
+        copy = copy_of(live)
+    assert record(live).word == before
+    tenure.require(live, HERE)
+    assert record(live).word == known(live).epoch != before
+    assert contested(copy)
+
+
+def test_a_dispute_without_room_for_it_keeps_from_collecting(
+    live: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(live).word = "another's"
+    with monkeypatch.context() as full:
+        full.setattr(record(live), "dispute", raising(FULL))
+        tenure.begin(live, HERE)
+        assert contested(live)
+    assert not record(live).is_in_dispute
+    assert contested(live)
+    assert record(live).is_in_dispute
+
+
+def test_a_store_without_room_is_not_settled(
+    live: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(live).word = "another's"
+    assert contested(live)
+    monkeypatch.setattr(record(live), "set_epoch", raising(FULL))
+    assert verb.settled_by_operator(live, {}) == {"error": "Unsettled", "message": str(FULL)}
+    assert contested(live)
+
+
 @pytest.mark.parametrize("trouble", [OSError(errno.ESTALE, "stale"), FULL])
 def test_a_store_that_cannot_be_read_keeps_no_other_from_being_collected(
     live: Services, trouble: Exception, monkeypatch: pytest.MonkeyPatch

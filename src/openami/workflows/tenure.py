@@ -8,6 +8,9 @@ collects until an operator says whose it is. A server that starts waits for as l
 follows another before it collects unasked, and each looks every minute: so who was there before
 has seen that another came, and has disputed it, before that one deletes anything.
 
+A store without room for the word is collected nevertheless, because that is what makes room; the
+word is written with the first look that finds some.
+
 What is written, in this order: the next epoch into the catalog, then into the store, then, as the
 one that counts, into the catalog. Whatever dies between two of these finds one of its own there.
 """
@@ -18,6 +21,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from openami.blockstore.ownership import Claim, OwnerRecord
+from openami.blockstore.store import StoreFull
 from openami.catalog.storage import collection, tenures
 from openami.domain.collection import Tenure
 from openami.domain.ids import Region
@@ -48,23 +52,28 @@ def begin(svc: Services, region: Region) -> None:
 
 
 def require(svc: Services, region: Region) -> None:
-    """Return if this catalog alone has collected the region's store since it last looked.
+    """Return if this catalog alone has collected the region's store since it last looked. An epoch
+    that is on its way there still, because there was no room for it, is written.
 
-    Raises Contested, ForeignStore if the store is not there or is another one, StoreAway.
+    Raises Contested, ForeignStore if the store is not there or is another one, StoreAway, OSError.
     """
     with svc.locks(_lock(region)):
-        _required(svc, region)
+        found = _required(svc, region)
+        known = _known(svc, region)
+        if known.next_epoch is not None:
+            _write_if_there_is_room(svc, replace(known, epoch=found))
 
 
 def renew(svc: Services, region: Region) -> None:
     """The same, and from now on a copy of the catalog that was made before is out of date."""
     with svc.locks(_lock(region)):
         found = _required(svc, region)
-        _write(svc, replace(_known(svc, region), epoch=found))
+        _write_if_there_is_room(svc, replace(_known(svc, region), epoch=found))
 
 
 def settle(svc: Services, region: Region) -> None:
-    """An operator says that no other catalog relies on the store. Raises ForeignStore, StoreAway.
+    """An operator says that no other catalog relies on the store. Raises ForeignStore, StoreAway,
+    StoreFull.
 
     If one does nevertheless, its server disputes it again within a minute.
     """
@@ -98,12 +107,23 @@ def _required(svc: Services, region: Region) -> str | None:
     if not known.is_disputed:
         with svc.catalog.begin() as tx:
             tenures.save(tx, replace(known, is_disputed=True))
-    record.dispute()
+    try:
+        record.dispute()
+    except StoreFull as full:  # this server collects nothing all the same; each look tries again
+        _log.error("%s: the dispute is not written down: %s", region, full)
     raise Contested(
         f"{region}: another server has worked on the store of {record.where} with a copy of this"
         " catalog, or this catalog is older than the store. Nothing is collected there. If no other"
         " server relies on it, run 'openami store verify', then 'openami store settle'"
     )
+
+
+def _write_if_there_is_room(svc: Services, known: Tenure) -> None:
+    """Without room the epoch that was found stays, and the next one is known to be wanted."""
+    try:
+        _write(svc, known)
+    except StoreFull as full:
+        _log.warning("%s: the store's epoch stays until there is room: %s", known.region, full)
 
 
 def _write(svc: Services, known: Tenure) -> None:
