@@ -108,7 +108,6 @@ _RESUMES: Final[Sequence[Callable[[Services], None]]] = (
     purge_images.resume,
     image_usage_report.resume,
     machines.refresh_stale,
-    collect.resume,
     host_cache.resume,
 )
 
@@ -124,12 +123,20 @@ def sweep(svc: Services) -> None:
     A crash between the commit of an intent and the start of its workflow heals here. What one of
     them meets keeps none of the others from going on. Raises ExceptionGroup at the end.
     """
-    failures: list[Exception] = []
-    for resume in _RESUMES:
-        try:
-            resume(svc)
-        except Exception as failure:  # noqa: BLE001, told below
-            failures.append(failure)
+    failures = _failures(svc, _RESUMES)
+    if not failures:  # a copy whose job could not be started looks like a leftover
+        failures += _failures(svc, [scratch.sweep])
+    failures += _failures(svc, [collect.resume])  # last: a store may be long in answering
     if failures:
         raise ExceptionGroup("parts of the sweep failed", failures)
-    scratch.sweep(svc)  # only now: a copy whose job could not be started looks like a leftover
+
+
+def _failures(svc: Services, parts: Sequence[Callable[[Services], None]]) -> list[Exception]:
+    """What those parts of the sweep met that could not be gone through."""
+    found: list[Exception] = []
+    for part in parts:
+        try:
+            part(svc)
+        except Exception as failure:  # noqa: BLE001, told by the sweep
+            found.append(failure)
+    return found
