@@ -10,7 +10,7 @@ from openami.actions.direct import writes
 from openami.blockstore import codec
 from openami.blockstore.accounting import freed_bytes
 from openami.blockstore.memory import MemoryChunkStore, MemoryWriter
-from openami.blockstore.store import Kind, StoreFull
+from openami.blockstore.store import Kind, StoreAway, StoreFull
 from openami.blockstore.verify import still_lost, verify
 from openami.catalog.storage import collection, holdings
 from openami.domain.collection import Phase, Round
@@ -178,6 +178,30 @@ def test_a_collection_waits_while_the_manifest_is_being_made(
     assert seen == [(Phase.DRAINING, [snapshot_id])]
     assert house.collect().phase is Phase.ENDED
     assert blocks_read(house.svc, snapshot_id) == {0: "a", 300: "b", 900: "c"}
+
+
+def test_an_attempt_that_a_crash_cut_off_when_it_was_put_off_does_not_end_the_next(
+    house: House,
+) -> None:
+    def away() -> None:
+        house.store.act = away
+        raise StoreAway("nobody answers")
+
+    def taken_up() -> None:
+        first = {"snapshot_id": snapshot_id, "attempt": 0}
+        complete_direct_snapshot.job(house.svc).give_up(first, "nobody answers")
+        seen.append((house.collect().phase, collect.waits_for(house.svc, HERE)))
+
+    seen: list[tuple[Phase, object]] = []
+    snapshot_id = begun(house.svc)
+    write(house.svc, snapshot_id, {0: "a"})
+    house.store.act = away
+    assert complete(house.svc, snapshot_id, 1) == "pending"
+    house.store.act = taken_up
+    complete_direct_snapshot.resume(house.svc)
+    assert seen == [(Phase.DRAINING, [snapshot_id])]
+    assert house.collect().phase is Phase.ENDED
+    assert blocks_read(house.svc, snapshot_id) == {0: "a"}
 
 
 def test_one_that_the_full_store_does_not_take_lets_it_be_emptied(house: House) -> None:

@@ -36,7 +36,8 @@ def start(svc: Services, writing: Writing) -> str:
     job_id = f"{NAME}:{writing.snapshot_id}:{writing.attempts}"
     with svc.catalog.read() as tx:
         snapshot = snapshots.fetch_any(tx, writing.snapshot_id)
-    args, regions = {"snapshot_id": writing.snapshot_id}, {snapshot.region} if snapshot else ()
+    args = {"snapshot_id": writing.snapshot_id, "attempt": writing.attempts}
+    regions = {snapshot.region} if snapshot else ()
     svc.jobs.start(NAME, job_id, args, owner=writing.owner, regions=regions)
     return job_id
 
@@ -44,20 +45,24 @@ def start(svc: Services, writing: Writing) -> str:
 def job(svc: Services) -> Job:
     return Job(
         name=NAME,
-        steps=(("name the blocks", lambda args: _complete(svc, _id(args))),),
-        give_up=lambda args, reason: _put_off(svc, _id(args), reason),
+        steps=(("name the blocks", lambda args: _complete(svc, args)),),
+        give_up=lambda args, reason: _put_off(svc, args, reason),
         lane=COPIES,
     )
 
 
-def _id(args: Args) -> SnapshotId:
-    return SnapshotId(str(args["snapshot_id"]))
+def _writing(tx: Transaction, args: Args) -> Writing | None:
+    """None if another attempt is under way: an attempt that a crash cut off while it was put off
+    is taken up beside the next one, and must not end that."""
+    writing = writings.find(tx, SnapshotId(str(args["snapshot_id"])))
+    return None if writing is None or writing.attempts != args["attempt"] else writing
 
 
-def _complete(svc: Services, snapshot_id: SnapshotId) -> None:
+def _complete(svc: Services, args: Args) -> None:
     """A collection that begins from now on waits until this attempt has ended."""
+    snapshot_id = SnapshotId(str(args["snapshot_id"]))
     with svc.catalog.begin() as tx:
-        snapshot, writing = snapshots.fetch_any(tx, snapshot_id), writings.find(tx, snapshot_id)
+        snapshot, writing = snapshots.fetch_any(tx, snapshot_id), _writing(tx, args)
         if snapshot is None or writing is None or snapshot.state is not SnapshotState.PENDING:
             return
         writings.save(tx, writing.begun())
@@ -69,15 +74,15 @@ def _complete(svc: Services, snapshot_id: SnapshotId) -> None:
         scratch.fail(svc, snapshot_id, "Server.InternalError: what it is made of is lost")
 
 
-def _put_off(svc: Services, snapshot_id: SnapshotId, why: str) -> None:
+def _put_off(svc: Services, args: Args, why: str) -> None:
     """The sweep begins anew: its blocks are nowhere else, and a store that is full or away
     today may take them tomorrow."""
-    _log.warning("%s is completed later: %s", snapshot_id, why)
+    _log.warning("%s is completed later: %s", args["snapshot_id"], why)
     with svc.catalog.begin() as tx:
-        writing = writings.find(tx, snapshot_id)
+        writing = _writing(tx, args)
         if writing is not None:
             writings.save(tx, writing.put_off())
-            collection.await_no_more(tx, snapshot_id)
+            collection.await_no_more(tx, writing.snapshot_id)
 
 
 def _content(svc: Services, snapshot: Snapshot, since: str | None) -> Root:
