@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from openami.actions.direct import reads
+from openami.blockstore import codec
 from openami.blockstore.guarded import GuardedStore
 from openami.blockstore.ingest import ingest_blocks
 from openami.blockstore.memory import MemoryChunkStore
@@ -265,19 +266,50 @@ def losses_known(svc: Services) -> int:
         return len(losses.known(tx, HERE))
 
 
+class Deleted(MemoryChunkStore):
+    """The snapshot is deleted when its block is to be read, which is not there."""
+
+    def __init__(self, svc: Services) -> None:
+        super().__init__()
+        self._svc = svc
+
+    def get(self, digest: Digest, kind: Kind = Kind.CHUNK) -> bytes:
+        ask(self._svc, "DeleteSnapshot", SnapshotId=SNAPSHOT)
+        return super().get(digest, kind)
+
+    def read(self) -> None:
+        svc = self._svc
+        ((index, token),) = tokens(svc, SNAPSHOT)
+        stores = {HERE: GuardedStore(self, collect.Ledger(svc.catalog, HERE))}
+        with refused("ResourceNotFoundException"):
+            read_block(replace(svc, stores=stores), SNAPSHOT, index, token)
+
+
 def test_what_is_deleted_while_it_is_read_is_no_loss_to_anybody(svc: Services) -> None:
     given(svc, {1: "a"})
-    ((index, token),) = tokens(svc, SNAPSHOT)
-
-    class Collected(MemoryChunkStore):
-        def get(self, digest: Digest, kind: Kind = Kind.CHUNK) -> bytes:
-            ask(svc, "DeleteSnapshot", SnapshotId=SNAPSHOT)
-            return super().get(digest, kind)
-
-    collected = {HERE: GuardedStore(Collected(), collect.Ledger(svc.catalog, HERE))}
-    with refused("ResourceNotFoundException"):
-        read_block(replace(svc, stores=collected), SNAPSHOT, index, token)
+    Deleted(svc).read()
     assert losses_known(svc) == 0
+
+
+def test_what_was_lost_before_stays_known_when_a_snapshot_that_has_it_is_deleted(
+    svc: Services,
+) -> None:
+    given(svc, {1: "a"})
+    (digest,) = svc.stores[HERE].digests()
+    with svc.catalog.begin() as tx:
+        losses.note(tx, HERE, [(Kind.CHUNK, digest)])
+    Deleted(svc).read()
+    assert losses_known(svc) == 1
+
+
+def test_what_is_corrupt_is_a_loss_although_the_snapshot_is_deleted(svc: Services) -> None:
+    given(svc, {1: "a"})
+    (digest,) = svc.stores[HERE].digests()
+    store = Deleted(svc)
+    with store.writer() as writer:
+        writer.put(digest, codec.encode(b"other bytes"))
+    store.read()
+    assert losses_known(svc) == 1
 
 
 def test_a_page_of_far_apart_blocks_reads_no_more_of_the_store_than_others(

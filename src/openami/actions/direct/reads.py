@@ -5,7 +5,7 @@ state: a page costs what it shows and the tree's depth, however large the disk i
 """
 
 import logging
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,9 +14,10 @@ from typing import Final
 
 from openami.actions.direct.access import at_the_store, readable
 from openami.blockstore.manifest import Change
-from openami.blockstore.store import ChunkLost
+from openami.blockstore.store import ChunkCorrupt, ChunkLost
 from openami.catalog.direct import token_key
 from openami.catalog.storage import losses
+from openami.catalog.storage.collection import Named
 from openami.domain.block import BLOCK_BYTES, BLOCKS_PER_GIB, HOLE
 from openami.domain.caller import Caller
 from openami.domain.direct import block_token
@@ -65,13 +66,14 @@ def list_snapshot_blocks(
     """The blocks that hold data, in order. Raises as `readable` does."""
     with svc.catalog.read() as tx:
         snapshot, root = readable(tx, caller, snapshot_id)
+        known = losses.known(tx, caller.region)
     listed = _Tokens.new(svc)
     manifests = svc.volumes.manifests(caller.region)
     found = (
         BlockTokens(index=index, token=listed.of(snapshot_id, index))
         for index, _ in manifests.iterate(root, span.start)
     )
-    with _lost_only_if_there(svc, caller, snapshot_id), at_the_store(svc):
+    with _lost_only_if_there(svc, caller, known, snapshot_id), at_the_store(svc):
         return listed.page(found, span, snapshot)
 
 
@@ -86,6 +88,7 @@ def list_changed_blocks(
     with svc.catalog.read() as tx:
         first, before = readable(tx, caller, first_id)
         second, after = readable(tx, caller, second_id)
+        known = losses.known(tx, caller.region)
     _check_comparable(svc, first, second)
     listed = _Tokens.new(svc)
 
@@ -99,7 +102,7 @@ def list_changed_blocks(
     changes = svc.volumes.manifests(caller.region).diff(before, after, span.start)
     end = second.volume_size_gib * BLOCKS_PER_GIB
     found = map(told, takewhile(lambda change: change.index < end, changes))
-    with _lost_only_if_there(svc, caller, first_id, second_id), at_the_store(svc):
+    with _lost_only_if_there(svc, caller, known, first_id, second_id), at_the_store(svc):
         return listed.page(found, span, second)
 
 
@@ -130,9 +133,10 @@ def get_snapshot_block(
     key, now = token_key.of(svc.catalog, svc.ids), svc.clock.now()
     with svc.catalog.read() as tx:
         snapshot, root = readable(tx, caller, snapshot_id)
+        known = losses.known(tx, caller.region)
     if not block_token.is_good(key, token, snapshot_id, index, now):
         raise invalid("INVALID_BLOCK_TOKEN", "The block token is invalid or has expired.")
-    with _lost_only_if_there(svc, caller, snapshot_id), at_the_store(svc):
+    with _lost_only_if_there(svc, caller, known, snapshot_id), at_the_store(svc):
         return _block(svc, snapshot, root, index)
 
 
@@ -145,9 +149,13 @@ def _block(svc: Services, snapshot: Snapshot, root: Root, index: int) -> bytes:
 
 @contextmanager
 def _lost_only_if_there(
-    svc: Services, caller: Caller, *snapshot_ids: SnapshotId
+    svc: Services, caller: Caller, known: Collection[Named], *snapshot_ids: SnapshotId
 ) -> Generator[None]:
-    """What is lost of a snapshot that was deleted meanwhile is no loss, and is told as that."""
+    """What is missing of a snapshot that was deleted meanwhile is no loss, and is told as that.
+
+    What was `known` to be lost before stays so, and what is corrupt: no collection did that, and
+    others may share it.
+    """
     try:
         yield
     except ChunkLost as lost:
@@ -157,8 +165,9 @@ def _lost_only_if_there(
                     readable(tx, caller, each)
         except EC2Error:
             # The store has noted it. If others rely on it, the next who meets it notes it again.
-            with svc.catalog.begin() as tx:
-                losses.forget(tx, caller.region, [(lost.kind, lost.digest)])
+            if not isinstance(lost, ChunkCorrupt) and (lost.kind, lost.digest) not in known:
+                with svc.catalog.begin() as tx:
+                    losses.forget(tx, caller.region, [(lost.kind, lost.digest)])
             raise
         _log.error("what a request wants to read of %s is lost: %s", snapshot_ids, lost)
         raise internal("What is asked for is lost, or cannot be read.") from lost
