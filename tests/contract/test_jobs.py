@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from openami.domain.errors import EC2Error
 from openami.jobs.durable import DurableEngine
 from openami.jobs.engine import Args, Engine, GiveUp, Job, JobIdTaken, NotRunning, UnknownJob
 from openami.jobs.inline import InlineEngine
+from openami.jobs.lanes import Lane
 from openami.jobs.running import NO_PAUSES, Patience
 from support.waiting import until
 
@@ -531,6 +533,24 @@ def test_a_recovered_job_counts_among_its_owner_s_when_it_is_started_again(
     assert not reached.acquire(timeout=0.2), "the third of one owner waits"
     go_on.set()
     until(lambda: engine.active() == set())
+
+
+def test_a_job_that_comes_to_its_lane_while_the_engine_closes_is_refused(
+    durable: Callable[..., DurableEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = durable(
+        of_a_lane(Notes(), threading.Semaphore(0), threading.Event()), lanes={"narrow": 1}
+    )
+    enter = Lane.enter
+
+    def late(lane: Lane, *args: Any) -> bool:
+        engine.close()
+        return enter(lane, *args)
+
+    monkeypatch.setattr(Lane, "enter", late)
+    with pytest.raises(NotRunning):
+        engine.start("bring", "one", {"id": "one"})
+    assert engine.active() == set()
 
 
 def test_a_job_of_a_lane_that_there_is_not_is_refused(

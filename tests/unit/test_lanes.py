@@ -98,6 +98,14 @@ def test_a_closed_lane_begins_nothing_and_tells_who_waited() -> None:
     assert desk.begun == ["a1"]
 
 
+def test_a_closed_lane_takes_no_job() -> None:
+    lane = Lane(1)
+    assert lane.enter("a1", "a", lambda: True)
+    lane.close()
+    assert not lane.enter("a2", "a", lambda: True)
+    assert not lane.is_waiting("a2")
+
+
 def test_what_was_recovered_is_its_owner_s_as_soon_as_that_is_told() -> None:
     desk = Desk(4)
     desk.lane.hold("a1")

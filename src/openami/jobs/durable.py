@@ -155,8 +155,9 @@ class DurableEngine:
             self._ended[job_id] = threading.Event()
         if lane is None:
             self._begun(name, job_id, plain)
-        else:
-            lane.enter(job_id, owner, lambda: self._begun_in_turn(name, job_id, plain), regions)
+        elif not lane.enter(job_id, owner, lambda: self._in_turn(name, job_id, plain), regions):
+            self._end(job_id)  # the engine was closed meanwhile
+            raise NotRunning
 
     def hurry(self, job_id: str) -> None:
         for lane in self._lanes.values():
@@ -182,7 +183,7 @@ class DurableEngine:
                 self._end(job_id)
         return begun
 
-    def _begun_in_turn(self, name: str, job_id: str, args: dict[str, Any]) -> bool:
+    def _in_turn(self, name: str, job_id: str, args: dict[str, Any]) -> bool:
         """Whoever gave up the turn has no part in what fails here; the sweep starts it again."""
         try:
             return self._begun(name, job_id, args)

@@ -44,11 +44,14 @@ class Lane:
         self._running: dict[str, _Kind] = {}
         self._waiting: dict[_Kind, dict[str, Begin]] = {}  # in the order of their turns
 
-    def enter(self, job_id: str, owner: str, begin: Begin, regions: Collection[str] = ()) -> None:
-        """Begin the job as soon as it is its turn."""
+    def enter(self, job_id: str, owner: str, begin: Begin, regions: Collection[str] = ()) -> bool:
+        """Begin the job as soon as it is its turn. False if the lane is closed: that never is."""
         with self._lock:
+            if self._closed:
+                return False
             self._waiting.setdefault(_Kind(owner, frozenset(regions)), {})[job_id] = begin
         self._advance()
+        return True
 
     def hold(self, job_id: str) -> None:
         """The job runs already: it was recovered. Whose it is, `belongs` tells."""
