@@ -24,7 +24,7 @@ from openami.services import Services
 from openami.settings import Settings
 from openami.workflows import collect, complete_direct_snapshot, registry
 from support.asking import ask, put_accounts, refused
-from support.builders import BOB, HERE
+from support.builders import ALICE, BOB, HERE
 from support.desk_clients import desk_client
 from support.direct import (
     ask_ebs,
@@ -134,7 +134,7 @@ def test_the_checksum_of_all_blocks_is_checked(svc: Services) -> None:
     assert complete(svc, snapshot_id, 2, Checksum=text(linear), **how) == "completed"
 
 
-def test_the_checksum_is_computed_for_one_request_at_a_time(
+def test_a_checksum_is_computed_for_one_request_of_an_account_at_a_time(
     svc: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writes, "CHECKSUMS_AT_ONCE", 1)
@@ -142,9 +142,21 @@ def test_the_checksum_is_computed_for_one_request_at_a_time(
     write(svc, snapshot_id, {9: "b", 2: "a", 7: "c"})
     linear = sha256(b"".join(sha256(data(sign)) for sign in "acb"))
     asked = {"SnapshotId": snapshot_id, "ChangedBlocksCount": 3, "Checksum": text(linear)}
-    with ThreadPoolExecutor(1) as other, svc.locks(f"checksum of {snapshot_id}"):
+    bobs = {"account": BOB, "Checksum": text(sha256(b""))}
+    with ThreadPoolExecutor(1) as other, svc.locks(f"checksums of {ALICE}"):
         assert other.submit(reason, svc, "CompleteSnapshot", **asked).result() == THROTTLED
+        completed = other.submit(complete, svc, begun(svc, account=BOB), 0, **bobs)
+        assert completed.result() == "completed"
     assert complete(svc, snapshot_id, 3, Checksum=text(linear)) == "completed"
+
+
+def test_a_checksum_takes_nobody_s_turn_at_the_stores(svc: Services) -> None:
+    snapshot_id = begun(svc)
+    write(svc, snapshot_id, {0: "a"})
+    linear = text(sha256(sha256(data("a"))))
+    busy = replace(svc, direct_turns=Turns(at_once=1, wait_s=0.0))
+    with busy.direct_turns.one():
+        assert complete(busy, snapshot_id, 1, Checksum=linear) == "completed"
 
 
 def test_completing_again_tells_the_same_and_writing_is_over(svc: Services) -> None:

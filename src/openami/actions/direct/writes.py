@@ -209,7 +209,7 @@ def complete_snapshot(
             if writings.count_blocks(tx, snapshot_id) != changed_blocks:
                 raise _other_blocks()
     if not writing.is_sealed:
-        if checksum is not None and _checksum_of_all(svc, snapshot_id) != checksum:
+        if checksum is not None and _checksum_of_all(svc, writing) != checksum:
             raise _other_checksum()
         with svc.catalog.begin() as tx:
             _, current = _open(svc, tx, caller, snapshot_id)
@@ -224,20 +224,20 @@ def complete_snapshot(
         return visible(tx, caller, snapshot_id).state
 
 
-def _checksum_of_all(svc: Services, snapshot_id: SnapshotId) -> bytes:
+def _checksum_of_all(svc: Services, writing: Writing) -> bytes:
     """The SHA256 of the blocks' SHA256s in the order of their indices: AWS's LINEAR method.
 
-    It may take a minute, and be asked for in vain: no transaction is as long, and one request
-    at a time does it. What is written meanwhile is seen by the count of the writes. Raises
-    RequestThrottledException.
+    It may take a minute, and be asked for in vain: no transaction is as long, and one request of
+    an account at a time does it. It takes nobody's turn at the stores, which it does not ask. What
+    is written meanwhile is seen by the count of the writes. Raises RequestThrottledException.
     """
     total, after = hashlib.sha256(), -1
-    with at_the_store(svc), svc.locks.if_free(f"checksum of {snapshot_id}") as is_first:
+    with svc.locks.if_free(f"checksums of {writing.owner}") as is_first:
         if not is_first:
-            raise throttled("The checksum is being computed for another request.")
+            raise throttled("A checksum is being computed for another request of the account.")
         while True:
             with svc.catalog.read() as tx:
-                found = writings.checksums_after(tx, snapshot_id, after, CHECKSUMS_AT_ONCE)
+                found = writings.checksums_after(tx, writing.snapshot_id, after, CHECKSUMS_AT_ONCE)
             if not found:
                 return total.digest()
             total.update(b"".join(checksum for _, checksum in found))
