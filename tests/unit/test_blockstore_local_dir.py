@@ -1,6 +1,7 @@
 """The local directory under full disks, dead processes and races."""
 
 import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from openami.blockstore import codec, disk_sync, local_dir
 from openami.blockstore.ingest import ingest_file
 from openami.blockstore.local_dir import LocalDirChunkStore
+from openami.blockstore.restore import restore
 from openami.blockstore.store import ChunkCorrupt, Kind, StoreFull
 from openami.domain.block import BLOCK_BYTES
 from support.blocks import a_block, a_disk
@@ -21,6 +23,7 @@ CHUNK = a_block("chunk")
 DIGEST = codec.digest_of(CHUNK)
 FRAMED = codec.encode(CHUNK)
 OTHER = codec.digest_of(a_block("other"))
+NOISE = os.urandom(BLOCK_BYTES)
 
 
 def files(directory: Path) -> list[Path]:
@@ -87,6 +90,42 @@ def test_one_object_alone_is_synced_without_the_rest_of_the_filesystem(
         assert writer.missing([DIGEST]) == set()
         store.delete(DIGEST)
     assert not store.has(DIGEST)
+
+
+def test_where_direct_writes_are_refused_they_go_through_the_page_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pwrite, refused = os.pwrite, list[int]()
+
+    def refusing(descriptor: int, data: bytes, offset: int) -> int:
+        if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_DIRECT or not refused:
+            refused.append(offset)
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return pwrite(descriptor, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", refusing)
+    store = LocalDirChunkStore(tmp_path / "store")
+    disk = a_disk(tmp_path / "disk", {0: NOISE, 1: CHUNK, 2: NOISE}, 3 * BLOCK_BYTES)
+    restore(store, ingest_file(store, disk), tmp_path / "restored")
+    assert (tmp_path / "restored").read_bytes() == disk.read_bytes()
+    assert refused
+
+
+def test_a_disk_that_is_full_within_a_sector_is_told_as_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalDirChunkStore(tmp_path / "store")
+    errors = iter([None, errno.EINVAL, errno.ENOSPC])
+
+    def filling_up(descriptor: int, data: bytes, offset: int) -> int:
+        if (error := next(errors)) is not None:
+            raise OSError(error, os.strerror(error))
+        return 100
+
+    monkeypatch.setattr(os, "pwrite", filling_up)
+    with pytest.raises(StoreFull), store.writer() as writer:
+        writer.put(codec.digest_of(NOISE), codec.encode(NOISE))
+    assert not files(tmp_path)
 
 
 def test_an_ingest_that_found_everything_known_still_syncs_what_others_published(

@@ -76,8 +76,22 @@ def write_pages(descriptor: int, data: bytes, offset: int = 0) -> int:
         pages[:length] = memoryview(data)[:length]
         done = 0
         while done < length:
-            done += os.pwrite(descriptor, pages[done:length], offset + done)
+            done += _write(descriptor, pages[done:length], offset + done)
     return length
+
+
+def _write(descriptor: int, data: memoryview, offset: int) -> int:
+    """Through the page cache from now on where EINVAL says that it does not go directly: there are
+    filesystems that accept O_DIRECT and refuse the write, and a write may have ended short, within
+    a sector, because the disk is full."""
+    try:
+        return os.pwrite(descriptor, data, offset)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, flags & ~os.O_DIRECT)
+    return os.pwrite(descriptor, data, offset)
 
 
 def sync_file(file: Path) -> None:
