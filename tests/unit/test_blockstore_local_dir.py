@@ -15,7 +15,7 @@ from openami.blockstore import codec, disk_sync, local_dir
 from openami.blockstore.ingest import ingest_file
 from openami.blockstore.local_dir import LocalDirChunkStore
 from openami.blockstore.restore import restore
-from openami.blockstore.store import ChunkCorrupt, Kind, StoreFull
+from openami.blockstore.store import ChunkCorrupt, Kind, NoLongerThere, StoreFull
 from openami.domain.block import BLOCK_BYTES
 from support.blocks import a_block, a_disk
 
@@ -86,10 +86,21 @@ def test_one_object_alone_is_synced_without_the_rest_of_the_filesystem(
         assert writer.missing([DIGEST]) == set()  # it may not be durable yet
     assert (files, synced) == ([False, True], [])
     assert directories == [Path(store.path(DIGEST, Kind.CHUNK)).parent] * 2
+
+
+def test_an_object_that_was_found_and_is_gone_again_is_told(tmp_path: Path) -> None:
+    store = LocalDirChunkStore(tmp_path / "store")
     with store.writer() as writer:
-        assert writer.missing([DIGEST]) == set()
-        store.delete(DIGEST)
-    assert not store.has(DIGEST)
+        writer.put(DIGEST, FRAMED)
+
+    def find_and_lose() -> None:
+        with store.writer() as writer:
+            assert writer.missing([DIGEST]) == set()
+            store.quarantine(DIGEST)
+
+    with pytest.raises(NoLongerThere, match=DIGEST.hex()):
+        find_and_lose()
+    assert not list((tmp_path / "store" / "stage").iterdir())
 
 
 def test_where_direct_writes_are_refused_they_go_through_the_page_cache(

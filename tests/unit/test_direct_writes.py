@@ -1,6 +1,6 @@
 """The service ebs: snapshots begun, written block by block, completed or given up."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -11,11 +11,13 @@ import pytest
 from sqlalchemy import func, select
 
 from openami.actions.direct import writes
+from openami.blockstore import codec
 from openami.blockstore.local_dir import LocalDirChunkStore
 from openami.blockstore.memory import MemoryChunkStore, MemoryWriter
 from openami.blockstore.store import Kind, StoreAway, StoreFull
 from openami.catalog import ingests
 from openami.catalog.schema import direct_blocks
+from openami.domain.block import Digest
 from openami.domain.errors import EC2Error
 from openami.domain.ids import AccountId, Region
 from openami.jobs.room import SPARE_BYTES, Room
@@ -424,6 +426,29 @@ def test_a_block_for_which_there_is_no_room_is_refused_before_the_disk_is_full(
     assert reason(local, "PutSnapshotBlock", **putting(snapshot_id, 1, "b")) == full
     assert rows_left(svc) == 1
     write(local, snapshot_id, {2: "a", 3: "\0"})  # these need none
+
+
+class Quarantining(LocalDirChunkStore):
+    """A reader finds that what is there is corrupt, when a writer has found it."""
+
+    def missing(self, digests: Iterable[Digest], kind: Kind = Kind.CHUNK) -> set[Digest]:
+        asked = list(digests)
+        missing = super().missing(asked, kind)
+        for each in asked:
+            self.quarantine(each, kind)
+        return missing
+
+
+def test_a_block_that_was_found_and_is_gone_before_its_row_is_there_is_stored_again(
+    svc: Services, tmp_path: Path
+) -> None:
+    store = Quarantining(tmp_path / "store")
+    local = replace(svc, stores={HERE: store}, room=Room(free=lambda _: SPARE_BYTES))
+    snapshot_id = begun(svc)
+    write(local, snapshot_id, {0: "a"})
+    write(local, snapshot_id, {1: "a"})
+    assert store.get(codec.digest_of(data("a"))) == data("a")
+    assert rows_left(svc) == 2
 
 
 @pytest.mark.parametrize(

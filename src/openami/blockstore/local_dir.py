@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -27,7 +27,7 @@ from openami.blockstore.disk_sync import (
     write_all,
     write_pages,
 )
-from openami.blockstore.store import ChunkCorrupt, ChunkLost, Kind
+from openami.blockstore.store import ChunkCorrupt, ChunkLost, Kind, NoLongerThere
 from openami.domain.block import Digest
 
 _NAME: Final = re.compile(r"[0-9a-f]{64}")
@@ -90,9 +90,12 @@ class LocalDirWriter:
         kind, digest = named
         published = Path(self._store.path(digest, kind))
         draft = self._staged[kind].get(digest)
-        # One that was found may be gone again: who has no lease looks once more.
-        with suppress(FileNotFoundError) if draft is None else nullcontext():
+        try:
             sync_file(published if draft is None else Path(draft))
+        except FileNotFoundError as gone:
+            if draft is not None:
+                raise
+            raise NoLongerThere(f"{kind}/{digest.hex()} was found, and is gone") from gone
         self._rename(kind)
         sync_directory(published.parent)
 

@@ -46,7 +46,7 @@ class Writer(Protocol):
 
         Also makes durable whatever other writers had published before, so that one who found
         all its chunks in the store may rely on them afterwards. May be repeated.
-        Raises StoreFull; nothing short or torn is then under any name.
+        Raises StoreFull; nothing short or torn is then under any name. May raise NoLongerThere.
         """
         ...
 
@@ -118,6 +118,11 @@ class ChunkLost(Exception):
 
 class ChunkCorrupt(ChunkLost):
     """The object is there, but its bytes are not the ones its name promises."""
+
+
+class NoLongerThere(Exception):
+    """What a writer has found, and its caller did not put, is gone before it was made durable: it
+    was collected, or is in quarantine. Who writes it begins anew."""
 
 
 class StoreFull(Exception):

@@ -14,7 +14,7 @@ from typing import Final
 from openami.actions.direct.access import at_the_store, readable, visible
 from openami.actions.quotas import Quota, check_room
 from openami.blockstore import codec
-from openami.blockstore.store import ChunkStore, Kind
+from openami.blockstore.store import ChunkStore, Kind, NoLongerThere
 from openami.catalog import idempotency, ingests, snapshots, tags
 from openami.catalog.catalog import Transaction
 from openami.catalog.direct import writings
@@ -144,8 +144,11 @@ def put_snapshot_block(
             steps = collection.steps(tx, snapshot.region)
         if index >= snapshot.volume_size_gib * BLOCKS_PER_GIB:
             raise invalid("INVALID_BLOCK", f"A volume of this size has no block {index}.")
-        with at_the_store(svc):
-            digest = _stored(svc, snapshot, block)
+        try:
+            with at_the_store(svc):
+                digest = _stored(svc, snapshot, block)
+        except NoLongerThere:
+            continue
         with svc.catalog.begin() as tx:
             # Again: meanwhile it may have been completed, deleted or given up.
             _, writing = _open(svc, tx, caller, snapshot_id)
