@@ -66,7 +66,9 @@ class ByHand:
                 next(pairs)
                 continue
             text = re.sub(r"/dev/fdset/(\d+)", lambda found: str(files[found[1]]), argument)
-            text = re.sub(r"(id=monitor),fd=\d+", rf"\1,path={directory}/hand.qmp", text)
+            for chardev, name in (("monitor", "qmp"), ("agent", "agent")):
+                path = rf"\1,path={directory}/hand.{name}"
+                text = re.sub(rf"(id={chardev}),fd=\d+", path, text)
             kept.append(re.sub(r"(tap,id=network),fd=\d+", _BY_NAME, text))
         return cls(arguments=[*kept, "-S"], directory=directory, base=base)
 
@@ -85,7 +87,7 @@ class ByHand:
         return self.directory / "hand.qcow2"
 
     def _run(self, make: Sequence[str | Path]) -> Sample:
-        for name in ("hand.qmp", "hand.qcow2", "hand.console"):
+        for name in ("hand.qmp", "hand.agent", "hand.qcow2", "hand.console"):
             (self.directory / name).unlink(missing_ok=True)
         before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         subprocess.run(make, check=True)

@@ -47,7 +47,8 @@ def let_go(svc: Services, owner: str) -> None:
 
     In the line they would take room for as long as the owner's other jobs last.
     """
-    if not scratch.unfilled(svc, scratch.found(svc, owner) or ()):
+    copied = [SnapshotId(each) for each in scratch.found(svc, owner) or ()]
+    if not scratch.unfilled(svc, copied):
         svc.jobs.hurry(job_id_for(owner))
 
 
