@@ -143,9 +143,9 @@ def _snapshot(server: LiveServer, volume_id: str) -> float:
     answer = server.call(Action="CreateSnapshot", VolumeId=volume_id)
     snapshot_id = text_at(answer, "snapshotId")
     question = {"Action": "DescribeSnapshots", "SnapshotId.1": snapshot_id}
-    while text_at(server.call(**question), "status") == "pending":
-        if time.monotonic() > began + DEADLINE_S:
-            raise RuntimeError(f"{snapshot_id} is not completed")
+    while (status := text_at(server.call(**question), "status")) != "completed":
+        if status != "pending" or time.monotonic() > began + DEADLINE_S:
+            raise RuntimeError(f"{snapshot_id} is {status}")
         time.sleep(0.01)
     return time.monotonic() - began
 

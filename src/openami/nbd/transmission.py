@@ -73,6 +73,8 @@ class Connection:
             _log.debug("a connection ends: %s", wrong)
         finally:
             self.end()
+            with self._sending:  # whoever sends at once has: the caller closes the socket now
+                pass
             if self._later is not None:
                 self._came.put(None)
                 self._later.join()
@@ -281,7 +283,7 @@ class Connection:
         if not self._sending.acquire(blocking=False):
             return False
         try:
-            if self._outgoing:
+            if self._outgoing or self._ended:
                 return False
             self._put_read(request)
             self._send(socket.MSG_DONTWAIT)
