@@ -39,6 +39,37 @@ def test_only_its_owner_may_look_into_the_store(tmp_path: Path) -> None:
         assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
 
 
+def test_what_writers_stage_lies_apart_from_what_was_deleted_lately(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = {tmp_path / "store" / "stage": 0x0008_0000}  # extents, as ext4 has it
+
+    def ioctl(descriptor: int, request: int, argument: bytearray | bytes) -> None:
+        directory = Path(f"/proc/self/fd/{descriptor}").readlink()
+        if isinstance(argument, bytearray):
+            assert request == 0x80086601  # linux/fs.h: FS_IOC_GETFLAGS
+            argument[:] = flags[directory].to_bytes(4, sys.byteorder)
+        else:
+            assert request == 0x40086602  # FS_IOC_SETFLAGS
+            flags[directory] = int.from_bytes(argument, sys.byteorder)
+
+    monkeypatch.setattr(fcntl, "ioctl", ioctl)
+    LocalDirChunkStore(tmp_path / "store")
+    assert flags == {tmp_path / "store" / "stage": 0x000A_0000}  # and FS_TOPDIR_FL
+
+
+def test_a_filesystem_without_flags_is_taken_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ioctl(descriptor: int, request: int, argument: bytearray | bytes) -> None:
+        raise OSError(errno.ENOTTY, "no such request")
+
+    monkeypatch.setattr(fcntl, "ioctl", ioctl)
+    with LocalDirChunkStore(tmp_path / "store").writer() as writer:
+        writer.put(DIGEST, FRAMED)
+    assert LocalDirChunkStore(tmp_path / "store").has(DIGEST)
+
+
 def test_an_object_is_a_file_named_by_its_digest(tmp_path: Path) -> None:
     store = LocalDirChunkStore(tmp_path / "store")
     with store.writer() as writer:

@@ -1,4 +1,4 @@
-"""The few system calls that make files durable, and the one that tells a full disk."""
+"""The few system calls that make files durable and say where they go, and a full disk told."""
 
 import contextlib
 import ctypes
@@ -6,6 +6,7 @@ import errno
 import fcntl
 import mmap
 import os
+import sys
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from openami.domain.block import BLOCK_BYTES
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_GET_FLAGS, _SET_FLAGS = 0x80086601, 0x40086602  # linux/fs.h: FS_IOC_GETFLAGS, FS_IOC_SETFLAGS
+_TOP_OF_TREES: Final = 0x0002_0000  # FS_TOPDIR_FL
 
 
 class _Own(threading.local):
@@ -92,6 +95,23 @@ def _write(descriptor: int, data: memoryview, offset: int) -> int:
     flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
     fcntl.fcntl(descriptor, fcntl.F_SETFL, flags & ~os.O_DIRECT)
     return os.pwrite(descriptor, data, offset)
+
+
+def spread_directories(parent: Path) -> None:
+    """Have directories made in `parent` lie apart, if the filesystem can: chattr(1), "T".
+
+    ext4 makes files where their directory is. For each it passes over all that were deleted there
+    within the last minutes, one by one: 2000 files after as many deletions took a CPU second.
+    """
+    descriptor = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):  # another filesystem, with no such flag
+            flags = bytearray(4)
+            fcntl.ioctl(descriptor, _GET_FLAGS, flags)
+            wanted = int.from_bytes(flags, sys.byteorder) | _TOP_OF_TREES
+            fcntl.ioctl(descriptor, _SET_FLAGS, wanted.to_bytes(4, sys.byteorder))
+    finally:
+        os.close(descriptor)
 
 
 def sync_file(file: Path) -> None:

@@ -21,6 +21,7 @@ from openami.blockstore import codec
 from openami.blockstore.disk_sync import (
     full_disk_is_told,
     past_the_page_cache,
+    spread_directories,
     sync_directory,
     sync_file,
     syncfs,
@@ -145,6 +146,7 @@ class LocalDirChunkStore:
         self._text = str(self.directory)
         for part in ("", "stage", "quarantine", *Kind):
             (self.directory / part).mkdir(mode=0o700, parents=True, exist_ok=True)
+        spread_directories(self.directory / "stage")
         for kind in Kind:
             there = set(os.listdir(self.directory / kind))  # noqa: PTH208 (speed)
             for prefix in {f"{number:02x}" for number in range(256)} - there:
