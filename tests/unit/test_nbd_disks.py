@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from openami.blockstore import codec
 from openami.blockstore.cache import BaseCache
 from openami.blockstore.manifest import Manifests
-from openami.blockstore.store import StoreFull
-from openami.domain.block import BLOCK_BYTES
+from openami.blockstore.store import Kind, StoreFull
+from openami.domain.block import BLOCK_BYTES, Digest
 from openami.domain.ids import Region
 from openami.domain.manifest import Root
 from openami.nbd import disk as disk_module
@@ -238,6 +239,91 @@ def test_a_full_disk_is_told_and_does_not_keep_anybody_from_reading(
         full.clear()
         assert complete(daemon, root).trouble == ""
         assert client.read(0, length) == disk[:length]
+
+
+def test_who_fetches_for_all_fetches_nothing_anew_for_one_client(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A block that had no room went before the other one of the same read came."""
+    monkeypatch.setattr(disk_module, "UNKEPT_MAX", 1)
+
+    def full(_self: Kept, _index: int, _block: bytes) -> None:
+        raise StoreFull("no room left in the test")
+
+    monkeypatch.setattr(Kept, "keep", full)
+    store = FetchersStore()
+    blocks = {index: a_block(f"{index}") for index in range(1, 5)}
+    root = stored(store, blocks, SIZE)
+    gone, late = (Manifests(store).lookup(root, index) for index in (1, 2))
+    with (
+        a_daemon(tmp_path, {HERE: store}, SLOW) as daemon,
+        Client(daemon.exports.open("vol-1", HERE, root, 0)) as client,
+    ):
+        client.go()
+        store.held = late
+        start = 2 * BLOCK_BYTES - 512
+        client.ask(READ, start, 1024, cookie=1)
+        until(lambda: gone in store.fetchers, what="the first block is here")
+        disk = daemon.exports.disks()[0]
+        for index in (3, 4):
+            assert client.read(index * BLOCK_BYTES, 512) == blocks[index][:512]
+        until(lambda: not is_at_hand(disk, 1), what="the first block went")
+        store.held = b""
+        assert client.answer(1, start, 1024) == blocks[1][-512:] + blocks[2][:512]
+    assert [name.split("-")[0] for name in store.fetchers[gone]] == ["fetch", "late"]
+
+
+def is_at_hand(disk: disk_module.Disk, index: int) -> bool:
+    try:
+        disk.piece_at_hand(index, 0, 512)
+    except disk_module.NotAtHand:
+        return False
+    return True
+
+
+class FetchersStore(CountingStore):
+    """Knows by which threads a chunk was asked for; the one that is `held` waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: bytes = b""
+        self.fetchers: dict[Digest, list[str]] = {}
+
+    def get(self, digest: Digest, kind: Kind = Kind.CHUNK) -> bytes:
+        if kind is Kind.CHUNK:
+            until(lambda: digest != self.held, what="it is let through")
+            self.fetchers.setdefault(digest, []).append(threading.current_thread().name)
+        return super().get(digest, kind)
+
+
+def test_readers_are_answered_before_the_block_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = threading.Event()
+    keep = Kept.keep
+
+    def kept_slowly(self: Kept, index: int, block: bytes) -> None:
+        assert written.wait(60)
+        keep(self, index, block)
+
+    monkeypatch.setattr(Kept, "keep", kept_slowly)
+    store = CountingStore()
+    root = stored(store, BLOCKS, SIZE)
+    with (
+        a_daemon(tmp_path, {HERE: store}) as daemon,
+        Client(daemon.exports.open("vol-1", HERE, root, 0)) as client,
+    ):
+        try:
+            client.go()
+            for _ in range(2):
+                for index in (300, 20):
+                    assert client.read(index * BLOCK_BYTES, 512) == BLOCKS[index][:512]
+            assert client.read(0, 4 * BLOCK_BYTES) == DISK[: 4 * BLOCK_BYTES]
+        finally:
+            written.set()
+        told = complete(daemon, root)
+        assert Digest(codec.digest_of(told.path.read_bytes())) == codec.digest_of(DISK)
+    assert set(store.fetches.values()) == {1}, "what is being written is not fetched again"
 
 
 def test_what_a_boot_has_read_first_is_fetched_first_the_next_time(tmp_path: Path) -> None:

@@ -115,6 +115,31 @@ def test_an_export_that_cannot_be_forgotten_lets_go_of_its_disk_and_is_told_unti
         assert written(tmp_path) == []
 
 
+def test_an_export_whose_end_was_not_synced_is_told_until_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = CountingStore()
+    root = a_root(store, 1)
+    synced: list[Path] = []
+    fails = threading.Event()
+    fails.set()
+
+    def sync(directory: Path) -> None:
+        if fails.is_set():
+            raise OSError(errno.EIO, "no sync")
+        synced.append(directory)
+
+    with a_daemon(tmp_path, {HERE: store}, SLOW) as daemon:
+        daemon.exports.open("vol-1", HERE, root, 0)
+        monkeypatch.setattr(on_disk, "sync_directory", sync)
+        with pytest.raises(OSError, match="no sync"):
+            daemon.exports.close("vol-1")
+        assert (written(tmp_path), list(daemon.exports.told())) == ([], ["vol-1"])
+        fails.clear()
+        until(lambda: not daemon.exports.told(), what="it is forgotten")
+        assert synced, "a power cut could have brought it back"
+
+
 def test_an_export_that_could_not_be_written_down_is_not_offered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,7 +28,8 @@ SLOW_S: Final = 10.0
 FULL_RETRY_S: Final = 5.0
 """How long nothing is fetched in the background after there was no room."""
 UNKEPT_MAX: Final = 64
-"""Blocks that are in memory because the host's disk is full: 32 MiB, a whole READ."""
+"""Blocks that are in memory because the host's disk is full: 32 MiB, a whole READ. Those that are
+just being written are there, too."""
 HINTS_MAX: Final = 1024
 _FAILURES_MAX: Final = 65536
 _log = logging.getLogger(__name__)
@@ -44,6 +45,10 @@ class Wanted(Enum):
 
 Done = Callable[[bool], None]
 """Told once, by any thread, whether everything came. It must not block."""
+
+
+class NotAtHand(Exception):
+    """The block would have to be fetched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,17 +166,27 @@ class Disk:
     def piece(self, index: int, start: int, length: int) -> bytes | None:
         """Bytes of a block that was wanted; None if it is a hole. Raises OSError, ChunkLost and
         what a store raises: a block that could not be kept may have to be fetched once more."""
-        state = self.states[index]
-        if state == State.HOLE:
-            return None
-        if state != State.ABSENT:
-            return self.kept.read(index * BLOCK_BYTES + start, length)
-        with self._lock:
-            block = self._unkept.get(index)
-        if block is None:
+        try:
+            return self.piece_at_hand(index, start, length)
+        except NotAtHand:
             digest = self._run(index)[0]
-            block = b"" if digest == HOLE else self._block(digest)
-        return block[start : start + length] if block else None
+            return None if digest == HOLE else self._block(digest)[start : start + length]
+
+    def piece_at_hand(self, index: int, start: int, length: int) -> bytes | None:
+        """As `piece`, without a store. Raises OSError, NotAtHand."""
+        block = None
+        if self.states[index] == State.ABSENT:
+            with self._lock:
+                block = self._unkept.get(index)
+        if block is not None:
+            return block[start : start + length]
+        match self.states[index]:  # it may have been kept since
+            case State.ABSENT:
+                raise NotAtHand
+            case State.HOLE:
+                return None
+            case _:
+                return self.kept.read(index * BLOCK_BYTES + start, length)
 
     def run(self, index: int) -> tuple[bool, int]:
         """Whether there is data, and where that changes, at the earliest. Raises as `piece`."""
@@ -181,21 +196,28 @@ class Disk:
         return digest != HOLE, end
 
     def fetch(self, index: int) -> int:
-        """Bring a claimed block here and tell those who wait; how many bytes the store gave."""
+        """Bring a claimed block here and tell those who wait; how many bytes the store gave.
+
+        They are told before it is kept, for which they need not wait: it was verified.
+        """
         if not self.enter():
             self._tell(index, well=False)
             return 0
-        fetched_bytes = None
+        block = None
         with self._lock:
             self._fetching[index] = time.monotonic()
         try:
-            fetched_bytes = self._fetched(index)
+            try:
+                block = self._brought(index)
+            finally:
+                self._tell(index, well=block is not None)
+            if block:
+                self._keep(index, block)
         finally:
             with self._lock:
-                del self._fetching[index]
-            self._tell(index, well=fetched_bytes is not None)
+                self._fetching.pop(index, None)  # another fetches it, if it was soon evicted
             self.leave()
-        return fetched_bytes or 0
+        return len(block or b"")
 
     def next_wanted(self) -> int | None:
         """Claims a block that nobody waits for: `fetch` has to follow. None if there is none now:
@@ -237,7 +259,7 @@ class Disk:
     def _claim(self, index: int, now: float) -> bool:
         """Whether nobody has it and nobody fetches it; then we do. The lock is held."""
         there = self.states[index] != State.ABSENT or index in self._waiting
-        if there or self._failed.get(index, 0.0) > now:
+        if there or index in self._fetching or self._failed.get(index, 0.0) > now:
             return False
         self._waiting[index] = []
         return True
@@ -245,47 +267,53 @@ class Disk:
     def _is_here(self, index: int) -> bool:
         return self.states[index] != State.ABSENT or index in self._unkept
 
-    def _fetched(self, index: int) -> int | None:
+    def _brought(self, index: int) -> bytes | None:
+        """What is to be kept of it, and can be read already; None if it could not be had."""
         try:
-            fetched_bytes = self._bring(index)
+            block = self._bring(index)
         except Exception as failed:  # noqa: BLE001, whatever a store meets is its reader's EIO
             self._failure(index, failed)
             return None
         with self._lock:
+            if block:
+                self._unkept[index] = block
             if self._failed.pop(index, None) is not None:
                 _log.info("block %s of %s is here after all", index, self.root.to_text())
-        return fetched_bytes
+        return block
 
-    def _bring(self, index: int) -> int:
+    def _bring(self, index: int) -> bytes:
         if self.kept.complete:
             is_data, end = self.kept.run(index)
             if is_data:
                 self.kept.know_data(index)
             else:
                 self.kept.keep_hole(index, end)
-            return 0
+            return b""
         with self._lock:
-            block = self._unkept.pop(index, None)  # there may be room by now
-        if block is None:
-            digest, end = self._run(index)
-            if digest == HOLE:
-                self.kept.keep_hole(index, end)
-                return 0
-            block = self._block(digest)
-        self._keep(index, block)
-        return BLOCK_BYTES
+            block = self._unkept.get(index)  # there may be room by now
+        if block is not None:
+            return block
+        digest, end = self._run(index)
+        if digest == HOLE:
+            self.kept.keep_hole(index, end)
+            return b""
+        return self._block(digest)
 
     def _keep(self, index: int, block: bytes) -> None:
         try:
             self.kept.keep(index, block)
-            self._tell_host("")
         except (StoreFull, KeptElsewhere, OSError) as failed:
             self._tell_host(f"blocks cannot be kept: {failed}")
             with self._lock:
                 self._full_until = time.monotonic() + FULL_RETRY_S
                 self._unkept[index] = block
-                if len(self._unkept) > UNKEPT_MAX:
+                self._unkept.move_to_end(index)
+                while len(self._unkept) > UNKEPT_MAX:
                     self._unkept.popitem(last=False)
+        else:
+            with self._lock:
+                self._unkept.pop(index, None)
+            self._tell_host("")
 
     def _run(self, index: int) -> tuple[Digest, int]:
         with self._reading_manifest:

@@ -9,14 +9,14 @@ import logging
 import queue
 import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final
 
 from openami.domain.block import BLOCK_BYTES
 from openami.nbd import wire
-from openami.nbd.disk import Disk, Wanted
+from openami.nbd.disk import Disk, NotAtHand, Wanted
 from openami.nbd.handshake import Agreed
 from openami.nbd.kept import State
 from openami.nbd.wire import Command, CommandFlag, Errno, Extent, Request
@@ -37,9 +37,16 @@ _FLAGS_OF: Final[Mapping[int, int]] = {
 }
 _log = logging.getLogger(__name__)
 
+_PieceOf = Callable[[int, int, int], bytes | None]
+"""As `Disk.piece`."""
+
 
 class _Broken(Exception):
     """The connection cannot go on: its stream says nothing that can be trusted any more."""
+
+
+class _Unreadable(Exception):
+    """Bytes of the disk cannot be had. Its cause is why."""
 
 
 class Connection:
@@ -187,42 +194,47 @@ class Connection:
             self._put(of(request.cookie, error))
 
     def _answer_read(self, request: Request) -> None:
+        """The blocks are here, or were a moment ago."""
         with self._sending:
-            self._put_read(request)
+            try:
+                for part in self._parts(request, self._disk.piece):
+                    self._put(part)
+            except _Unreadable as wrong:
+                _log.warning("%s: %s: %s", self._disk.root.to_text(), wrong, wrong.__cause__)
+                if self._is_whole(request):
+                    raise _Broken("bytes that were promised cannot be had") from wrong
+                self._put(wire.failed(request.cookie, Errno.EIO))
 
-    def _put_read(self, request: Request) -> None:
-        """The blocks are here, or were a moment ago. The lock is held."""
-        whole = not self._agreed.structured or bool(request.flags & CommandFlag.DF)
+    def _is_whole(self, request: Request) -> bool:
+        """Whether what has been begun as an answer cannot become a refusal."""
+        return not self._agreed.structured or bool(request.flags & CommandFlag.DF)
+
+    def _parts(self, request: Request, piece_of: _PieceOf) -> Iterator[bytes]:
+        """The answer to a READ. Raises _Unreadable, and NotAtHand if `piece_of` does."""
+        whole, cookie = self._is_whole(request), request.cookie
         if not self._agreed.structured:
-            self._put(wire.simple(request.cookie))
+            yield wire.simple(cookie)
         elif whole:
-            self._put(wire.data_header(request.cookie, request.offset, request.length, last=True))
+            yield wire.data_header(cookie, request.offset, request.length, last=True)
         offset = request.offset
         while offset < request.end:
             index, start = divmod(offset, BLOCK_BYTES)
             length = min(BLOCK_BYTES - start, request.end - offset)
             try:
-                piece = self._disk.piece(index, start, length)
+                piece = piece_of(index, start, length)
+            except NotAtHand:
+                raise
             except Exception as wrong:
-                _log.warning("%s: block %s: %s", self._disk.root.to_text(), index, wrong)
-                if whole:
-                    raise _Broken("bytes that were promised cannot be had") from wrong
-                self._put(wire.failed(request.cookie, Errno.EIO))
-                return
+                raise _Unreadable(f"block {index}") from wrong
             last = offset + length == request.end
-            self._put_piece(request.cookie, offset, length, piece, whole=whole, last=last)
+            if whole:
+                yield _ZERO[:length] if piece is None else piece
+            elif piece is None:
+                yield wire.hole(cookie, offset, length, last=last)
+            else:
+                yield wire.data_header(cookie, offset, length, last=last)
+                yield piece
             offset += length
-
-    def _put_piece(
-        self, cookie: int, offset: int, length: int, piece: bytes | None, *, whole: bool, last: bool
-    ) -> None:
-        if whole:
-            self._put(piece or _ZERO[:length])
-        elif piece is None:
-            self._put(wire.hole(cookie, offset, length, last=last))
-        else:
-            self._put(wire.data_header(cookie, offset, length, last=last))
-            self._put(piece)
 
     def _put(self, data: bytes) -> None:
         """Send it with what comes next, or now if that is much. The lock is held."""
@@ -280,12 +292,16 @@ class Connection:
             self._came.put(partial(self._answer, request, well=well))
 
     def _sent_at_once(self, request: Request) -> bool:
+        try:
+            parts = list(self._parts(request, self._disk.piece_at_hand))
+        except (NotAtHand, _Unreadable):
+            return False
         if not self._sending.acquire(blocking=False):
             return False
         try:
             if self._outgoing or self._ended:
                 return False
-            self._put_read(request)
+            self._outgoing = [*parts]
             self._send(socket.MSG_DONTWAIT)
         except BlockingIOError:
             self._came.put(self._send_left)

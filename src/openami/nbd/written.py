@@ -4,7 +4,6 @@ import json
 import logging
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -30,10 +29,10 @@ def save(directory: Path, export_id: str, export: Export) -> None:
 
 
 def forget(directory: Path, export_id: str) -> None:
-    """One that is not there is fine, and costs no sync. Raises OSError."""
-    with suppress(FileNotFoundError):
-        (directory / WRITTEN / f"{export_id}.json").unlink()
-        sync_directory(directory / WRITTEN)
+    """One that is not there is fine. Raises OSError; it may be there again after a power cut then,
+    until a later call has returned."""
+    (directory / WRITTEN / f"{export_id}.json").unlink(missing_ok=True)
+    sync_directory(directory / WRITTEN)
 
 
 def is_empty(directory: Path) -> bool:
