@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from openami.domain.block import BLOCK_BYTES
+from openami.nbd.answers import extents_of
 from openami.nbd.exports import CONNECTIONS_MAX
-from openami.nbd.transmission import extents_of
+from openami.nbd.poller import Attended, Poller
 from openami.nbd.wire import PAYLOAD_BYTES_MAX, Extent
 from support import nbd
 from support.blocks import a_block
@@ -284,6 +285,44 @@ def test_goodbye_ends_it(client: Client) -> None:
     client.go()
     client.ask(nbd.DISC, 0, 0)
     assert client.is_gone()
+
+
+def test_requests_that_come_in_pieces_and_in_heaps_are_answered_and_hold_up_nobody(
+    path: Path,
+) -> None:
+    with Client(path) as slow, Client(path) as other:
+        slow.go()
+        other.go()
+        requests = b"".join(a_read(cookie, cookie * 4096, 4096) for cookie in range(20))
+        for start in range(0, len(requests), 150):  # five and a third
+            slow.send(requests[start : start + 150])
+            assert other.read(512, 4096) == DISK[512 : 512 + 4096]
+        for cookie in range(20):
+            start = cookie * 4096
+            assert slow.answer(cookie, start, 4096) == DISK[start : start + 4096]
+
+
+def test_a_client_is_the_pollers_again_when_nothing_comes_for_a_moment(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attended: list[Attended] = []
+    attend = Poller.attend
+
+    def noted(self: Poller, each: Attended) -> None:
+        attended.append(each)
+        attend(self, each)
+
+    monkeypatch.setattr(Poller, "attend", noted)
+    client.go()
+    for turn in (1, 2, 3):
+        until(lambda turn=turn: len(attended) == turn, what="it is attended")
+        client.send(b"".join(a_read(cookie, cookie * 4096, 4096) for cookie in (0, 1)))
+        assert client.answer(0, 0, 4096) + client.answer(1, 4096, 4096) == DISK[:8192]
+    assert len(set(attended)) == 1
+
+
+def a_read(cookie: int, offset: int, length: int) -> bytes:
+    return struct.pack(">IHHQQI", 0x25609513, 0, nbd.READ, cookie, offset, length)
 
 
 def test_one_who_takes_no_answers_keeps_nobody_else_from_theirs(path: Path) -> None:

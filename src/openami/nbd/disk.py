@@ -114,7 +114,8 @@ class Disk:
             self._users -= 1
             if self._users == 0:
                 self.closed = True
-                self._save_recording()
+                recording, self.recording = self.recording, None
+                self._save(recording)
                 self.kept.close()
 
     def profile(self) -> Sequence[int]:
@@ -167,13 +168,25 @@ class Disk:
         """Bytes of a block that was wanted; None if it is a hole. Raises OSError, ChunkLost and
         what a store raises: a block that could not be kept may have to be fetched once more."""
         try:
-            return self.piece_at_hand(index, start, length)
+            return self._piece(index, start, length, self.kept.read)
         except NotAtHand:
             digest = self._run(index)[0]
             return None if digest == HOLE else self._block(digest)[start : start + length]
 
     def piece_at_hand(self, index: int, start: int, length: int) -> bytes | None:
-        """As `piece`, without a store. Raises OSError, NotAtHand."""
+        """As `piece`, but of what is in memory: neither a store nor the host's disk is waited for.
+        Raises OSError, NotAtHand."""
+        return self._piece(index, start, length, self._in_memory)
+
+    def _in_memory(self, offset: int, length: int) -> bytes:
+        data = self.kept.read_at_once(offset, length)
+        if data is None:
+            raise NotAtHand
+        return data
+
+    def _piece(
+        self, index: int, start: int, length: int, read: Callable[[int, int], bytes]
+    ) -> bytes | None:
         block = None
         if self.states[index] == State.ABSENT:
             with self._lock:
@@ -186,7 +199,7 @@ class Disk:
             case State.HOLE:
                 return None
             case _:
-                return self.kept.read(index * BLOCK_BYTES + start, length)
+                return read(index * BLOCK_BYTES + start, length)
 
     def run(self, index: int) -> tuple[bool, int]:
         """Whether there is data, and where that changes, at the earliest. Raises as `piece`."""
@@ -246,7 +259,8 @@ class Disk:
             self._tell_host(f"{self.kept.path} cannot be synced: {failed}")
         if self.recording is not None and (self.recording.is_done() or self.kept.complete):
             with self._lock:
-                self._save_recording()
+                recording, self.recording = self.recording, None
+            self._save(recording)  # readers need not wait for it
 
     def finish(self) -> bool:
         """Whether the disk is the host's base now."""
@@ -357,9 +371,7 @@ class Disk:
         for answer in filter(None, told):
             answer()
 
-    def _save_recording(self) -> None:
-        """The lock is held."""
-        recording, self.recording = self.recording, None
+    def _save(self, recording: Recording | None) -> None:
         if recording is None or not recording.is_news():
             return
         try:

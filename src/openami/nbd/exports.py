@@ -30,6 +30,7 @@ from openami.nbd import kept, written
 from openami.nbd.client import Export, ExportRefused
 from openami.nbd.disk import Disk, Source
 from openami.nbd.handshake import HandshakeFailed, negotiate
+from openami.nbd.poller import Poller
 from openami.nbd.profile import Profiles
 from openami.nbd.transmission import Connection
 
@@ -91,6 +92,7 @@ class Exports:
         self._wake, self._woken = socket.socketpair()
         self._selector.register(self._woken, selectors.EVENT_READ)
         self._closing = threading.Event()
+        self._poller = Poller()
         self._acceptor = threading.Thread(target=self._accept, name="accept", daemon=True)
         self._acceptor.start()
 
@@ -216,6 +218,7 @@ class Exports:
         for offered in all_offered:
             self._send_away(offered)
             offered.disk.leave()
+        self._poller.close()
         self._selector.close()
         self._wake.close()
         self._woken.close()
@@ -349,7 +352,7 @@ class Exports:
             with client:
                 names = (b"", export_id.encode())
                 agreed = negotiate(client, offered.disk.root.size_bytes, names)
-                connection = Connection(client, offered.disk, agreed)
+                connection = Connection(client, offered.disk, agreed, self._poller)
                 end.of = connection
                 if not end.called:
                     connection.serve()

@@ -91,6 +91,15 @@ class Kept:
             data += bytes(length - len(data))  # a base may end before its last hole does
         return data
 
+    def read_at_once(self, offset: int, length: int) -> bytes | None:
+        """As `read`, or None if that would have to wait for the host's disk."""
+        data = bytearray(length)
+        try:
+            count = os.preadv(self._disk, [data], offset, os.RWF_NOWAIT)
+        except OSError:  # not in memory, or not known to this filesystem; or told by `read`
+            return None
+        return bytes(data) if count == length else None
+
     def run(self, index: int) -> tuple[bool, int]:
         """Of a complete disk: whether the block has data, and where blocks stop to be as it is."""
         offset = index * BLOCK_BYTES

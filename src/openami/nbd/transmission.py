@@ -1,25 +1,30 @@
 """One connection's requests, answered: what is here at once, what is not when it has come.
 
-Two threads: one reads requests and answers those whose blocks are here, the other, made when it
-is first needed, answers the rest. So a client that does not take its answers holds up nobody but
-itself, and out of order is in order: each answer has its request's cookie.
+A request that comes alone and asks for little is answered by the poller, which serves all, if that
+can be done at once, or by the thread that has fetched what was not here. For everything else, and
+while requests follow one another, a client has two threads of its own: one reads requests and
+answers those whose blocks are here, the other, made when it is first needed, answers the rest.
+So a client that does not take its answers holds up nobody but itself, and out of order is in order:
+each answer has its request's cookie.
 """
 
 import logging
 import queue
 import socket
+import struct
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from openami.domain.block import BLOCK_BYTES
 from openami.nbd import wire
+from openami.nbd.answers import Unreadable, blocks_of, extents_of, is_whole, read_parts
 from openami.nbd.disk import Disk, NotAtHand, Wanted
 from openami.nbd.handshake import Agreed
 from openami.nbd.kept import State
-from openami.nbd.wire import Command, CommandFlag, Errno, Extent, Request
+from openami.nbd.poller import Poller
+from openami.nbd.wire import Command, CommandFlag, Errno, Request
 
 COLD_BLOCKS_MAX: Final = 256
 """Blocks for which one connection waits at a time; no further request is read meanwhile."""
@@ -29,7 +34,8 @@ _SENT_AT_ONCE_BYTES: Final = 1024 * 1024
 _SENT_AT_ONCE: Final = 128
 _LITTLE_BYTES: Final = 128 * 1024  # what guests read ahead by
 _SEND_BUFFER_BYTES: Final = 2 * 1024 * 1024
-_ZERO: Final = bytes(BLOCK_BYTES)
+_IDLE: Final = struct.pack("ll", 0, 20_000)  # seconds and microseconds: then they are the poller's
+_PLAIN_READ: Final = (Command.READ.value, 0)
 _FLAGS_OF: Final[Mapping[int, int]] = {
     Command.READ: CommandFlag.DF.value,
     Command.WRITE: 0xFFFF,  # refused whatever it says, but what follows it has to be passed over
@@ -37,24 +43,22 @@ _FLAGS_OF: Final[Mapping[int, int]] = {
 }
 _log = logging.getLogger(__name__)
 
-_PieceOf = Callable[[int, int, int], bytes | None]
-"""As `Disk.piece`."""
-
 
 class _Broken(Exception):
     """The connection cannot go on: its stream says nothing that can be trusted any more."""
 
 
-class _Unreadable(Exception):
-    """Bytes of the disk cannot be had. Its cause is why."""
-
-
 class Connection:
     """A client that has negotiated. `serve` returns when it has gone, or was sent away."""
 
-    def __init__(self, connection: socket.socket, disk: Disk, agreed: Agreed) -> None:
+    def __init__(
+        self, connection: socket.socket, disk: Disk, agreed: Agreed, poller: Poller
+    ) -> None:
         self._socket, self._disk, self._agreed = connection, disk, agreed
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _IDLE)
+        self._poller = poller
+        self._handed: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._size_bytes = disk.root.size_bytes
         self._sending = threading.Lock()
         self._outgoing: list[bytes | memoryview] = []
@@ -82,9 +86,11 @@ class Connection:
             self.end()
             with self._sending:  # whoever sends at once has: the caller closes the socket now
                 pass
-            if self._later is not None:
+            with self._cold_changed:
+                later = self._later  # and no other is made
+            if later is not None:
                 self._came.put(None)
-                self._later.join()
+                later.join()
 
     def end(self) -> None:
         """Called by anybody: what is under way comes to nothing, and `serve` returns."""
@@ -94,9 +100,57 @@ class Connection:
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # a send or a receive under way ends
 
+    # What the poller does
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def turn(self) -> bytes | None:
+        try:
+            data = self._socket.recv(_RECEIVED_BYTES, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+        return None if len(data) == wire.REQUEST.size and self._settled(data) else data
+
+    def hand(self, data: bytes) -> None:
+        self._handed.put(data)
+
+    def _settled(self, data: bytes) -> bool:
+        """Whether this request is answered, or will be by who fetches."""
+        magic, *fields = wire.REQUEST.unpack(data)
+        request = Request._make(fields)
+        is_read = magic == wire.REQUEST_MAGIC and (request.command, request.flags) == _PLAIN_READ
+        is_little = 0 < request.length <= _LITTLE_BYTES
+        if not (is_read and is_little and request.end <= self._size_bytes):
+            return False
+        first, last = blocks_of(request)
+        if self._disk.recording is not None:
+            self._disk.recording.note(first, last)
+        if self._disk.states.find(State.ABSENT, first, last + 1) >= 0:
+            if not self._took_room(last + 1 - first):
+                return False
+            wanted = self._disk.want(first, last, lambda well: self._have_come(request, well))
+            if wanted is Wanted.COMING:
+                return True
+            self._have_room_of(request)
+            if wanted is Wanted.FAILS:
+                return False
+        return self._sent_at_once(request)
+
+    # What its own thread does
+
     def _requests(self) -> None:
+        is_on = True
+        while is_on:
+            self._poller.attend(self)
+            is_on = self._stream(self._handed.get())
+
+    def _stream(self, data: bytes) -> bool:
+        """Answer this and what follows; False at its end, True when nothing comes for a moment."""
         left = b""
-        while data := self._socket.recv(_RECEIVED_BYTES):
+        while data:
             data = left + data
             position = 0
             while True:
@@ -106,11 +160,24 @@ class Connection:
                 if len(data) - position < wire.REQUEST.size:
                     break
                 if not self._request(data, position):
-                    return
+                    return False
                 position += wire.REQUEST.size
             left = data[position:]
             with self._sending:
                 self._send()
+            received = self._received()
+            while received is None and (left or self._skip):
+                received = self._received()
+            if received is None:
+                return True
+            data = received
+        return False
+
+    def _received(self) -> bytes | None:
+        try:
+            return self._socket.recv(_RECEIVED_BYTES)
+        except BlockingIOError:  # _IDLE is over
+            return None
 
     def _request(self, data: bytes, position: int) -> bool:
         """Answer one, or see that it is answered; False if the client says goodbye."""
@@ -135,7 +202,7 @@ class Connection:
         if is_bad or request.end > self._size_bytes or not (fragment or self._agreed.structured):
             self._refuse(request, Errno.EINVAL)
             return
-        first, last = _blocks(request)
+        first, last = blocks_of(request)
         if self._disk.recording is not None:
             self._disk.recording.note(first, last)
         if self._disk.states.find(State.ABSENT, first, last + 1) < 0:
@@ -150,7 +217,7 @@ class Connection:
                 self._have_room_of(request)
                 self._refuse(request, Errno.EIO)
             case Wanted.COMING:
-                self._have_later()
+                pass
 
     def _write(self, request: Request) -> None:
         self._skip = request.length
@@ -163,7 +230,7 @@ class Connection:
         if request.length == 0 or request.end > self._size_bytes:
             self._refuse(request, Errno.EINVAL)
             return
-        self._disk.hint(*_blocks(request))
+        self._disk.hint(*blocks_of(request))
         self._acknowledge(request)
 
     def _block_status(self, request: Request) -> None:
@@ -197,44 +264,13 @@ class Connection:
         """The blocks are here, or were a moment ago."""
         with self._sending:
             try:
-                for part in self._parts(request, self._disk.piece):
+                for part in read_parts(request, self._agreed.structured, self._disk.piece):
                     self._put(part)
-            except _Unreadable as wrong:
+            except Unreadable as wrong:
                 _log.warning("%s: %s: %s", self._disk.root.to_text(), wrong, wrong.__cause__)
-                if self._is_whole(request):
+                if is_whole(request, self._agreed.structured):
                     raise _Broken("bytes that were promised cannot be had") from wrong
                 self._put(wire.failed(request.cookie, Errno.EIO))
-
-    def _is_whole(self, request: Request) -> bool:
-        """Whether what has been begun as an answer cannot become a refusal."""
-        return not self._agreed.structured or bool(request.flags & CommandFlag.DF)
-
-    def _parts(self, request: Request, piece_of: _PieceOf) -> Iterator[bytes]:
-        """The answer to a READ. Raises _Unreadable, and NotAtHand if `piece_of` does."""
-        whole, cookie = self._is_whole(request), request.cookie
-        if not self._agreed.structured:
-            yield wire.simple(cookie)
-        elif whole:
-            yield wire.data_header(cookie, request.offset, request.length, last=True)
-        offset = request.offset
-        while offset < request.end:
-            index, start = divmod(offset, BLOCK_BYTES)
-            length = min(BLOCK_BYTES - start, request.end - offset)
-            try:
-                piece = piece_of(index, start, length)
-            except NotAtHand:
-                raise
-            except Exception as wrong:
-                raise _Unreadable(f"block {index}") from wrong
-            last = offset + length == request.end
-            if whole:
-                yield _ZERO[:length] if piece is None else piece
-            elif piece is None:
-                yield wire.hole(cookie, offset, length, last=last)
-            else:
-                yield wire.data_header(cookie, offset, length, last=last)
-                yield piece
-            offset += length
 
     def _put(self, data: bytes) -> None:
         """Send it with what comes next, or now if that is much. The lock is held."""
@@ -260,6 +296,12 @@ class Connection:
 
     # What is not here yet
 
+    def _took_room(self, blocks: int) -> bool:
+        with self._cold_changed:
+            is_room = self._cold_blocks + blocks <= COLD_BLOCKS_MAX
+            self._cold_blocks += blocks if is_room else 0
+        return is_room
+
     def _await_room(self, blocks: int) -> None:
         with self._sending:
             self._send()  # nobody waits for answers while we wait for room
@@ -271,7 +313,7 @@ class Connection:
             self._cold_blocks += blocks
 
     def _have_room_of(self, request: Request) -> None:
-        first, last = _blocks(request)
+        first, last = blocks_of(request)
         self._have_room(last + 1 - first)
 
     def _have_room(self, blocks: int) -> None:
@@ -279,22 +321,36 @@ class Connection:
             self._cold_blocks -= blocks
             self._cold_changed.notify_all()
 
-    def _have_later(self) -> None:
-        if self._later is None:
-            self._later = threading.Thread(target=self._answer_later, name="late", daemon=True)
-            self._later.start()
+    def _have_later(self, answer: Callable[[], None]) -> None:
+        """Have it done by the thread that waits for this client alone."""
+        with self._cold_changed:
+            if self._ended:
+                return
+            if self._later is None:
+                later = threading.Thread(target=self._answer_later, name="late", daemon=True)
+                try:
+                    later.start()
+                except RuntimeError:  # the host has no thread left for it
+                    self.end()
+                    return
+                self._later = later
+        self._came.put(answer)
 
     def _have_come(self, request: Request, well: bool) -> None:
         """Called by a thread that fetches for all, and so must not wait for this client. What is
         little it sends, where that can be done at once: to wake our own thread takes longer."""
         is_little = well and request.length <= _LITTLE_BYTES
-        if not (is_little and self._sent_at_once(request)):
-            self._came.put(partial(self._answer, request, well=well))
+        if is_little and self._sent_at_once(request):
+            self._have_room_of(request)
+        else:
+            self._have_later(partial(self._answer, request, well=well))
 
     def _sent_at_once(self, request: Request) -> bool:
+        """Or as far as the client takes it, and the rest when it takes that."""
         try:
-            parts = list(self._parts(request, self._disk.piece_at_hand))
-        except (NotAtHand, _Unreadable):
+            at_hand = self._disk.piece_at_hand
+            parts = list(read_parts(request, self._agreed.structured, at_hand))
+        except (NotAtHand, Unreadable):
             return False
         if not self._sending.acquire(blocking=False):
             return False
@@ -304,13 +360,12 @@ class Connection:
             self._outgoing = [*parts]
             self._send(socket.MSG_DONTWAIT)
         except BlockingIOError:
-            self._came.put(self._send_left)
-        except (OSError, _Broken) as wrong:
+            self._have_later(self._send_left)
+        except OSError as wrong:
             _log.debug("a connection ends: %s", wrong)
             self.end()
         finally:
             self._sending.release()
-        self._have_room_of(request)
         return True
 
     def _answer(self, request: Request, *, well: bool) -> None:
@@ -332,26 +387,3 @@ class Connection:
         except (OSError, _Broken) as wrong:
             _log.debug("a connection ends: %s", wrong)
             self.end()
-
-
-def extents_of(
-    run: Callable[[int], tuple[bool, int]], offset: int, end: int, extents_max: int
-) -> Sequence[Extent]:
-    """What is data and what is a hole from `offset` on: at least one extent, of `end` at most."""
-    found: list[Extent] = []
-    while offset < end:
-        is_data, until = run(offset // BLOCK_BYTES)
-        length = min(until * BLOCK_BYTES, end) - offset
-        if found and found[-1].is_hole != is_data:
-            found[-1] = Extent(length=found[-1].length + length, is_hole=not is_data)
-        elif len(found) == extents_max:
-            break
-        else:
-            found.append(Extent(length=length, is_hole=not is_data))
-        offset += length
-    return found
-
-
-def _blocks(request: Request) -> tuple[int, int]:
-    """The first and the last that it touches."""
-    return request.offset // BLOCK_BYTES, (request.end - 1) // BLOCK_BYTES
