@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -246,6 +246,25 @@ def test_after_a_crash_a_job_goes_on_at_the_step_that_had_not_finished(launch: L
     assert engine.active() == set()
 
 
+def test_what_comes_afterwards_comes_once_whatever_became_of_the_job(launch: Launch) -> None:
+    notes = Notes(trouble={"b": [GiveUp("no")]})
+    after: list[str] = []
+
+    def look_back(args: Args) -> None:
+        after.append(str(args["id"]))
+        raise OSError("which is logged, and keeps nobody")
+
+    good = replace(notes.job("boot", "a"), afterwards=look_back)
+    bad = replace(notes.job("halt", "b"), afterwards=look_back)
+    engine, _ = launch(good, bad)
+    for name, job_id in (("boot", "i-1"), ("halt", "i-2")):
+        engine.start(name, job_id, {"id": job_id})
+        assert engine.wait(job_id, SOON_S)
+    until(lambda: sorted(after) == ["i-1", "i-2"])
+    assert engine.active() == set()
+    assert notes.seen == ["a i-1", "b i-2", "gave up i-2: no"]
+
+
 def test_a_step_may_start_another_job(launch: Launch) -> None:
     notes = Notes()
     engines: list[Engine] = []
@@ -386,6 +405,22 @@ def test_a_job_begun_by_a_release_with_other_steps_is_finished_by_this_one(
     engine = durable(notes.job("boot", "a", "new", "c"))
     assert engine.wait("i-1", SOON_S)
     assert notes.seen == ["a i-1", "b i-1", "c i-1", "new i-1", "c i-1"]
+
+
+def test_who_waits_is_told_before_what_comes_afterwards(
+    durable: Callable[..., DurableEngine],
+) -> None:
+    told, came = threading.Event(), threading.Event()
+
+    def look_back(_args: Args) -> None:
+        assert told.wait(SOON_S)
+        came.set()
+
+    engine = durable(replace(Notes().job("boot", "a"), afterwards=look_back))
+    engine.start("boot", "i-1", {"id": "i-1"})
+    assert engine.wait("i-1", FOR_EVER_S)
+    told.set()
+    assert came.wait(SOON_S)
 
 
 def test_jobs_run_side_by_side(durable: Callable[..., DurableEngine]) -> None:

@@ -173,7 +173,7 @@ def test_what_was_recovered_is_of_its_region_as_soon_as_that_is_told() -> None:
 WITHOUT_BYTES = {
     *("launch", "start_instance", "stop_instance", "reboot_instance", "terminate_instance"),
     *("replace_root_volume", "attach_volume", "detach_volume", "create_volume", "delete_volume"),
-    *("modify_volume", "refresh_peers", "image_usage_report"),
+    *("modify_volume", "image_usage_report"),
 }
 OF_THE_OPERATOR = {"import_image", "collect"}
 OF_ITS_MOMENT = {  # what is stored of it waits for its turn

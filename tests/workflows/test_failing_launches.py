@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from openami.catalog import instances
 from openami.domain.ids import InstanceId, VolumeId
-from openami.domain.instance import InstanceState
 from openami.services import Services
 from openami.workflows import registry, terminate_instance
 from support.calls import add_image, call, launch, launched, state
@@ -121,24 +120,18 @@ def test_a_crash_in_the_release_of_one_failed_instance_costs_the_others_nothing(
 
 
 def test_an_instance_whose_volume_vanished_fails_alone(
-    svc: Services, host: FailingHypervisor
+    svc: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def vanish(instance_id: InstanceId) -> None:
-        host.starting = lambda _: None
-        with svc.catalog.read() as tx:
-            (other,) = [
-                each
-                for each in instances.in_state(tx, InstanceState.PENDING)
-                if each.id != instance_id
-            ]
-        for volume in call(
-            svc,
-            "DescribeVolumes",
-            Filters=[{"Name": "attachment.instance-id", "Values": [other.id]}],
-        )["Volumes"]:
-            svc.volumes.delete(volume["VolumeId"])
+    made: list[VolumeId] = []
+    real = svc.volumes.create
 
-    host.starting = vanish
-    good, bad = (each["InstanceId"] for each in launch(svc, MinCount=2, MaxCount=2)["Instances"])
+    def vanishing(volume_id: VolumeId, *what: Any) -> None:
+        real(volume_id, *what)
+        made.append(volume_id)
+        if len(made) == 1:
+            svc.volumes.delete(volume_id)
+
+    monkeypatch.setattr(svc.volumes, "create", vanishing)
+    bad, good = (each["InstanceId"] for each in launch(svc, MinCount=2, MaxCount=2)["Instances"])
     assert state(svc, good) == "running"
     assert state(svc, bad) == "terminated"

@@ -2,9 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, RowMapping, Select, delete, func, insert, literal, select
+from sqlalchemy import (
+    ColumnElement,
+    RowMapping,
+    Select,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+)
 from sqlalchemy import update as sql_update
 
 from openami.catalog import filters
@@ -24,6 +34,10 @@ LIVE = (S.PENDING, S.RUNNING, S.STOPPING, S.SHUTTING_DOWN)
 """The states in which an instance may have a machine, and so needs memory of the host."""
 
 
+# Of all columns: named with the values, each would be an object anew each time, ten times as slow.
+_SAVE: Final = sql_update(instances).where(instances.c.id == bindparam("its_id"))
+
+
 def _instance(row: RowMapping) -> Instance:
     values: dict[str, Any] = {str(name): value for name, value in row.items()}
     return Instance(**values)
@@ -38,13 +52,13 @@ def _found(tx: Transaction, query: Select[Any]) -> list[Instance]:
 
 
 def add(tx: Transaction, instance: Instance) -> None:
-    tx.execute(insert(instances).values(_row(instance)))
+    tx.execute(insert(instances), _row(instance))
     _write_groups(tx, instance)
 
 
 def save(tx: Transaction, instance: Instance) -> None:
     """Write a changed instance. One that is terminated holds nothing any more."""
-    tx.execute(sql_update(instances).where(instances.c.id == instance.id).values(_row(instance)))
+    tx.execute(_SAVE, {**_row(instance), "its_id": instance.id})
     tx.execute(delete(members).where(members.c.instance_id == instance.id))
     if instance.state is not S.TERMINATED:
         _write_groups(tx, instance)
@@ -52,7 +66,7 @@ def save(tx: Transaction, instance: Instance) -> None:
 
 def _write_groups(tx: Transaction, instance: Instance) -> None:
     for group_id in instance.security_group_ids:
-        tx.execute(insert(members).values(instance_id=instance.id, group_id=group_id))
+        tx.execute(insert(members), {"instance_id": instance.id, "group_id": group_id})
 
 
 def remove(tx: Transaction, instance_id: InstanceId) -> None:

@@ -7,6 +7,7 @@ from sqlalchemy import (
     ColumnElement,
     RowMapping,
     Select,
+    bindparam,
     case,
     delete,
     false,
@@ -31,6 +32,7 @@ from openami.domain.zone import zones_by_id
 C: Final = volumes.c
 _LINK: Final = attachments.c.volume_id == C.id
 _PREFIX: Final = "attachment_"
+_SAVE: Final = sql_update(volumes).where(C.id == bindparam("its_id"))  # as in catalog/instances.py
 
 FILTERS: Final[Mapping[str, Condition]] = {
     # A query for volumes joins their attachments, so these are columns of its rows.
@@ -132,13 +134,13 @@ def _of(account: AccountId, region: Region) -> ColumnElement[bool]:
 
 
 def add(tx: Transaction, volume: Volume) -> None:
-    tx.execute(insert(volumes).values(_row(volume)))
+    tx.execute(insert(volumes), _row(volume))
     _write_attachment(tx, volume)
 
 
 def save(tx: Transaction, volume: Volume) -> None:
     """Write a changed volume, with the attachment it has now or has no more."""
-    tx.execute(sql_update(volumes).where(C.id == volume.id).values(_row(volume)))
+    tx.execute(_SAVE, {**_row(volume), "its_id": volume.id})
     tx.execute(delete(attachments).where(attachments.c.volume_id == volume.id))
     _write_attachment(tx, volume)
 
@@ -148,14 +150,15 @@ def _write_attachment(tx: Transaction, volume: Volume) -> None:
     if its is None:
         return
     tx.execute(
-        insert(attachments).values(
-            volume_id=volume.id,
-            instance_id=its.instance_id,
-            device_name=its.device_name,
-            state=its.state,
-            attached_at=its.attached_at,
-            delete_on_termination=its.delete_on_termination,
-        )
+        insert(attachments),
+        {
+            "volume_id": volume.id,
+            "instance_id": its.instance_id,
+            "device_name": its.device_name,
+            "state": its.state,
+            "attached_at": its.attached_at,
+            "delete_on_termination": its.delete_on_termination,
+        },
     )
 
 

@@ -6,7 +6,6 @@ See docs/adr/0002-durable-workflows-on-dbos.md for why, and for what was measure
 import contextvars
 import json
 import logging
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -28,6 +27,7 @@ from openami.domain.ids import Clock
 from openami.jobs.engine import Args, Job, JobIdTaken, NotRunning, UnknownJob
 from openami.jobs.lanes import Lane
 from openami.jobs.running import Patience, Reason, Run
+from openami.jobs.sqlite_file import QuickConnection, make_wal
 
 UNFINISHED: Final = [
     status.value
@@ -43,6 +43,8 @@ FINISHED: Final = [
 RETENTION: Final = timedelta(days=7)
 FORGET_EVERY_S: Final = 3600.0
 FORGET_BATCH: Final = 500
+# Whoever waited for a job has an answer to make, and there is one interpreter for both.
+AFTERWARDS_S: Final = 0.02
 SQLITE_CONNECTIONS: Final = 8
 
 log = logging.getLogger(__name__)
@@ -89,6 +91,7 @@ class DurableEngine:
         self._changed = threading.Condition()
         self._ended: dict[str, threading.Event] = {}  # of the jobs that have not ended
         self._running: set[str] = set()  # those that have a thread now
+        self._recovered: set[str] = set()  # those that an earlier launch had begun
         self._stopping = threading.Event()
         self._gate = threading.Event()  # no recovered job may end before it was counted
         self._open = False
@@ -122,6 +125,7 @@ class DurableEngine:
         DBOS.launch()
         for job in _listed(status=UNFINISHED, executor_id=self._executor_id):
             self._ended[job.workflow_id] = threading.Event()
+            self._recovered.add(job.workflow_id)
             if (lane := self._lane_of(job.name)) is not None:
                 lane.hold(job.workflow_id)
         self._open = True
@@ -285,14 +289,15 @@ class DurableEngine:
             with self._changed:
                 self._running.add(job_id)
             try:
-                Run(
-                    job=self._jobs[name],
-                    job_id=job_id,
-                    args=args,
-                    patience=self._patience,
-                    stopping=self._stopping,
-                ).to_the_end(_recorded)
-                self._end(job_id)
+                self._run(
+                    Run(
+                        job=self._jobs[name],
+                        job_id=job_id,
+                        args=args,
+                        patience=self._patience,
+                        stopping=self._stopping,
+                    )
+                )
             finally:
                 with self._changed:
                     self._running.discard(job_id)
@@ -301,6 +306,13 @@ class DurableEngine:
                     lane.leave(job_id)
 
         return body
+
+    def _run(self, run: Run) -> None:
+        run.to_the_end(_recorded, is_new=run.job_id not in self._recovered)
+        self._end(run.job_id)
+        if run.job.afterwards is not None:
+            self._stopping.wait(AFTERWARDS_S)
+            run.afterwards()
 
     def _end(self, job_id: str) -> None:
         with self._changed:
@@ -362,35 +374,14 @@ def _config(database: Path | str, executor_id: str, threads: int) -> DBOSConfig:
         use_listen_notify=False,
     )
     if isinstance(database, Path):
-        _make_wal(database)
+        make_wal(database)
         config["system_database_url"] = f"sqlite:///{database.resolve()}"
         config["db_engine_kwargs"] = {
-            "connect_args": {"factory": _Connection},
+            "connect_args": {"factory": QuickConnection},
             "pool_pre_ping": False,  # a file does not hang up
             "pool_size": SQLITE_CONNECTIONS,
         }
     return config
-
-
-class _Connection(sqlite3.Connection):
-    """No fsync per commit: SIGKILL loses nothing, a power cut the last moments.
-
-    Losing those is harmless: steps run again, and pending rows without a job get one.
-    https://www.sqlite.org/pragma.html#pragma_synchronous
-    """
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.execute("PRAGMA synchronous=NORMAL").close()
-
-
-def _make_wal(database: Path) -> None:
-    """The journal mode is kept in the file: readers no longer wait for the writer."""
-    connection = sqlite3.connect(database)
-    try:
-        connection.execute("PRAGMA journal_mode=WAL").close()
-    finally:
-        connection.close()
 
 
 def _quiet_logging() -> None:

@@ -1,8 +1,8 @@
 """What a durable engine promises: jobs of named steps that outlive the process.
 
-A job is recorded before `start` returns. Each step is recorded when it has ended, so
-after a crash the job goes on at the step that had not. A step may therefore run twice
-(it died between its work and the record of it) and must look before it acts.
+A job is recorded before `start` returns. Each step is recorded when it has ended (the last one
+by the end of the job), so after a crash the job goes on at the step that had not. A step may
+therefore run twice (it died between its work and the record of it) and must look before it acts.
 """
 
 import time
@@ -41,12 +41,16 @@ class Job:
 
     Of the jobs of a `lane` (jobs/lanes.py) only some run at once. One that waits for its turn is
     not on record yet, so what it is for has to be: who starts it starts it again after a crash.
+
+    `afterwards` is what nobody waits for: tried once when the job has ended and all have been told.
+    A crash may lose it.
     """
 
     name: str
     steps: tuple[tuple[str, Callable[[Args], None]], ...]
     give_up: Callable[[Args, str], None]
     lane: str | None = None
+    afterwards: Callable[[Args], None] | None = None
 
     def __post_init__(self) -> None:
         names = [name for name, _ in self.steps]

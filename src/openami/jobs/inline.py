@@ -104,3 +104,4 @@ class InlineEngine:
         except Suspended:
             return
         record.ended_at = self._clock.now()
+        run.afterwards()

@@ -53,16 +53,35 @@ class Run:
     patience: Patience
     stopping: threading.Event = field(default_factory=threading.Event)
 
-    def to_the_end(self, checkpoint: Checkpoint) -> None:
-        """Every step, or up to the one that failed and then give_up. Raises Suspended."""
+    def to_the_end(self, checkpoint: Checkpoint, *, is_new: bool = False) -> None:
+        """Every step, or up to the one that failed and then give_up. Raises Suspended.
+
+        Of a job that `is_new` nothing is on record: then the success of its last step has no
+        record but that of the job's end, and nobody waits for one.
+        """
+        last = self.job.steps[-1][0]
         for name, step in self.job.steps:
             if self.stopping.is_set():
                 raise Suspended
-            reason = checkpoint(name, lambda name=name, step=step: self._try(name, step))
+            if is_new and name == last:
+                reason = self._try(name, step)
+                if reason is not None:
+                    checkpoint(name, lambda reason=reason: reason)
+            else:
+                reason = checkpoint(name, lambda name=name, step=step: self._try(name, step))
             if reason is not None:
                 log.warning("job %s gives up at %r: %s", self.job_id, name, reason)
                 checkpoint(GIVE_UP, lambda reason=reason: self._give_up(reason))
                 return
+
+    def afterwards(self) -> None:
+        """What nobody waits for; a failure is logged."""
+        if self.job.afterwards is None:
+            return
+        try:
+            self.job.afterwards(self.args)
+        except Exception:
+            log.exception("job %s has ended; what comes afterwards failed", self.job_id)
 
     def _try(self, name: str, step: Callable[[Args], None]) -> Reason:
         failure = self._attempts(name, lambda: step(self.args), self.patience.pauses_s)

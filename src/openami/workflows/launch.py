@@ -4,17 +4,14 @@ An instance that cannot be started is terminated with a reason; the others go on
 """
 
 import logging
-from collections.abc import Callable
 from typing import Final
 
-from openami.catalog import instances, volumes
+from openami.catalog import instances
 from openami.domain.ids import InstanceId, ReservationId
 from openami.domain.instance import Instance, InstanceEvent, InstanceState
-from openami.domain.manifest import Root
-from openami.domain.volume import Volume, VolumeState
 from openami.jobs.engine import Args, Job
 from openami.services import Services
-from openami.workflows import machines, refresh_peers, terminate_instance
+from openami.workflows import machines, terminate_instance
 
 NAME: Final = "launch"
 
@@ -41,12 +38,9 @@ def resume(svc: Services) -> None:
 def job(svc: Services) -> Job:
     return Job(
         name=NAME,
-        steps=(
-            ("create the volumes", lambda args: _each(svc, args, _create_volumes)),
-            ("start the machines", lambda args: _each(svc, args, machines.bring_up)),
-            ("tell their peers", lambda args: _tell_peers(svc, args)),
-        ),
+        steps=(("start the machines", lambda args: _start_machines(svc, args)),),
         give_up=lambda args, _: give_up(svc, args),
+        afterwards=lambda args: _tell_peers(svc, args),
     )
 
 
@@ -63,37 +57,24 @@ def _pending(svc: Services, args: Args) -> list[Instance]:
     ]
 
 
-def _each(svc: Services, args: Args, act: Callable[[Services, InstanceId], None]) -> None:
+def _start_machines(svc: Services, args: Args) -> None:
     for instance in _pending(svc, args):
         try:
-            act(svc, instance.id)
+            machines.bring_up(svc, instance.id)
         except machines.CANNOT_START as failure:
             _log.warning("%s cannot be launched: %s", instance.id, failure)
             _fail(svc, instance.id)
 
 
-def _create_volumes(svc: Services, instance_id: InstanceId) -> None:
-    with svc.locks(instance_id):
-        with svc.catalog.read() as tx:
-            instance = instances.fetch_any(tx, instance_id)
-            wanted = volumes.of_instance(tx, instance_id)
-        if instance is None or instance.state is not InstanceState.PENDING:
-            return
-        for volume in wanted:
-            if volume.state is VolumeState.CREATING:
-                svc.volumes.create(volume.id, volume.region, _root(volume), volume.size_gib)
-
-
-def _root(volume: Volume) -> Root | None:
-    return None if volume.root is None else Root.from_text(volume.root)
-
-
 def _tell_peers(svc: Services, args: Args) -> None:
-    """Machines that run already let the new addresses in; the new ones knew each other's."""
+    """Machines that run already let the new addresses in; the new ones knew each other's.
+
+    Nobody waits for this: a machine that was just started is seconds away from its first packet.
+    A crash loses nothing, since a server that starts writes the rules of all machines anew.
+    """
     launched = _all(svc, args)
     groups = {group for instance in launched for group in instance.security_group_ids}
-    reservation_id = ReservationId(str(args["reservation_id"]))
-    refresh_peers.start(svc, reservation_id, groups, [instance.id for instance in launched])
+    machines.refresh_peers(svc, groups, {instance.id for instance in launched})
 
 
 def give_up(svc: Services, args: Args) -> None:

@@ -31,6 +31,7 @@ from openami.domain.ids import InstanceId
 from openami.domain.instance import EphemeralDisk, Instance, InstanceEvent, InstanceState
 from openami.domain.instance_type import known_type
 from openami.domain.instance_types.cpu_options import cpu_options_of
+from openami.domain.manifest import Root
 from openami.domain.network import SecurityGroupRule
 from openami.domain.state_reason import StateReason
 from openami.domain.volume import AttachmentState, Volume, VolumeState
@@ -170,9 +171,10 @@ def drop_ephemeral_disks(svc: Services, instance_id: InstanceId) -> None:
 
 
 def bring_up(svc: Services, instance_id: InstanceId) -> None:
-    """Start the machine of a pending instance and commit that it runs.
+    """Start the machine of a pending instance, on volumes that are made if they are new, and
+    commit that it runs.
 
-    Does nothing for one that is not pending. Raises MachineFailed.
+    Does nothing for one that is not pending. Raises what CANNOT_START names.
     """
     with svc.locks(instance_id):
         with svc.catalog.read() as tx:
@@ -182,9 +184,16 @@ def bring_up(svc: Services, instance_id: InstanceId) -> None:
         if svc.compute.state(instance_id) is MachineState.ABSENT:
             make_ephemeral_disks(svc, instance)
         with held_volumes(svc, instance_id) as attached:
+            for volume in attached:
+                if volume.state is VolumeState.CREATING:
+                    svc.volumes.create(volume.id, volume.region, _root(volume), volume.size_gib)
             machine = machine_of(svc, instance, attached)
             svc.compute.start(machine)
         _commit_running(svc, instance_id, machine.port)
+
+
+def _root(volume: Volume) -> Root | None:
+    return None if volume.root is None else Root.from_text(volume.root)
 
 
 def _commit_running(svc: Services, instance_id: InstanceId, port: Port) -> None:

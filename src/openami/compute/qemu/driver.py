@@ -255,7 +255,7 @@ class QemuDriver:
         process.Process.of(pid).save(files.pid)
         self._network.serve(machine.port)  # while the process comes up
         running.connect(_START_TIMEOUT_S)
-        if running.state() is MachineState.ABSENT:
+        if running.exited.is_set():
             raise MachineFailed(f"its process {running.reason}")
         return running
 
