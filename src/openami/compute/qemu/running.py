@@ -72,10 +72,13 @@ class RunningMachine:
         except OSError as wrong:
             connection.close()
             raise MachineFailed(f"{self.instance_id} has no monitor: {wrong}") from wrong
+        self._waits_for_disk = (
+            False  # before anything is heard: an event may be newer than a status
+        )
         self.monitor.connect(connection, timeout_s)
         self.wants_monitor = True
-        self._waits_for_disk = self._status(timeout_s) == "io-error"
-        self.stalls.begin(is_paused=self._waits_for_disk)
+        is_paused = self._status(timeout_s) == "io-error"
+        self._loop.call(lambda: self._begin(is_paused=is_paused))
 
     def state(self) -> MachineState:
         if self.exited.is_set():
@@ -134,6 +137,10 @@ class RunningMachine:
                 self._loop.loop.remove_reader(self._pidfd)
                 os.close(self._pidfd)
                 self._pidfd = -1
+
+    def _begin(self, *, is_paused: bool) -> None:
+        self._waits_for_disk |= is_paused
+        self.stalls.begin(is_paused=is_paused)
 
     def _watch(self) -> None:
         if self._pidfd >= 0:

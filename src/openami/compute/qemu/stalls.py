@@ -38,8 +38,9 @@ class Stalls:
         return frozenset(VolumeId(each) for each in self._reasons if each)
 
     def begin(self, *, is_paused: bool) -> None:
-        """We have found the machine so: what was noted before is another server's."""
-        self._reasons = {"": "found paused"} if is_paused else {}
+        """We have found the machine so, or met errors since: what is noted is another server's."""
+        if is_paused and not self._reasons:
+            self._reasons = {"": "found paused"}
         self._well_at = time.monotonic() + QUIET_S
         self._note()
 
