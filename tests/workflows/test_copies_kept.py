@@ -136,7 +136,7 @@ def test_a_copy_that_did_not_succeed_leaves_no_bytes(
 
     with svc.catalog.begin() as tx:
         ingests.begin(tx, "snap-1", HERE, svc.clock.now())
-    monkeypatch.setattr(scratch, "_copy", torn)
+    monkeypatch.setattr(scratch, "copy_file", torn)
     with pytest.raises(StoreFull):
         scratch.take(svc, "snap-1", {SnapshotId("snap-1"): volume_id})
     assert not scratch.home(svc, "snap-1").exists()

@@ -1,18 +1,18 @@
 """A copy of a volume takes no room that a transfer was promised, and fails alone without any."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from openami.blockstore.disk_sync import write_all
+from openami.blockstore import copying
 from openami.compute.driver import ComputeDriver
 from openami.compute.record.driver import RecordDriver
 from openami.domain.block import GIB
 from openami.jobs.room import NoRoom, Room
 from openami.services import Services
-from openami.workflows import scratch
 from support.asking import a_bootable_image, a_running_instance, ask
 from support.bare_qemu import BareDriver
 from support.builders import ZONE
@@ -49,7 +49,7 @@ def place(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[Services, Callable[[Services], str]]]:
     """Where the volume is that is copied, on a filesystem whose files share no extents."""
-    monkeypatch.setattr(scratch, "_FICLONE", 0)
+    monkeypatch.setattr(copying, "_FICLONE", 0)
     kind = BareDriver if request.param == "qemu" else RecordDriver
     host = kind(tmp_path / "instances")
     yield house(tmp_path, host), detached if request.param == "nobody" else attached
@@ -85,20 +85,21 @@ def test_a_copy_that_does_not_fit_beside_a_promise_fails_alone_and_says_what_is_
 def test_what_a_copy_was_promised_nobody_else_gets_and_it_ends_with_the_copy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scratch, "_FICLONE", 0)
+    monkeypatch.setattr(copying, "_FICLONE", 0)
     svc = house(tmp_path, RecordDriver(tmp_path / "instances"))
     volume_id = detached(svc)
     (tmp_path / "import").mkdir()
     refused: list[int] = []
 
-    def watched(target: int, data: bytes) -> None:
+    def watched(target: int, offset: int, length: int) -> None:
         with svc.room.share(tmp_path / "import") as other:
             with pytest.raises(NoRoom) as told:
                 other.claim(GIB)
             refused.append(told.value.lacking_bytes)
-        write_all(target, data)
+        allocate(target, offset, length)
 
-    monkeypatch.setattr(scratch, "write_all", watched)
+    allocate = os.posix_fallocate
+    monkeypatch.setattr(os, "posix_fallocate", watched)
     assert snapshot(svc, volume_id)["State"] == "completed"
     assert refused[0] >= len(BLOCKS) << 19
     with svc.room.share(tmp_path / "import") as other:

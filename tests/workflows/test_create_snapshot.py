@@ -103,10 +103,10 @@ def test_every_step_may_run_twice(tmp_path: Path) -> None:
     args = {"snapshot_id": snapshot_id, "volume_id": volume_id}
     (copying, _) = create_snapshot.job(svc).steps
     kept = {"owner": snapshot_id, "snapshot_ids": [snapshot_id]}
-    for (_, step), its in [
-        (copying, args),
-        *((each, kept) for each in store_copies.job(svc).steps),
-    ]:
+    storing = store_copies.job(svc)
+    assert storing.afterwards is not None
+    steps = [(copying[1], args), *((step, kept) for _, step in storing.steps)]
+    for step, its in [*steps, (storing.afterwards, kept)]:
         step(its)
         step(its)
     it_is_whole_or_was_never_asked_for(svc)

@@ -7,13 +7,13 @@ import fcntl
 import mmap
 import os
 import sys
-import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from openami.blockstore.store import StoreFull
+from openami.diskimage.reading import OwnPages, ReadOnce
 from openami.domain.block import BLOCK_BYTES
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
@@ -22,14 +22,7 @@ _GET_FLAGS, _SET_FLAGS = 0x80086601, 0x40086602  # linux/fs.h: FS_IOC_GETFLAGS, 
 _TOP_OF_TREES: Final = 0x0002_0000  # FS_TOPDIR_FL
 
 
-class _Own(threading.local):
-    """Memory of each thread: finding it anew for each write is dearer than writing."""
-
-    def __init__(self) -> None:
-        self.pages: Final = mmap.mmap(-1, BLOCK_BYTES)
-
-
-_own: Final = _Own()
+_own: Final = OwnPages(BLOCK_BYTES)
 
 
 @contextmanager
@@ -81,6 +74,16 @@ def write_pages(descriptor: int, data: bytes, offset: int = 0) -> int:
         while done < length:
             done += _write(descriptor, pages[done:length], offset + done)
     return length
+
+
+def copy_pages(source: ReadOnce, target: int, offset: int, length: int) -> int:
+    """Copy some pages, a block at most, through aligned memory; fewer only if the source ends."""
+    with memoryview(_own.pages) as pages:
+        found = source.into(pages[:length], offset) // mmap.PAGESIZE * mmap.PAGESIZE
+        done = 0
+        while done < found:
+            done += _write(target, pages[done:found], offset + done)
+    return found
 
 
 def _write(descriptor: int, data: memoryview, offset: int) -> int:

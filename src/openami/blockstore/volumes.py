@@ -14,16 +14,18 @@ from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from openami.blockstore.cache import BaseCache
+from openami.blockstore.codec import Buffer
 from openami.blockstore.disk_sync import full_disk_is_told, sync_directory, write_all
-from openami.blockstore.ingest import ingest_blocks
+from openami.blockstore.ingest import ingest_changes
 from openami.blockstore.manifest import Manifests
 from openami.blockstore.restore import write_disk
 from openami.blockstore.store import ChunkStore
-from openami.diskimage.qcow2 import changed_blocks, create_overlay
+from openami.diskimage.qcow2 import Changed, changed_blocks, create_overlay, overlay_at
 from openami.diskimage.qcow2 import grow as grow_overlay
 from openami.domain.block import BLOCK_BYTES, BLOCKS_PER_GIB, GIB, HOLE
 from openami.domain.ids import Region, VolumeId, is_id
@@ -239,11 +241,14 @@ class VolumeHost:
         if base.blocks != blocks:
             with store.writer() as writer:
                 base = manifests.resized(writer, base, blocks)
-        changed = changed_blocks(
-            overlay, size_gib * GIB, lambda index: self._block(region, base, index)
-        )
-        wanted = ((index, block) for index, block in changed if index < blocks)
-        return ingest_blocks(store, base, wanted, manifests=manifests)
+        with overlay_at(overlay, size_gib * GIB) as opened:
+
+            def read(changed: Changed) -> tuple[int, Buffer]:
+                below = partial(self._block, region, base)
+                return changed.index, opened.block(changed, below)
+
+            wanted = (each for each in opened.changes() if each.index < blocks)
+            return ingest_changes(store, base, wanted, read, manifests=manifests)
 
     def export_raw(self, volume_id: VolumeId, region: Region, path: Path) -> None:
         """Write a quiescent volume to `path` as a sparse raw file, whole or not at all.

@@ -5,10 +5,12 @@ every offset, size and feature is checked before it is followed, the backing fil
 is. Whoever reads says what the base is.
 """
 
+import mmap
 import os
 import stat
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -18,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from openami.diskimage.errors import DiskImageError
+from openami.diskimage.reading import OwnPages, ReadOnce
 from openami.domain.block import BLOCK_BYTES
 
 CLUSTER_BITS: Final = 19  # 512 KiB: a cluster of an overlay is a block of the disk
@@ -36,6 +39,7 @@ _ALL_SUBCLUSTERS: Final = (1 << _SUBCLUSTERS) - 1
 _L1_ENTRIES_MAX: Final = (32 << 20) // 8  # QEMU's own limit
 _BACKING_NAME_MAX: Final = 1023
 _ZEROS: Final = -1  # in place of a host offset
+_own: Final = OwnPages(BLOCK_BYTES)
 
 Words = npt.NDArray[np.uint64]
 
@@ -129,24 +133,65 @@ def grow(path: Path, size_bytes: int) -> None:
         os.close(descriptor)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changed:
+    """A block that an overlay has a say in, and where that is."""
+
+    index: int
+    pieces: Sequence[_Run]
+
+
+class Overlay:
+    """An open overlay, to be read by many threads. The disk must be quiescent: QEMU keeps tables in
+    memory while it runs."""
+
+    def __init__(self, image: _Image, once: ReadOnce) -> None:
+        self._image, self._once = image, once
+
+    def changes(self) -> Iterator[Changed]:
+        """Ascending. Raises Qcow2Error."""
+        for index, pieces in groupby(_pieces(self._image), lambda run: run.start // BLOCK_BYTES):
+            yield Changed(index=index, pieces=tuple(pieces))
+
+    def block(self, changed: Changed, read_base: Callable[[int], bytes]) -> bytes | memoryview:
+        """Its 512 KiB, which may lie in memory of this thread's that its next block comes into.
+
+        `read_base(index)` gives the 512 KiB under a block that the overlay holds only in part. A
+        disk that ends inside a block has zeros after its end.
+        """
+        whole = changed.pieces[0]
+        if whole.length < BLOCK_BYTES or whole.host == _ZEROS or whole.host % mmap.PAGESIZE:
+            return _block(self._image, changed.index, changed.pieces, read_base)
+        memory = memoryview(_own.pages)
+        found = self._once.into(memory, whole.host)
+        memory[found:] = bytes(BLOCK_BYTES - found)  # the file may end inside its last cluster
+        return memory
+
+
+@contextmanager
+def overlay_at(path: Path, size_bytes: int) -> Generator[Overlay]:
+    """Raises Qcow2Error if the file is not such an image, or has another size than the
+    `size_bytes` that the catalog knows."""
+    image = _opened(path)
+    try:
+        if image.size_bytes != size_bytes:
+            raise Qcow2Error(f"{path} is a disk of {image.size_bytes} bytes, not {size_bytes}")
+        with ReadOnce(image.descriptor) as once:
+            yield Overlay(image, once)
+    finally:
+        os.close(image.descriptor)
+
+
 def changed_blocks(
     path: Path, size_bytes: int, read_base: Callable[[int], bytes]
 ) -> Iterator[tuple[int, bytes]]:
     """The blocks that the overlay at `path` has a say in, ascending: (index, 512 KiB).
 
-    `read_base(index)` gives the 512 KiB under a block that the overlay holds only in part. The
-    disk must be quiescent: QEMU keeps tables in memory while it runs. A disk that ends inside
-    a block has zeros after its end. Raises Qcow2Error if the file is not such an image, or has
-    another size than the `size_bytes` that the catalog knows.
+    See Overlay.block. Raises Qcow2Error.
     """
-    image = _opened(path)
-    try:
-        if image.size_bytes != size_bytes:
-            raise Qcow2Error(f"{path} is a disk of {image.size_bytes} bytes, not {size_bytes}")
-        for index, pieces in groupby(_pieces(image), lambda piece: piece.start // BLOCK_BYTES):
-            yield index, _block(image, index, list(pieces), read_base)
-    finally:
-        os.close(image.descriptor)
+    with overlay_at(path, size_bytes) as overlay:
+        for changed in overlay.changes():
+            yield changed.index, bytes(overlay.block(changed, read_base))
 
 
 def virtual_size_bytes(path: Path) -> int:
@@ -275,7 +320,7 @@ def _host_offset(image: _Image, entry: int) -> int:
 
 
 def _block(
-    image: _Image, index: int, pieces: list[_Run], read_base: Callable[[int], bytes]
+    image: _Image, index: int, pieces: Sequence[_Run], read_base: Callable[[int], bytes]
 ) -> bytes:
     present = min(BLOCK_BYTES, image.size_bytes - index * BLOCK_BYTES)
     if sum(piece.length for piece in pieces) == present:

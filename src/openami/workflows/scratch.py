@@ -5,28 +5,25 @@ the last of them is durable, so a set is there whole or not at all. The owner is
 or the image that they are for.
 """
 
-import errno
-import fcntl
 import json
 import os
 import shutil
 import time
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from openami.blockstore.disk_sync import full_disk_is_told, sync_directory, write_all
-from openami.blockstore.ingest import SourceChanged, data_ranges
+from openami.blockstore.copying import copy_file
+from openami.blockstore.disk_sync import full_disk_is_told, sync_directory
 from openami.blockstore.store import ChunkCorrupt, ChunkLost
 from openami.blockstore.volumes import Origin
 from openami.catalog import images, ingests, snapshot_copies, snapshots, volumes
 from openami.catalog.catalog import Transaction
 from openami.catalog.storage import losses
-from openami.compute.driver import MachineState, Needs
-from openami.domain.block import BLOCK_BYTES
+from openami.compute.driver import MachineState
 from openami.domain.ids import InstanceId, Region, SnapshotId, VolumeId
 from openami.domain.manifest import Root
 from openami.domain.snapshot import Snapshot, SnapshotState
@@ -37,9 +34,6 @@ from openami.services import Services
 from openami.workflows import changes
 
 _DONE: Final = "copies.json"
-_FICLONE: Final = 0x40049409  # linux/fs.h: share the other file's extents
-_CANNOT_CLONE: Final = (errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS)
-_COPY_BYTES: Final = 64 << 20
 _LOOK_EVERY_S: Final = 0.2
 _UNREADABLE: Final = (VolumeState.CREATING, VolumeState.ERROR)
 
@@ -114,7 +108,7 @@ def _take(
         if instance_id is None or svc.compute.state(instance_id) is MachineState.ABSENT:
             with _filling(svc, owner) as share:
                 for volume in its_volumes:
-                    _copy(svc.volumes.overlay(volume.id), targets[volume.id], share.claim)
+                    copy_file(svc.volumes.overlay(volume.id), targets[volume.id], share.claim)
                 _finish(share.directory, _origins(svc, wanted))
             return
     # A copy of a running machine may take minutes, and nobody has to wait for it but the next,
@@ -269,9 +263,9 @@ def fail_in(tx: Transaction, snapshot_id: SnapshotId, reason: str) -> None:
 
 
 def drop(svc: Services, owner: str) -> None:
-    directory = home(svc, owner)
-    if directory.exists():
-        shutil.rmtree(directory)
+    """Remove its copies; another thread may be at it, too."""
+    with suppress(FileNotFoundError):
+        shutil.rmtree(home(svc, owner))
 
 
 def sweep(svc: Services) -> None:
@@ -322,33 +316,6 @@ def _instance_of(its_volumes: Sequence[Volume], of: InstanceId | None) -> Instan
     if len(places) != 1 or (of is not None and places != {of}):
         raise GiveUp("Client.VolumeDetached: a volume was detached before it was copied")
     return places.pop()
-
-
-def _copy(source: Path, target: Path, needs: Needs) -> None:
-    """Sparse, and sharing the source's extents where the filesystem can, which takes no room."""
-    with source.open("rb") as reader, target.open("xb") as writer:
-        size_bytes = os.fstat(reader.fileno()).st_size
-        os.ftruncate(writer.fileno(), size_bytes)
-        try:
-            fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
-        except OSError as error:
-            if error.errno not in _CANNOT_CLONE:
-                raise
-            spans = list(data_ranges(reader.fileno(), size_bytes))
-            needs(sum(map(len, spans)) * BLOCK_BYTES)
-            for span in spans:
-                _copy_range(reader.fileno(), writer.fileno(), span, size_bytes)
-
-
-def _copy_range(source: int, target: int, blocks: range, size_bytes: int) -> None:
-    position, end = blocks.start * BLOCK_BYTES, min(blocks.stop * BLOCK_BYTES, size_bytes)
-    while position < end:
-        data = os.pread(source, min(_COPY_BYTES, end - position), position)
-        if not data:
-            raise SourceChanged(f"the overlay ended at byte {position} of {size_bytes}")
-        os.lseek(target, position, os.SEEK_SET)
-        write_all(target, data)
-        position += len(data)
 
 
 def _finish(directory: Path, copies: Mapping[SnapshotId, Origin]) -> None:

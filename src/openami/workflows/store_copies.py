@@ -87,10 +87,10 @@ def job(svc: Services) -> Job:
         steps=(
             ("store the blocks", lambda args: _store(svc, args)),
             ("complete the image", lambda args: _complete(svc, args)),
-            ("drop the copies", lambda args: scratch.drop(svc, _owner(args))),
         ),
         give_up=lambda args, why: give_up(svc, _owner(args), _ids(args), why),
         lane=SNAPSHOTS,
+        afterwards=lambda args: scratch.drop(svc, _owner(args)),  # the sweep does it, too
     )
 
 

@@ -1,0 +1,101 @@
+"""What is read or copied once has the same bytes, wherever they come from."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from openami.blockstore import codec
+from openami.blockstore.copying import copy_file
+from openami.blockstore.ingest import SourceChanged, data_ranges
+from openami.diskimage.reading import OwnPages, ReadOnce
+from openami.domain.block import BLOCK_BYTES
+from support.blocks import a_block
+
+TAIL = b"the end of the file, within a sector"
+NEEDED = 3 * BLOCK_BYTES
+
+_own = OwnPages(BLOCK_BYTES)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Data, a hole, data, and an end within a sector."""
+    path = tmp_path / "disk"
+    with path.open("wb") as writer:
+        writer.write(a_block("first"))
+        writer.seek(7 * BLOCK_BYTES)
+        writer.write(a_block("second") + TAIL)
+    return path
+
+
+@pytest.fixture(params=["by the cache", "directly", "without direct reads", "without asking"])
+def _reading(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of the ways in which the bytes may come."""
+    real_open, real_read, way = os.open, os.preadv, request.param
+
+    def opened(path: str | Path, flags: int, mode: int = 0o777) -> int:
+        if way == "without direct reads" and flags & os.O_DIRECT:
+            raise OSError(errno.EINVAL, "no direct reads here")
+        return real_open(path, flags, mode)
+
+    def read(descriptor: int, memory: list[memoryview], offset: int, flags: int = 0) -> int:
+        if flags & os.RWF_NOWAIT and way == "directly":
+            raise BlockingIOError
+        if flags & os.RWF_NOWAIT and way == "without asking":
+            raise OSError(errno.EOPNOTSUPP, "cannot tell")
+        return real_read(descriptor, memory, offset, flags)
+
+    monkeypatch.setattr(os, "open", opened)
+    monkeypatch.setattr(os, "preadv", read)
+
+
+def read_all(path: Path) -> bytes:
+    descriptor, found = os.open(path, os.O_RDONLY), b""
+    try:
+        with ReadOnce(descriptor) as once, memoryview(_own.pages) as memory:
+            for offset in range(0, 9 * BLOCK_BYTES, BLOCK_BYTES):
+                found += memory[: once.into(memory, offset)]
+    finally:
+        os.close(descriptor)
+    return found
+
+
+@pytest.mark.usefixtures("_reading")
+def test_a_file_reads_the_same_from_the_cache_and_past_it(file: Path) -> None:
+    assert codec.digest_of(read_all(file)) == codec.digest_of(file.read_bytes())
+
+
+@pytest.mark.usefixtures("_reading")
+def test_a_copy_has_the_bytes_and_the_holes(file: Path, tmp_path: Path) -> None:
+    needs: list[int] = []
+    copy_file(file, tmp_path / "copy", needs.append)
+    copied = (tmp_path / "copy").read_bytes()
+    assert codec.digest_of(copied) == codec.digest_of(file.read_bytes())
+    assert sum(needs) in (0, NEEDED)  # nothing where the extents are shared
+    with (tmp_path / "copy").open("rb") as reader:
+        assert list(data_ranges(reader.fileno(), len(copied))) == [range(1), range(7, 9)]
+
+
+def test_nothing_is_written_where_there_is_no_room(file: Path, tmp_path: Path) -> None:
+    class Refused(Exception):
+        pass
+
+    def refuse(needed_bytes: int) -> None:
+        raise Refused(needed_bytes)
+
+    try:
+        copy_file(file, tmp_path / "copy", refuse)
+    except Refused:
+        assert (tmp_path / "copy").stat().st_blocks == 0
+
+
+def test_a_file_that_becomes_shorter_meanwhile_has_no_copy(file: Path, tmp_path: Path) -> None:
+    def shorten(needed_bytes: int) -> None:
+        assert needed_bytes == NEEDED
+        os.truncate(file, 2 * BLOCK_BYTES)
+
+    with pytest.raises(SourceChanged):
+        copy_file(file, tmp_path / "copy", shorten)
+        pytest.skip("its extents are shared here: there is no meanwhile")
