@@ -1,13 +1,15 @@
 """The HTTP edge on a real socket of the loopback, asked by boto3 and by bare HTTP."""
 
 import http.client
+import re
 import signal
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain, repeat
 
 import boto3
 import pytest
@@ -154,6 +156,71 @@ def test_a_client_that_hangs_up_leaves_the_server_standing(server: Running) -> N
     with socket.create_connection(("127.0.0.1", server.port), DEADLINE_S) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
     assert server.ask("GET", "/openami/health")[0] == 200
+
+
+def until_closed(port: int, parts: Iterable[bytes]) -> bytes:
+    """What is answered to `parts`, sent for as long as the server takes them."""
+    with socket.create_connection(("127.0.0.1", port), DEADLINE_S) as connection:
+        answer = bytearray()
+        with suppress(ConnectionError):  # closed while we send: what came before still counts
+            for part in parts:
+                connection.sendall(part)
+        with suppress(ConnectionError):
+            while more := connection.recv(64 * 1024):
+                answer += more
+        return bytes(answer)
+
+
+HEAD = b"GET /openami/health HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b"GET /",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: ",
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Trailer: ",
+    ],
+)
+def test_a_head_without_an_end_is_not_kept(server: Running, beginning: bytes) -> None:
+    endless = chain([beginning], repeat(b"x" * 16 * 1024, 4096))
+    answer = until_closed(server.port, endless)
+    # Who is cut off while it sends may be told nothing but that.
+    assert not answer or answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 403"))
+    assert server.ask("GET", "/openami/health")[0] == 200
+
+
+def test_a_head_of_many_long_headers_is_heard(server: Running) -> None:
+    filling = b"".join(b"X-%d: %s\r\n" % (number, b"y" * 1000) for number in range(40))
+    answer = until_closed(server.port, [HEAD, filling, b"Connection: close\r\n\r\n"])
+    assert answer.startswith(b"HTTP/1.1 200") and answer.endswith(b"ok\n")
+
+
+def test_requests_sent_at_once_are_answered_in_their_order(server: Running) -> None:
+    first, last = HEAD + b"\r\n", b"GET /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    answer = until_closed(server.port, [first * 3 + last])
+    assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"200", b"200", b"200", b"403"]
+
+
+def test_requests_that_nobody_waits_for_are_not_queued_without_end(server: Running) -> None:
+    many = 20_000
+    answer = until_closed(server.port, [(HEAD + b"\r\n") * many])
+    assert answer.count(b"HTTP/1.1 200") < many
+    assert server.ask("GET", "/openami/health")[0] == 200
+
+
+def test_an_offer_to_speak_another_protocol_is_passed_over(server: Running) -> None:
+    offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), DEADLINE_S) as connection:
+        for _ in range(2):  # the connection stays good
+            asked = b"POST / HTTP/1.1\r\nHost: x\r\n" + offer + b"Content-Length: 3\r\n\r\nA=B"
+            connection.sendall(asked)
+            answer = bytearray()
+            while b"</Response>" not in answer:
+                more = connection.recv(64 * 1024)
+                assert more, answer
+                answer += more
+            assert answer.startswith(b"HTTP/1.1 403")
 
 
 def test_a_port_that_is_taken_is_an_error_and_not_an_exit(server: Running) -> None:

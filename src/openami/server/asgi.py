@@ -8,12 +8,12 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Final
 
-from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.routing import Router
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from openami.server import pipeline, s3
 from openami.server.pipeline import Answer
@@ -34,14 +34,14 @@ class _TooLong(Exception):
     """The body exceeds what the settings allow."""
 
 
-def create_app(svc: Services) -> Starlette:
+def create_app(svc: Services) -> ASGIApp:
     """The whole service as an ASGI application; its threads end with its lifespan."""
     threads = ThreadPoolExecutor(THREADS, thread_name_prefix="request")
     # Whoever watches our health must not stand in line behind those who make us busy.
     watch = ThreadPoolExecutor(1, thread_name_prefix="health")
 
     @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncGenerator[None]:
+    async def lifespan(_app: object) -> AsyncGenerator[None]:
         await asyncio.get_running_loop().run_in_executor(threads, pipeline.warm)
         try:
             yield
@@ -50,10 +50,13 @@ def create_app(svc: Services) -> Starlette:
             threads.shutdown()
             watch.shutdown()
 
-    app = Starlette(lifespan=lifespan)
-    # Not a route: a router would answer unknown paths and methods in plain text, and every
-    # client of EC2 expects XML.
-    app.mount("/", _Edge(svc, threads, watch))
+    # A router would answer unknown paths and methods in plain text, and every client of EC2
+    # expects XML: it sees to the lifespan and to nothing else.
+    whole_life, edge = Router(lifespan=lifespan), _Edge(svc, threads, watch)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await (edge if scope["type"] == "http" else whole_life)(scope, receive, send)
+
     return app
 
 
@@ -66,30 +69,27 @@ class _Edge:
         self._s3 = S3Edge(svc, threads)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        assert scope["type"] == "http", "the server speaks no websockets"
-        request = Request(scope, receive)
-        head = _signed(request, b"")
+        head = _head(scope)
         if s3.is_meant(head.headers, head.query):
             await self._s3(head, scope, receive, send)
             return
         try:
-            answer = await self._answer(request)
+            answer = await self._answer(head, scope, receive)
         except ClientDisconnect:
             return
-        response = Response(answer.body, answer.status, dict(answer.headers))
-        await response(scope, receive, send)
+        await _send(answer, send)
 
-    async def _answer(self, request: Request) -> Answer:
-        if request.scope["path"] == HEALTH_PATH and request.method in ("GET", "HEAD"):
+    async def _answer(self, head: SignedRequest, scope: Scope, receive: Receive) -> Answer:
+        if scope["path"] == HEALTH_PATH and head.method in ("GET", "HEAD"):
             return await _in_a_thread(self._watch, lambda: pipeline.health(self._svc))
         try:
             async with asyncio.timeout(BODY_TIMEOUT_S):
-                body = await _body(request, self._svc.settings.request_bytes_max)
+                body = await _body(Request(scope, receive), self._svc.settings.request_bytes_max)
         except _TooLong:
             return self._refused(413, "RequestEntityTooLarge", "The request is too long.")
         except TimeoutError:
             return self._refused(408, "RequestTimeout", "The request's body did not arrive.")
-        signed = _signed(request, body)
+        signed = replace(head, body=body)
         return await _in_a_thread(self._threads, lambda: pipeline.answer(self._svc, signed))
 
     def _refused(self, status: int, code: str, message: str) -> Answer:
@@ -117,16 +117,23 @@ async def _body(request: Request, bytes_max: int) -> bytes:
     return bytes(received)
 
 
-def _signed(request: Request, body: bytes) -> SignedRequest:
+def _head(scope: Scope) -> SignedRequest:
+    """The request without its body."""
     headers: dict[str, str] = {}
-    for raw_name, raw_value in request.headers.raw:
+    for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]},{value}" if name in headers else value
-    scope = request.scope
     return SignedRequest(
-        method=request.method,
+        method=scope["method"],
         path=scope["raw_path"].decode("latin-1"),
         query=scope["query_string"].decode("latin-1"),
         headers=headers,
-        body=body,
+        body=b"",
     )
+
+
+async def _send(answer: Answer, send: Send) -> None:
+    headers = {"content-length": str(len(answer.body)), **answer.headers}
+    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": answer.status, "headers": raw})
+    await send({"type": "http.response.body", "body": answer.body})

@@ -17,6 +17,7 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
+from openami.server.http_protocol import HttpProtocol
 from openami.settings import Settings
 
 # Requests that still run after this are cut off: their transactions roll back.
@@ -53,6 +54,7 @@ def serve(
     listening = listener if listener is not None else listen(settings)
     config = uvicorn.Config(
         app,
+        http=HttpProtocol,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -122,8 +122,12 @@ def _members(out: list[str], plan: _Structure, value: Mapping[str, Any]) -> None
     members = plan.members
     for name, each in value.items():
         assert name in members, f"{plan.name} has no member {name}"
-        if each is not None:
-            tag, member = members[name]
+        if each is None:
+            continue
+        tag, member = members[name]
+        if callable(member):  # as _element does, without the call: nearly all members are plain
+            out.append(f"<{tag}>{member(each)}</{tag}>")
+        else:
             _element(out, tag, member, each)
 
 
@@ -154,6 +158,11 @@ def escaped(text: str) -> str:
     return _UNSAFE.sub(lambda found: _SPECIAL.get(found.group(), "\ufffd"), text)
 
 
+def _string(value: Any) -> str:
+    text = str(value)
+    return text if _UNSAFE.search(text) is None else escaped(text)
+
+
 def _boolean(value: bool) -> str:
     return "true" if value else "false"
 
@@ -172,7 +181,7 @@ def _blob(value: bytes) -> str:
 
 
 _SCALARS: Final[Mapping[str, _Scalar]] = {
-    "string": lambda value: escaped(str(value)),
+    "string": _string,
     "integer": _integer,
     "long": _integer,
     "double": repr,
