@@ -12,6 +12,7 @@ from pathlib import Path
 DISTURBED_CORES = 0.3  # with more than this used by others, a sample says little
 QUIET_WAIT_S = 20.0
 BRIEF_S = 1.0  # what is shorter is told in milliseconds
+LOOK_S = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +143,13 @@ def busy_s() -> float:
     fields = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
     user, nice, system, _, _, irq, softirq = fields[:7]
     return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
+def cores_in_use() -> float:
+    """By whatever runs now. Asked before what is too brief for the kernel's ticks of 10 ms."""
+    before_s = busy_s()
+    time.sleep(LOOK_S)
+    return (busy_s() - before_s) / LOOK_S
 
 
 def beside(

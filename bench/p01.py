@@ -9,7 +9,7 @@ from typing import Final
 
 from bench.asked import cpu_s, resident_mib
 from bench.cold_host import ColdHost, cold_host
-from bench.measure import Line, Sample, beside, rounds
+from bench.measure import Line, Sample, beside, cores_in_use, rounds
 from openami.app import RealClock
 from openami.blockstore import codec
 from openami.blockstore.manifest import Manifests
@@ -71,7 +71,7 @@ class _Images:
     def launched(self, gib: int, name: str) -> Sample:
         host, server = self._host, replace(self._host.server, image_id=self._made(gib, name))
         request = server.signed(server.run_instances)
-        daemon_pid = host.daemon_pid()
+        daemon_pid, others = host.daemon_pid(), cores_in_use()
         used_s = cpu_s(server.pid) + cpu_s(daemon_pid)
         began = time.perf_counter()
         answer = server.send(request)
@@ -86,7 +86,7 @@ class _Images:
             raise RuntimeError("the host is not cold")
         server.terminate(instance_id)
         host.empty_cache()
-        return Sample(wall_s=wall_s, cpu_s=used_s, peak_mib=peak_mib)
+        return Sample(wall_s=wall_s, cpu_s=used_s, peak_mib=peak_mib, other_cores=others)
 
     def _made(self, gib: int, name: str) -> str:
         """In the store and in the catalog, as an import leaves it."""

@@ -56,6 +56,7 @@ def _disk(directory: Path) -> Path:
 
 NOTE = (
     "ours through HTTP on loopback, signed beforehand, with durable rows and volume, network,"
-    " firewall and a confined process; by hand as root, the tap made beforehand, nothing synced."
+    " firewall and a confined process; by hand as root, the tap made beforehand,"
+    " the overlay synced as ours is."
     " A gate of 0.67x allows 1.5 times the time by hand"
 )

@@ -56,7 +56,7 @@ def _disk(directory: Path) -> Path:
 
 
 NOTE = (
-    "until QMP says running; the copy by `qemu-img convert -m 16 -W` to qcow2 from the page cache,"
-    " nothing synced, the tap made beforehand; ours as in P2. CPU is the server's, QEMU's not"
-    " counted, beside that of qemu-img and QEMU"
+    "until QMP says running; the copy by `qemu-img convert -m 16 -W -t none` to qcow2 from the page"
+    " cache, as durable as our volume (by itself qemu-img flushes nothing); the tap made before;"
+    " ours as in P2. CPU is the server's, QEMU's not counted, beside that of qemu-img and QEMU"
 )

@@ -39,6 +39,9 @@ def _asked(host: ColdHost, image_id: str, launches: int) -> Counted:
     host.wire.forget()
     count = {"MinCount": str(launches), "MaxCount": str(launches)}
     started = instance_ids(server.call(**{**server.run_instances, **count}))
+    idle = [each for each in started if server.state(each) != "running"]
+    if idle or len(started) != launches:
+        raise RuntimeError(f"of {launches} machines {len(started)} are there, not running: {idle}")
     host.await_whole()
     server.terminate(*started)
     asked = host.wire.counted()
