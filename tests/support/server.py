@@ -20,10 +20,10 @@ from botocore.config import Config
 from openami.actions import accounts
 from openami.app import RealClock, RealIds
 from openami.catalog.catalog import Catalog
+from support.served import Served
 from support.waiting import until
 
 BIN = Path(sys.executable).parent
-TESTS = Path(__file__).parents[1]
 START_DEADLINE_S = 120.0
 _PORTS = iter(range(20_000 + os.getpid() % 150 * 80, 32_768))
 CUT_OFF: Final = (
@@ -58,7 +58,7 @@ class Server:
     port: int
     environment: Mapping[str, str]
     keys: dict[str, Keys] = field(default_factory=dict)
-    process: subprocess.Popen[bytes] | None = None
+    process: Served | None = None
     clients: dict[tuple[str, str, str, bool], BaseClient] = field(default_factory=dict)
 
     @property
@@ -81,17 +81,14 @@ class Server:
 
     def begin(self) -> None:
         """Start the process. It does its start's work, and answers nobody yet."""
-        log = (self.state_dir / "server.log").open("ab")
-        with log:
-            self.process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "support.checked_server", self._faults_file),
-                    *("--state-dir", self.state_dir, "serve", "--port", str(self.port)),
-                ],
-                env=self._environment() | {"PYTHONPATH": str(TESTS)},
-                stdout=log,
-                stderr=log,
-            )
+        self.process = Served(
+            [
+                *(str(self._faults_file), "--state-dir", str(self.state_dir)),
+                *("serve", "--port", str(self.port)),
+            ],
+            self._environment(),
+            self.state_dir / "server.log",
+        )
 
     def stop(self, sign: signal.Signals = signal.SIGTERM) -> None:
         self.close_connections()
