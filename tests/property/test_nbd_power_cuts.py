@@ -4,6 +4,8 @@ The host's disk is one that keeps what was synced, and of everything else what c
 """
 
 import os
+import random  # noqa: TID251 (seeded: a failure repeats)
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +21,9 @@ from openami.domain.manifest import Root
 from openami.nbd import kept
 from openami.nbd.kept import Kept, State
 from support.blocks import a_block
+from support.crash import Fuse
+from support.crash import PowerCut as CrashCut
+from support.volatile import VolatileDirectory
 
 SIZE = 6
 HOLES = {2, 5}
@@ -175,6 +180,64 @@ def test_after_a_kill_all_that_was_here_is_here(lives: list[list[int]]) -> None:
                 perform(files, step)
             here = files.blocks_here
             let_go(files)
+
+
+WAYS = 8
+
+
+def comes_here(files: Kept) -> None:
+    """A first half, what is known of it made durable, and the rest."""
+    for index in range(SIZE):
+        if not files.complete and files.states[index] == State.ABSENT:
+            perform(files, index)
+        if index == SIZE // 2:
+            perform(files, SIZE)
+    files.finish()
+
+
+def cut(cache: BaseCache, disk: VolatileDirectory, fuse: Fuse, at: int, boot: str) -> bool:
+    """Whether the power went before the disk was here; `at` counts names, syncs and files."""
+    fuse.arm(at)
+    files: list[Kept] = []
+    with suppress(CrashCut):
+        files.append(Kept(cache, ROOT, lambda: boot))
+        nothing_wrong(files[0])
+        comes_here(files[0])
+    is_cut = not files or not files[0].complete
+    fuse.disarm()
+    for each in files:
+        let_go(each)
+    return is_cut
+
+
+def test_a_disk_on_its_way_here_survives_two_power_cuts_at_any_moments(tmp_path: Path) -> None:
+    """Names that were not synced go, too, and files are torn, in several ways at each moment."""
+    at, is_cut = 0, True
+    while is_cut:
+        for way in range(WAYS):
+            is_cut = was_cut_twice(tmp_path / "host", at, random.Random(at * WAYS + way))
+        at += 1
+    assert at > 8
+
+
+def was_cut_twice(directory: Path, at: int, chance: random.Random) -> bool:
+    """Whether the first of the cuts came before the disk was here."""
+    fuse = Fuse()
+    cache = BaseCache(directory)
+    disk = VolatileDirectory(directory, fuse.moment)
+    with disk.watched():
+        is_cut = cut(cache, disk, fuse, at, "one boot")
+        disk.cut(chance)
+        cut(cache, disk, fuse, chance.randrange(at + 1), "another boot")
+        disk.cut(chance)
+        last = Kept(cache, ROOT, lambda: "the last boot")
+        nothing_wrong(last)
+        comes_here(last)
+        assert last.complete
+        nothing_wrong(last)
+        last.close()
+    shutil.rmtree(directory)
+    return is_cut
 
 
 def test_a_map_that_speaks_too_early_would_be_found(

@@ -160,6 +160,21 @@ def test_a_snapshot_whose_volume_is_gone_ends_in_error_and_holds_nothing(tmp_pat
     nothing_is_left(svc)
 
 
+def test_a_snapshot_whose_lease_was_lost_meanwhile_is_not_completed(tmp_path: Path) -> None:
+    """A collection may have gone on without it."""
+    svc = services(tmp_path)
+    volume_id = of_a_detached_volume(svc)
+    snapshot_id = asked_for_but_not_begun(svc, volume_id)
+    create_snapshot.copy(svc, SnapshotId(snapshot_id), volume_id)
+    with svc.catalog.begin() as tx:
+        ingests.end(tx, snapshot_id)
+    svc.jobs.launch()
+    create_snapshot.resume(svc)
+    (told,) = ask(svc, "DescribeSnapshots", SnapshotIds=[snapshot_id])["Snapshots"]
+    assert (told["State"], "lease" in told["StateMessage"]) == ("error", True)
+    nothing_is_left(svc)
+
+
 def test_the_sweep_leaves_no_copies_that_nobody_works_on(tmp_path: Path) -> None:
     svc = services(tmp_path)
     stray = scratch.home(svc, "snap-0000000f")

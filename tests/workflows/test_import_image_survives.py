@@ -8,7 +8,7 @@ import pytest
 
 from openami.actions.transfers import import_image as action
 from openami.blockstore.store import ChunkLost, StoreFull
-from openami.catalog import ingests
+from openami.catalog import ingests, snapshots
 from openami.domain.block import GIB
 from openami.jobs.engine import NotRunning
 from openami.services import Services
@@ -147,6 +147,9 @@ def test_a_disk_that_is_gone_before_it_is_read_fails_the_image(tmp_path: Path) -
 
 
 def what_is_available_is_whole(svc: Services) -> None:
+    with svc.catalog.read() as tx:
+        for snapshot in snapshots.pending(tx):
+            assert ingests.is_active(tx, snapshot.id), "the collector must wait for it"
     for image in ask(svc, "DescribeImages")["Images"]:
         if image["State"] == "available":
             assert snapshot_blocks(svc, snapshot_of(image)) == CONTENT
