@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from openami.blockstore.cache import BaseCache
 from openami.blockstore.guarded import GuardedStore
@@ -29,6 +30,7 @@ from support.objects import MemoryObjects
 from support.s3_memory import bucket_in_memory
 from support.volatile import VolatileDirectory
 
+_REGIONS: Final = (Region("us-east-1"), Region("us-west-2"))
 StoreOf = Callable[[Region], ChunkStore]
 
 
@@ -44,17 +46,23 @@ class RememberingEngine(InlineEngine):
 
 
 class Host:
-    """`stores` makes a region's store at each start."""
+    """`stores` makes a region's store at each start, and `archives` its archive; without them an
+    archive loses nothing."""
 
     def __init__(
-        self, home: Path, fuse: Fuse, stores: Callable[["Host"], StoreOf], *, lies: bool = False
+        self,
+        home: Path,
+        fuse: Fuse,
+        stores: Callable[["Host"], StoreOf],
+        archives: Callable[["Host"], StoreOf] | None = None,
+        *,
+        lies: bool = False,
     ) -> None:
         self._home, self.fuse = home, fuse
         self.state_dir = home / "state"
         self.state_dir.mkdir(parents=True)
         self._chance = random.Random(home.name)
-        self._archives = {"us-east-1": MemoryChunkStore(), "us-west-2": MemoryChunkStore()}
-        self._store_of = stores(self)
+        self._store_of, self._archive_of = stores(self), (archives or _in_memory)(self)
         self._disk = VolatileDirectory(self.state_dir, fuse.moment, lies=lies)
         self._before: Services | None = None
         fuse.settled, fuse.rebooted = self._disk.settle, self._rebooted
@@ -83,7 +91,7 @@ class Host:
         before = self._before
         kept = svc if before is None else before
         catalog = Catalog(kept.catalog.engine)
-        archives = {Region(name): store for name, store in self._archives.items()}
+        archives = {region: self._archive_of(region) for region in _REGIONS}
         stores = {
             region: GuardedStore(TieredStore(self._store_of(region), cold), Ledger(catalog, region))
             for region, cold in archives.items()
@@ -107,17 +115,27 @@ class Host:
         )
 
 
-def _directories(host: Host) -> StoreOf:
-    def store_of(region: Region) -> ChunkStore:
-        store = LocalDirChunkStore(host.state_dir / region)
-        store.recover()
-        return store
+def _in_memory(_: Host) -> StoreOf:
+    stores = {region: MemoryChunkStore() for region in _REGIONS}
+    return lambda region: stores[region]
 
-    return store_of
+
+def _directories(host: Host) -> StoreOf:
+    return lambda region: _recovered(host.state_dir / region)
+
+
+def _directories_beside_them(host: Host) -> StoreOf:
+    return lambda region: _recovered(host.state_dir / region / "archive")
+
+
+def _recovered(directory: Path) -> ChunkStore:
+    store = LocalDirChunkStore(directory)
+    store.recover()
+    return store
 
 
 def _buckets(host: Host) -> StoreOf:
-    buckets = {region: bucket_in_memory(host.fuse.moment) for region in ("us-east-1", "us-west-2")}
+    buckets = {region: bucket_in_memory(host.fuse.moment) for region in _REGIONS}
     return lambda region: S3ChunkStore(buckets[region])
 
 
@@ -129,6 +147,15 @@ def on_its_disk(home: Path, fuse: Fuse) -> Services:
 def in_buckets(home: Path, fuse: Fuse) -> Services:
     """The chunks are in an S3; copies, volumes and bases are on the disk of the host."""
     return Host(home, fuse, _buckets).boot()
+
+
+def archives_on_its_disk(home: Path, fuse: Fuse) -> Services:
+    """What is archived, too."""
+    return Host(home, fuse, _directories, _directories_beside_them).boot()
+
+
+def archives_in_buckets(home: Path, fuse: Fuse) -> Services:
+    return Host(home, fuse, _buckets, _buckets).boot()
 
 
 def on_a_disk_that_lies(home: Path, fuse: Fuse) -> Services:

@@ -14,7 +14,7 @@ from support.asking import ask
 from support.builders import HERE
 from support.crash import Made, assert_survives
 from support.direct import begun, blocks_read, complete, data, write
-from support.power import on_a_disk_that_lies, on_its_disk
+from support.power import in_buckets, on_a_disk_that_lies, on_its_disk
 
 BLOCKS = {300: "a", 0: "a"}  # the second is found there
 
@@ -54,8 +54,9 @@ def survived(directory: Path, host: Made) -> int:
     return assert_survives(directory, client.prepared, client.go_on, client.check, made=host)
 
 
-def test_what_was_answered_survives_a_power_cut_at_any_moment(tmp_path: Path) -> None:
-    assert survived(tmp_path, on_its_disk) > 15
+@pytest.mark.parametrize("host", [on_its_disk, in_buckets])
+def test_what_was_answered_survives_a_power_cut_at_any_moment(tmp_path: Path, host: Made) -> None:
+    assert survived(tmp_path, host) > 15
 
 
 def test_a_disk_that_lies_is_noticed(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from openami.services import Services
 from openami.workflows import region_stores, scratch
 from support.asking import a_bootable_image, a_running_instance, ask
 from support.builders import HERE, IMAGE, a_device
-from support.crash import assert_survives
+from support.crash import Made, assert_survives, fused_services
 from support.disk_contents import write_volume
+from support.power import in_buckets, on_its_disk
 from support.stored import MINE, a_bucket, objects, with_an_image_and_buckets
 
 
@@ -70,21 +71,24 @@ def nothing_is_left_over(svc: Services) -> None:
         assert export_tasks.running(tx) == []
 
 
-@pytest.mark.parametrize("disk_format", ["VMDK"])
-def test_an_image_s_export_survives_a_power_cut_at_any_moment(
-    tmp_path: Path, disk_format: str
-) -> None:
+@pytest.mark.parametrize("host", [on_its_disk, in_buckets])
+def test_an_image_s_export_survives_a_power_cut_at_any_moment(tmp_path: Path, host: Made) -> None:
     moments = assert_survives(
-        *(tmp_path, an_image_is_exported(disk_format)),
+        *(tmp_path, an_image_is_exported("VMDK")),
         *(what_is_needed_is_there, it_is_exported_or_was_never_asked_for),
+        made=host,
     )
     assert moments > 10
 
 
-def test_an_instance_s_export_survives_a_power_cut_at_any_moment(tmp_path: Path) -> None:
+@pytest.mark.parametrize("host", [fused_services, on_its_disk])
+def test_an_instance_s_export_survives_a_power_cut_at_any_moment(
+    tmp_path: Path, host: Made
+) -> None:
     moments = assert_survives(
         *(tmp_path, an_instance_is_exported),
         *(what_is_needed_is_there, it_is_exported_or_was_never_asked_for),
+        made=host,
     )
     assert moments > 10
 

@@ -10,8 +10,9 @@ from openami.services import Services
 from support.asking import ask
 from support.bins import pass_days
 from support.builders import ZONE
-from support.crash import assert_survives
+from support.crash import Made, assert_survives, fused_services
 from support.disk_contents import snapshot_blocks
+from support.power import on_its_disk
 from support.retiring import a_volume, root_of, snapshot_of
 
 
@@ -27,8 +28,9 @@ def what_is_enabled_is_at_hand(svc: Services) -> None:
     assert state != "disabled" or not svc.volumes.is_at_hand(root_of(svc, snapshot_id))
 
 
+@pytest.mark.parametrize("host", [fused_services, on_its_disk])
 @pytest.mark.parametrize("verb", ["Enable", "Disable"])
-def test_it_ends_as_it_was_asked_or_was_never_asked(tmp_path: Path, verb: str) -> None:
+def test_it_ends_as_it_was_asked_or_was_never_asked(tmp_path: Path, verb: str, host: Made) -> None:
     def change(svc: Services, verb: str, snapshot_id: str) -> None:
         ask(
             svc,
@@ -49,7 +51,9 @@ def test_it_ends_as_it_was_asked_or_was_never_asked(tmp_path: Path, verb: str) -
         assert state in ("", "enabled", "disabled")
         assert snapshot_blocks(svc, snapshot_id) == {1: "a"}
 
-    moments = assert_survives(tmp_path, begin, what_is_enabled_is_at_hand, nothing_goes_on)
+    moments = assert_survives(
+        tmp_path, begin, what_is_enabled_is_at_hand, nothing_goes_on, made=host
+    )
     assert moments >= 6
 
 

@@ -18,7 +18,7 @@ from openami.settings import Settings
 from openami.workflows import imported
 from support.asking import ask, put, put_accounts, refused
 from support.builders import ALICE, BOB, HERE, a_snapshot
-from support.crash import assert_survives
+from support.crash import Made, assert_survives
 from support.disk_contents import snapshot_blocks
 from support.fakes import services
 from support.imports import (
@@ -31,6 +31,7 @@ from support.imports import (
     task,
     upload,
 )
+from support.power import in_buckets, on_its_disk
 
 MIB = 1 << 20
 ESP, BIOS = gpt.EFI_SYSTEM, gpt.BIOS_BOOT
@@ -306,7 +307,10 @@ def test_an_ova_that_is_not_one_is_told_by_its_name(svc: Services, tmp_path: Pat
     assert "not an ova" in task(svc, task_id)["StatusMessage"]
 
 
-def test_an_import_of_an_image_survives_a_power_cut_at_any_moment(tmp_path: Path) -> None:
+@pytest.mark.parametrize("host", [on_its_disk, in_buckets])
+def test_an_import_of_an_image_survives_a_power_cut_at_any_moment(
+    tmp_path: Path, host: Made
+) -> None:
     root = with_record(tmp_path / "root", 0x83).read_bytes()
     data = a_raw_disk(tmp_path / "data").read_bytes()
 
@@ -331,4 +335,4 @@ def test_an_import_of_an_image_survives_a_power_cut_at_any_moment(tmp_path: Path
         assert {each["Status"] for each in tasks} <= {"completed"}
         assert len(tasks) == len(ask(svc, "DescribeImages")["Images"])
 
-    assert assert_survives(tmp_path / "states", begin, whole, ended) > 20
+    assert assert_survives(tmp_path / "states", begin, whole, ended, made=host) > 20

@@ -19,11 +19,12 @@ from openami.settings import Settings
 from openami.workflows import host_files, import_disks, registry
 from support.asking import ask, filtered, put_accounts, refused
 from support.builders import ALICE, BOB, THERE
-from support.crash import assert_survives
+from support.crash import Made, assert_survives
 from support.disk_contents import snapshot_blocks
 from support.fakes import services
 from support.imports import CONTENT, a_raw_disk, bring, converted, task, the_objects, upload
 from support.objects import MemoryObjects
+from support.power import in_buckets, on_its_disk
 
 
 @pytest.fixture
@@ -516,9 +517,11 @@ def it_is_there_or_was_never_asked_for(svc: Services) -> None:
     nothing_is_left(svc)
 
 
-@pytest.mark.parametrize("disk_format", ["raw", "qcow2"])
+@pytest.mark.parametrize(
+    ("disk_format", "host"), [("raw", on_its_disk), ("raw", in_buckets), ("qcow2", on_its_disk)]
+)
 def test_an_import_survives_a_power_cut_at_any_moment(
-    tmp_path: Path, disk: Path, disk_format: str
+    tmp_path: Path, disk: Path, disk_format: str, host: Made
 ) -> None:
     data = disk.read_bytes() if disk_format == "raw" else converted(disk, disk_format)
 
@@ -529,7 +532,11 @@ def test_an_import_survives_a_power_cut_at_any_moment(
 
     assert (
         assert_survives(
-            tmp_path / "states", begin, what_is_there_is_whole, it_is_there_or_was_never_asked_for
+            tmp_path / "states",
+            begin,
+            what_is_there_is_whole,
+            it_is_there_or_was_never_asked_for,
+            made=host,
         )
         > 12
     )
