@@ -152,10 +152,44 @@ def serving(
                 replace(server, connection=afresh).terminate_all()
             connection.close()
     finally:
-        process.send_signal(signal.SIGTERM)
+        try:
+            _end(process)
+        finally:
+            # Both have ended by themselves, unless the server died or somebody still read.
+            run_openami(state_dir, environment, "block-daemon", "--stop", check=False)
+            _kill_machines(state_dir)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Raises TimeoutExpired for one that had to be killed."""
+    process.send_signal(signal.SIGTERM)
+    try:
         process.wait(DEADLINE_S)
-        # It has ended by itself, unless somebody still read from it.
-        run_openami(state_dir, environment, "block-daemon", "--stop", check=False)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise
+
+
+def _kill_machines(state_dir: Path) -> None:
+    """Those that nobody is left to terminate, before their files are deleted beneath them."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+                held = os.pidfd_open(int(entry.name))  # a number may be another's by now
+                try:
+                    if _is_machine(entry, state_dir):
+                        signal.pidfd_send_signal(held, signal.SIGKILL)
+                finally:
+                    os.close(held)
+
+
+def _is_machine(process: Path, state_dir: Path) -> bool:
+    """Its arguments name no file, since it was handed all of them open."""
+    if not any(word.startswith("guest=i-") for word in _words(int(process.name))[:8]):
+        return False
+    files = [str(each.readlink()) for each in (process / "fd").iterdir()]
+    return any(file.startswith(f"{state_dir}/") for file in files)
 
 
 def run_openami(

@@ -64,6 +64,8 @@ def _under_many(
                 alone.append(_got_s(store, digest))
         # Each chunk was asked for once by us: what the daemon asked for is asked for again.
         fetches = far.wire.counted().repeated / len(waits)
+        if not fetches:
+            raise RuntimeError("the daemon fetched nothing: these blocks were here before")
         for reader in readers:
             reader.close()
         return [
@@ -142,7 +144,11 @@ class _Host:
         self._far = far
 
     def __enter__(self) -> "_Host":
-        self._daemon = process.ensure(self._settings, {HERE: self._far.place})
+        try:
+            self._daemon = process.ensure(self._settings, {HERE: self._far.place})
+        except BaseException:  # it may have been started, and not have answered in time
+            process.stop(self._settings)
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -11,7 +11,7 @@ from bench.measure import Line, Sample, beside, rounds
 IMAGES = 10_000
 # What is asked, how often in a sample, how many images each answer has, gate, ambition.
 QUESTIONS = {
-    "by id": (asked.by_id, 100, 1, 8, 30),
+    "by id": (asked.by_id, 400, 1, 8, 30),
     "with 4 filters": (asked.by_filters, 40, 1, 8, 30),
     "a page of 1000": (asked.page, 4, 1000, 3, 10),
 }

@@ -37,9 +37,13 @@ def install(*tools: str) -> None:
 
 
 def versions() -> dict[str, str]:
-    told: dict[str, str] = {}
-    for tool, command in VERSION.items():
-        if shutil.which(tool):
-            text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            told[tool] = next(word for word in text.split() if word[0].isdigit())
-    return told
+    """Of those that are installed; "?" where one does not say. The table does not wait for it."""
+    return {tool: _version(command) for tool, command in VERSION.items() if shutil.which(tool)}
+
+
+def _version(command: list[str]) -> str:
+    try:
+        said = subprocess.run(command, check=False, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
+        return "?"
+    return next((word for word in said.stdout.split() if word[0].isdigit()), "?")
