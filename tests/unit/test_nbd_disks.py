@@ -1,6 +1,8 @@
 """Disks that are read before they are here: each block fetched once, and what goes wrong told."""
 
 import errno
+import os
+import struct
 import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -20,10 +22,10 @@ from openami.nbd.client import ExportRefused, Hydration
 from openami.nbd.daemon import BlockDaemon
 from openami.nbd.demand import THREADS
 from openami.nbd.hydration import THREADS as HYDRATING
-from openami.nbd.kept import Kept
+from openami.nbd.kept import Kept, State
 from openami.nbd.profile import PROFILES_MAX, ProfileFiles, Recording
 from support.blocks import a_block
-from support.nbd import DISC, HERE, READ, Client, CountingStore, a_daemon, content, stored
+from support.nbd import DISC, FLUSH, HERE, READ, Client, CountingStore, a_daemon, content, stored
 from support.waiting import until
 
 BLOCKS = {index: a_block(f"block {index}") for index in (0, 1, 2, 3, 20, 21, 300)}
@@ -62,6 +64,79 @@ def test_a_disk_comes_by_itself_and_is_then_a_base(tmp_path: Path) -> None:
     fetches = dict(store.fetches)
     assert BaseCache(tmp_path / "cache").ensure(store, root).read_bytes() == DISK
     assert store.fetches == fetches, "who needs the base has it"
+
+
+@pytest.mark.parametrize("structured", [True, False])
+def test_a_heap_of_requests_of_all_kinds_is_answered_as_they_would_be_alone(
+    tmp_path: Path, structured: bool
+) -> None:
+    """By far the most are answered in one loop, which does not know the others."""
+    store = CountingStore()
+    root = stored(store, BLOCKS, SIZE)
+    asked = [(*a_place(number), FLUSH if number % 7 == 3 else READ) for number in range(900)]
+    with (
+        a_daemon(tmp_path, {HERE: store}) as daemon,
+        Client(daemon.exports.open("vol-1", HERE, root, 0)) as client,
+    ):
+        client.go(structured=structured)
+        complete(daemon, root)
+        heap = b"".join(
+            struct.pack(">IHHQQI", 0x25609513, 0, command, cookie, offset, length)
+            for cookie, (offset, length, command) in enumerate(asked)
+        )
+        sends = threading.Thread(target=lambda: client.send(heap))
+        sends.start()
+        for cookie, (offset, length, command) in enumerate(asked):
+            if command == FLUSH:
+                client.answer(cookie)
+            elif 0 < length <= len(DISK) - offset:
+                is_right = client.answer(cookie, offset, length) == DISK[offset : offset + length]
+                assert is_right, (offset, length)
+            else:
+                with pytest.raises(OSError, match="told"):
+                    client.answer(cookie, offset, length)
+        sends.join()
+
+
+def a_place(number: int) -> tuple[int, int]:
+    """Offset and length, near blocks that hold something more often than not."""
+    blocks, lengths = (*BLOCKS, 4, 22, SIZE - 1), (0, 1, 512, 4096, 4096, 4096, 70_000, BLOCK_BYTES)
+    chance = codec.digest_of(f"{number}".encode())
+    start = int.from_bytes(chance[2:]) % BLOCK_BYTES
+    index, length = blocks[chance[0] % len(blocks)], lengths[chance[1] % len(lengths)]
+    return index * BLOCK_BYTES + start, length
+
+
+def test_a_file_that_somebody_has_cut_gives_no_bytes_and_ends_nobody_but_its_readers(
+    tmp_path: Path,
+) -> None:
+    store = CountingStore()
+    root = stored(store, BLOCKS, SIZE)
+    heap = b"".join(
+        struct.pack(">IHHQQI", 0x25609513, 0, READ, 7, 20 * BLOCK_BYTES, 4096) for _ in range(2)
+    )
+    with a_daemon(tmp_path, {HERE: store}, SLOW) as daemon:
+        path = daemon.exports.open("vol-1", HERE, root, 0)
+        with Client(path) as client:
+            client.go()
+            assert client.read(20 * BLOCK_BYTES, 4096) == BLOCKS[20][:4096]
+            (disk,) = daemon.exports.disks()
+            until(lambda: disk.states[20] == State.FRESH, what="it is kept")
+            disk.checkpoint()
+            client.send(heap)
+            for _ in range(2):
+                assert client.answer(7, 20 * BLOCK_BYTES, 4096) == BLOCKS[20][:4096]
+            os.truncate(next((tmp_path / "cache").glob("*.cold")), 0)
+            client.send(heap)
+            assert client.is_gone()
+        with Client(path) as client:
+            client.go()
+            for _ in range(2):
+                client.send(heap)
+                for _ in range(2):
+                    with pytest.raises(OSError, match="told"):
+                        client.answer(7, 20 * BLOCK_BYTES, 4096)
+            assert client.read(300 * BLOCK_BYTES, 4096) == BLOCKS[300][:4096]
 
 
 def test_a_chunk_that_many_read_at_once_is_fetched_once(tmp_path: Path) -> None:

@@ -36,6 +36,9 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+Bytes = bytes | memoryview
+"""A view is of the host's file, and for the kernel alone: `Kept`."""
+
 
 class Wanted(Enum):
     HERE = auto()
@@ -164,19 +167,25 @@ class Disk:
         """A guest will read these: they are brought here before others, if there is time."""
         self._hints.extend(range(first, min(last, first + HINTS_MAX - 1) + 1))
 
-    def piece(self, index: int, start: int, length: int) -> bytes | None:
+    def piece(self, index: int, start: int, length: int) -> Bytes | None:
         """Bytes of a block that was wanted; None if it is a hole. Raises OSError, ChunkLost and
         what a store raises: a block that could not be kept may have to be fetched once more."""
         try:
-            return self._piece(index, start, length, self.kept.read)
+            return self._piece(index, start, length, self._in_file)
         except NotAtHand:
             digest = self._run(index)[0]
             return None if digest == HOLE else self._block(digest)[start : start + length]
 
-    def piece_at_hand(self, index: int, start: int, length: int) -> bytes | None:
+    def piece_at_hand(self, index: int, start: int, length: int) -> Bytes | None:
         """As `piece`, but of what is in memory: neither a store nor the host's disk is waited for.
         Raises OSError, NotAtHand."""
         return self._piece(index, start, length, self._in_memory)
+
+    def _in_file(self, offset: int, length: int) -> Bytes:
+        mapped, is_durable = self.kept.mapped, self.states[offset // BLOCK_BYTES] == State.DURABLE
+        if is_durable and mapped is not None and offset + length <= len(mapped):
+            return mapped[offset : offset + length]
+        return self.kept.read(offset, length)
 
     def _in_memory(self, offset: int, length: int) -> bytes:
         data = self.kept.read_at_once(offset, length)
@@ -185,8 +194,8 @@ class Disk:
         return data
 
     def _piece(
-        self, index: int, start: int, length: int, read: Callable[[int, int], bytes]
-    ) -> bytes | None:
+        self, index: int, start: int, length: int, read: Callable[[int, int], Bytes]
+    ) -> Bytes | None:
         block = None
         if self.states[index] == State.ABSENT:
             with self._lock:
@@ -257,6 +266,7 @@ class Disk:
             self.kept.checkpoint()
         except OSError as failed:
             self._tell_host(f"{self.kept.path} cannot be synced: {failed}")
+        self.kept.let_go_of_pages()
         if self.recording is not None and (self.recording.is_done() or self.kept.complete):
             with self._lock:
                 recording, self.recording = self.recording, None

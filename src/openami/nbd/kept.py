@@ -16,6 +16,7 @@ open goes on to read it.
 
 import fcntl
 import json
+import mmap
 import os
 import threading
 import time
@@ -56,6 +57,11 @@ class KeptElsewhere(Exception):
 class Kept:
     """One disk's blocks on this host. `states` may be read by anybody at any time, byte by byte.
 
+    `mapped` is the file in memory, as much of it as there was when it was opened. It may be given
+    to the kernel, which says EFAULT where the host's disk fails or somebody has cut the file: who
+    looks into it himself ends then, with all of the process (SIGBUS). Only what is DURABLE may be
+    taken from it: what is FRESH may be gone when it is sent, after a sync that fails.
+
     Thread-safe but for `close`, after which no other method may be called. Where not even the
     drafts can be made, nothing is kept, until `keep` succeeds in making them.
     """
@@ -69,6 +75,8 @@ class Kept:
         self._boot = boot
         self._cold, self._map = drafts(self.path)
         self._disk = self._marks = -1
+        self._mapping: mmap.mmap | None = None
+        self.mapped: memoryview | None = None
         self._fresh: list[int] = []
         self._failed_syncs = 0
         self._syncing = threading.Lock()  # taken before the other one
@@ -99,6 +107,16 @@ class Kept:
         except OSError:  # not in memory, or not known to this filesystem; or told by `read`
             return None
         return bytes(data) if count == length else None
+
+    def distrust_mapped(self) -> None:
+        """The kernel could not read all of it: who reads from now on is told what and why."""
+        self._mapping = self.mapped = None
+
+    def let_go_of_pages(self) -> None:
+        """Count no longer what was read of the file as this process's memory."""
+        mapping = self._mapping
+        if mapping is not None:
+            mapping.madvise(mmap.MADV_DONTNEED)
 
     def run(self, index: int) -> tuple[bool, int]:
         """Of a complete disk: whether the block has data, and where blocks stop to be as it is."""
@@ -197,6 +215,7 @@ class Kept:
         if not self.complete and self._disk >= 0 and self.path.exists():  # made by another
             self._cold.unlink(missing_ok=True)
             self._map.unlink(missing_ok=True)
+        self._mapping = self.mapped = None
         for descriptor in (self._marks, self._disk):
             if descriptor >= 0:
                 os.close(descriptor)
@@ -208,7 +227,18 @@ class Kept:
         except FileNotFoundError:
             return False
         self.complete = True
+        self._map_it(self._disk)
         return True
+
+    def _map_it(self, disk: int) -> None:
+        """By a descriptor of its own: a mapping keeps its file open, and locked with it."""
+        with suppress(OSError, ValueError):  # it is empty, or there is no room: it is read then
+            again = os.open(f"/proc/self/fd/{disk}", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                self._mapping = mmap.mmap(again, 0, access=mmap.ACCESS_READ)
+            finally:
+                os.close(again)
+            self.mapped = memoryview(self._mapping)
 
     def _open_drafts(self) -> None:
         with full_disk_is_told(self._cold.parent):
@@ -225,6 +255,7 @@ class Kept:
                 if marks >= 0:
                     os.close(marks)
                 raise
+        self._map_it(disk)
         self._disk, self._marks = disk, marks
 
     def _recalled(self, marks: int) -> bool:

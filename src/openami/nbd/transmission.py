@@ -19,10 +19,18 @@ from functools import partial
 from typing import Final
 
 from openami.nbd import wire
-from openami.nbd.answers import Unreadable, blocks_of, extents_of, is_whole, read_parts
+from openami.nbd.answers import (
+    Unreadable,
+    blocks_of,
+    extents_of,
+    hot_answers,
+    is_whole,
+    read_parts,
+)
 from openami.nbd.disk import Disk, NotAtHand, Wanted
 from openami.nbd.handshake import Agreed
 from openami.nbd.kept import State
+from openami.nbd.outgoing import Outgoing
 from openami.nbd.poller import Poller
 from openami.nbd.wire import Command, CommandFlag, Errno, Request
 
@@ -30,8 +38,6 @@ COLD_BLOCKS_MAX: Final = 256
 """Blocks for which one connection waits at a time; no further request is read meanwhile."""
 EXTENTS_MAX: Final = 512
 _RECEIVED_BYTES: Final = 64 * 1024
-_SENT_AT_ONCE_BYTES: Final = 1024 * 1024
-_SENT_AT_ONCE: Final = 128
 _LITTLE_BYTES: Final = 128 * 1024  # what guests read ahead by
 _SEND_BUFFER_BYTES: Final = 2 * 1024 * 1024
 _IDLE: Final = struct.pack("ll", 0, 20_000)  # seconds and microseconds: then they are the poller's
@@ -60,9 +66,7 @@ class Connection:
         self._poller = poller
         self._handed: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._size_bytes = disk.root.size_bytes
-        self._sending = threading.Lock()
-        self._outgoing: list[bytes | memoryview] = []
-        self._outgoing_bytes = 0
+        self._sending = Outgoing(connection, disk.kept.distrust_mapped)
         self._skip = 0  # bytes of a refused WRITE that are still to come
         self._came: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._later: threading.Thread | None = None
@@ -157,6 +161,11 @@ class Connection:
                 skipped = min(self._skip, len(data) - position)
                 self._skip -= skipped
                 position += skipped
+                hot, position = hot_answers(data, position, self._disk, self._agreed.structured)
+                if hot:
+                    with self._sending:
+                        self._sending.add(hot)
+                        self._sending.send()
                 if len(data) - position < wire.REQUEST.size:
                     break
                 if not self._request(data, position):
@@ -164,7 +173,7 @@ class Connection:
                 position += wire.REQUEST.size
             left = data[position:]
             with self._sending:
-                self._send()
+                self._sending.send()
             received = self._received()
             while received is None and (left or self._skip):
                 received = self._received()
@@ -246,53 +255,31 @@ class Connection:
             self._refuse(request, Errno.EIO)
             return
         with self._sending:
-            self._put(wire.block_status(request.cookie, extents))
+            self._sending.put(wire.block_status(request.cookie, extents))
 
     # Answers
 
     def _acknowledge(self, request: Request) -> None:
         of = wire.none if self._agreed.structured else wire.simple
         with self._sending:
-            self._put(of(request.cookie))
+            self._sending.put(of(request.cookie))
 
     def _refuse(self, request: Request, error: Errno) -> None:
         of = wire.failed if self._agreed.structured else wire.simple
         with self._sending:
-            self._put(of(request.cookie, error))
+            self._sending.put(of(request.cookie, error))
 
     def _answer_read(self, request: Request) -> None:
         """The blocks are here, or were a moment ago."""
         with self._sending:
             try:
                 for part in read_parts(request, self._agreed.structured, self._disk.piece):
-                    self._put(part)
+                    self._sending.put(part)
             except Unreadable as wrong:
                 _log.warning("%s: %s: %s", self._disk.root.to_text(), wrong, wrong.__cause__)
                 if is_whole(request, self._agreed.structured):
                     raise _Broken("bytes that were promised cannot be had") from wrong
-                self._put(wire.failed(request.cookie, Errno.EIO))
-
-    def _put(self, data: bytes) -> None:
-        """Send it with what comes next, or now if that is much. The lock is held."""
-        self._outgoing.append(data)
-        self._outgoing_bytes += len(data)
-        if self._outgoing_bytes >= _SENT_AT_ONCE_BYTES or len(self._outgoing) >= _SENT_AT_ONCE:
-            self._send()
-
-    def _send(self, flags: int = 0) -> None:
-        """The lock is held. Raises BlockingIOError if it must not wait (send(2), MSG_DONTWAIT) and
-        would have to; what is left goes before all that is sent later."""
-        outgoing, self._outgoing, self._outgoing_bytes = self._outgoing, [], 0
-        try:
-            while outgoing:
-                sent = self._socket.sendmsg(outgoing, (), flags)
-                while outgoing and sent >= len(outgoing[0]):
-                    sent -= len(outgoing.pop(0))
-                if sent:
-                    outgoing[0] = memoryview(outgoing[0])[sent:]
-        except BlockingIOError:
-            self._outgoing, self._outgoing_bytes = outgoing, sum(map(len, outgoing))
-            raise
+                self._sending.put(wire.failed(request.cookie, Errno.EIO))
 
     # What is not here yet
 
@@ -304,7 +291,7 @@ class Connection:
 
     def _await_room(self, blocks: int) -> None:
         with self._sending:
-            self._send()  # nobody waits for answers while we wait for room
+            self._sending.send()  # nobody waits for answers while we wait for room
         with self._cold_changed:
             while self._cold_blocks and self._cold_blocks + blocks > COLD_BLOCKS_MAX:
                 if self._ended:
@@ -352,20 +339,20 @@ class Connection:
             parts = list(read_parts(request, self._agreed.structured, at_hand))
         except (NotAtHand, Unreadable):
             return False
-        if not self._sending.acquire(blocking=False):
+        if not self._sending.entered_at_once():
             return False
         try:
-            if self._outgoing or self._ended:
+            if self._ended or not self._sending.is_empty():
                 return False
-            self._outgoing = [*parts]
-            self._send(socket.MSG_DONTWAIT)
+            self._sending.add(parts)
+            self._sending.send(socket.MSG_DONTWAIT)
         except BlockingIOError:
             self._have_later(self._send_left)
         except OSError as wrong:
             _log.debug("a connection ends: %s", wrong)
             self.end()
         finally:
-            self._sending.release()
+            self._sending.leave()
         return True
 
     def _answer(self, request: Request, *, well: bool) -> None:
@@ -378,7 +365,7 @@ class Connection:
 
     def _send_left(self) -> None:
         with self._sending:
-            self._send()
+            self._sending.send()
 
     def _answer_later(self) -> None:
         try:
