@@ -1,7 +1,7 @@
 """What DescribeImages asks of the database: few statements, which SQLite plans once."""
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,20 +29,21 @@ ARN = OrganizationArn("arn:aws:organizations::111111111111:organization/o-012345
 
 
 @contextmanager
-def selections(svc: Services) -> Generator[list[tuple[str, Any]]]:
-    """The SELECT statements of the block, with the values bound in them."""
-    seen: list[tuple[str, Any]] = []
+def selections(svc: Services) -> Generator[list[str]]:
+    """The SELECT statements of the block as SQLite ran them, with their values written out."""
+    seen: list[str] = []
 
-    def executed(*said: Any) -> None:
-        _connection, _cursor, statement, values, *_ = said
+    def ran(statement: str) -> None:
         if statement.startswith("SELECT"):
-            seen.append((statement, values))
+            seen.append(statement)
 
-    event.listen(svc.catalog.engine, "before_cursor_execute", executed)
+    with closing(svc.catalog.engine.raw_connection()) as only_one:
+        connection: Any = only_one.driver_connection
+    connection.set_trace_callback(ran)
     try:
         yield seen
     finally:
-        event.remove(svc.catalog.engine, "before_cursor_execute", executed)
+        connection.set_trace_callback(None)
 
 
 def test_an_image_on_which_nothing_hangs_takes_three_statements(tmp_path: Path) -> None:
@@ -64,9 +65,15 @@ def test_many_images_take_as_many_statements_as_one(tmp_path: Path) -> None:
 def test_no_state_is_bound_in_a_listing(tmp_path: Path) -> None:
     svc = services(tmp_path)
     put(svc, an_image())
-    with selections(svc) as seen:
-        ask(svc, "DescribeImages", Filters=filtered("name", "debian-12"))
-    (_, values) = next(each for each in seen if "FROM image " in each[0])
+    bound: list[tuple[str, Any]] = []
+
+    def executed(*said: Any) -> None:
+        _connection, _cursor, statement, values, *_ = said
+        bound.append((statement, values))
+
+    event.listen(svc.catalog.engine, "before_cursor_execute", executed)
+    ask(svc, "DescribeImages", Filters=filtered("name", "debian-12"))
+    (_, values) = next(each for each in bound if "FROM image " in each[0])
     assert "debian-12" in values
     assert "deregistered" not in values
 

@@ -6,22 +6,24 @@ from typing import Final
 
 from sqlalchemy import bindparam, delete, insert, select
 
-from openami.catalog import by_ids, image_access
+from openami.catalog import image_access, prepared
 from openami.catalog.catalog import Transaction
 from openami.catalog.schema import allowed_images_settings as table
 from openami.catalog.schema import images
 from openami.domain.allowed_images import AllowedImagesSettings, AllowedImagesState
 from openami.domain.ids import AccountId, ImageId, Region
 
-_SETTINGS: Final = select(table.c.state, table.c.criteria).where(
-    table.c.account == bindparam("account"), table.c.region == bindparam("region")
+_SETTINGS: Final = prepared.Prepared(
+    select(table.c.state, table.c.criteria).where(
+        table.c.account == bindparam("account"), table.c.region == bindparam("region")
+    )
 )
 
 
 def settings_of(tx: Transaction, account: AccountId, region: Region) -> AllowedImagesSettings:
     """Disabled and without criteria for who never said anything."""
-    row = tx.execute(_SETTINGS, {"account": account, "region": region}).mappings().first()
-    return AllowedImagesSettings() if row is None else AllowedImagesSettings(**row)
+    found = _SETTINGS.rows(tx, account=account, region=region)
+    return AllowedImagesSettings(**prepared.fields(found[0])) if found else AllowedImagesSettings()
 
 
 def put(
@@ -50,5 +52,9 @@ def allowed(
     if settings.state is AllowedImagesState.DISABLED:
         return {}
     condition = image_access.allowed(account, settings, now).label("allowed")
-    query = select(images.c.id, condition).where(images.c.id.in_(by_ids.IDS))
-    return {row.id: bool(row.allowed) for row in by_ids.rows(tx, query, image_ids)}
+    query = select(images.c.id, condition).where(images.c.id.in_(prepared.IDS))
+    return {
+        row.id: bool(row.allowed)
+        for part in prepared.parts(image_ids)
+        for row in tx.execute(query, {"ids": part})
+    }

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Table, delete, exists, insert, or_, select, true
 
-from openami.catalog import by_ids
+from openami.catalog import prepared
 from openami.catalog.catalog import Transaction
 from openami.catalog.schema import (
     accounts,
@@ -28,14 +28,14 @@ from openami.domain.watermark import Watermark
 
 TABLES: Final = (image_watermarks, image_instance_types)
 
-_WATERMARKS: Final = (
+_WATERMARKS: Final = prepared.Prepared(
     select(image_watermarks)
-    .where(image_watermarks.c.image_id.in_(by_ids.IDS))
+    .where(image_watermarks.c.image_id.in_(prepared.IDS))
     .order_by(image_watermarks.c.attached_at, image_watermarks.c.key)
 )
-_INSTANCE_TYPES: Final = (
+_INSTANCE_TYPES: Final = prepared.Prepared(
     select(image_instance_types)
-    .where(image_instance_types.c.image_id.in_(by_ids.IDS))
+    .where(image_instance_types.c.image_id.in_(prepared.IDS))
     .order_by(image_instance_types.c.position)
 )
 
@@ -82,8 +82,8 @@ def _watermarks_of(
     tx: Transaction, image_ids: Sequence[str]
 ) -> Mapping[str, tuple[Watermark, ...]]:
     found: dict[str, tuple[Watermark, ...]] = {}
-    for row in by_ids.rows(tx, _WATERMARKS, image_ids):
-        fields = by_ids.fields(row)
+    for row in _WATERMARKS.rows_of(tx, image_ids):
+        fields = prepared.fields(row)
         image_id = fields.pop("image_id")
         found[image_id] = (*found.get(image_id, ()), Watermark(**fields))
     return found
@@ -93,7 +93,7 @@ def _specifications_of(
     tx: Transaction, image_ids: Sequence[str]
 ) -> Mapping[str, InstanceTypeSpecification]:
     listed: dict[str, tuple[list[str], list[str]]] = {}
-    for row in by_ids.rows(tx, _INSTANCE_TYPES, image_ids):
+    for row in _INSTANCE_TYPES.rows_of(tx, image_ids):
         listed.setdefault(row.image_id, ([], []))[0 if row.supported else 1].append(row.entry)
     return {
         image_id: InstanceTypeSpecification(supported=tuple(yes), unsupported=tuple(no))

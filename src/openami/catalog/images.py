@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import update as sql_update
 
-from openami.catalog import by_ids, filters, image_access, image_facts, public_catalogue
+from openami.catalog import filters, image_access, image_facts, prepared, public_catalogue
 from openami.catalog.allowed_images import settings_of
 from openami.catalog.catalog import Transaction
 from openami.catalog.image_access import visible_to as visible_to
@@ -53,14 +53,18 @@ _ENABLED: Final = images.c.state != literal_column(f"'{S.DISABLED.value}'")
 _IMAGES: Final = select(images, public_catalogue.ALIAS, *_HAS.values())
 
 _ACCOUNT: Final[BindParameter[str]] = bindparam("account")
-_SEEN: Final = _IMAGES.where(
-    images.c.id.in_(by_ids.IDS),
-    images.c.region == bindparam("region"),
-    visible_to(_ACCOUNT),
+_SEEN: Final = prepared.Prepared(
+    _IMAGES.where(
+        images.c.id.in_(prepared.IDS),
+        images.c.region == bindparam("region"),
+        visible_to(_ACCOUNT),
+    )
 )
-_PERMISSIONS: Final = select(permissions).where(permissions.c.image_id.in_(by_ids.IDS))
-_ORGANIZATION_PERMISSIONS: Final = select(organization_permissions).where(
-    organization_permissions.c.image_id.in_(by_ids.IDS)
+_PERMISSIONS: Final = prepared.Prepared(
+    select(permissions).where(permissions.c.image_id.in_(prepared.IDS))
+)
+_ORGANIZATION_PERMISSIONS: Final = prepared.Prepared(
+    select(organization_permissions).where(organization_permissions.c.image_id.in_(prepared.IDS))
 )
 
 
@@ -93,7 +97,7 @@ def _found(tx: Transaction, query: Select[Any]) -> list[Image]:
 
 
 def _with_children(tx: Transaction, found: Iterable[Row[*tuple[Any, ...]]]) -> list[Image]:
-    rows = [by_ids.fields(row) for row in found]
+    rows = [prepared.fields(row) for row in found]
     parents = {
         table: [str(row["id"]) for row in rows if row.pop(has.name)] for table, has in _HAS.items()
     }
@@ -112,11 +116,11 @@ def _with_children(tx: Transaction, found: Iterable[Row[*tuple[Any, ...]]]) -> l
 
 
 def _children(
-    tx: Transaction, query: Select[Any], image_ids: Sequence[str]
+    tx: Transaction, query: prepared.Prepared, image_ids: Sequence[str]
 ) -> dict[str, frozenset[Any]]:
     """Image id → the second column of its rows."""
     found: dict[str, set[Any]] = {}
-    for image_id, value in by_ids.rows(tx, query, image_ids):
+    for image_id, value in query.rows_of(tx, image_ids):
         found.setdefault(image_id, set()).add(value)
     return {image_id: frozenset(values) for image_id, values in found.items()}
 
@@ -180,7 +184,7 @@ def _seen(
     tx: Transaction, ids: Iterable[ImageId], account: AccountId, region: Region
 ) -> list[Image]:
     """Those of `ids` that `account` may see in the region, deregistered ones too."""
-    return _with_children(tx, by_ids.rows(tx, _SEEN, ids, account=account, region=region))
+    return _with_children(tx, _SEEN.rows_of(tx, ids, account=account, region=region))
 
 
 def fetch_owned(tx: Transaction, image_id: ImageId, account: AccountId, region: Region) -> Image:

@@ -1,19 +1,27 @@
 """The settings of accounts for their instances, in SQL."""
 
-from sqlalchemy import delete, insert, select
+from typing import Final
 
+from sqlalchemy import bindparam, delete, insert, select
+
+from openami.catalog import prepared
 from openami.catalog.catalog import Transaction
 from openami.catalog.schema import instance_settings as table
 from openami.domain.ids import AccountId, Region
 from openami.domain.instance_settings import InstanceSettings
 
+_OF: Final = prepared.Prepared(
+    select(table).where(
+        table.c.account == bindparam("its_account"), table.c.region == bindparam("its_region")
+    )
+)
+
 
 def of(tx: Transaction, account: AccountId, region: Region) -> InstanceSettings:
-    query = select(table).where(table.c.account == account, table.c.region == region)
-    row = tx.execute(query).mappings().first()
-    if row is None:
+    found = _OF.rows(tx, its_account=account, its_region=region)
+    if not found:
         return InstanceSettings(account=account, region=region)
-    return InstanceSettings(**{str(name): value for name, value in row.items()})
+    return InstanceSettings(**prepared.fields(found[0]))
 
 
 def put(tx: Transaction, settings: InstanceSettings) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import update as sql_update
 
-from openami.catalog import filters
+from openami.catalog import filters, prepared
 from openami.catalog.catalog import Transaction
 from openami.catalog.filters import Condition
 from openami.catalog.instance_filters import FILTERS
@@ -35,6 +35,28 @@ LIVE = (S.PENDING, S.RUNNING, S.STOPPING, S.SHUTTING_DOWN)
 
 
 # Of all columns: named with the values, each would be an object anew each time, ten times as slow.
+_BY_ID: Final = prepared.Prepared(select(instances).where(instances.c.id == bindparam("its_id")))
+_OF_RESERVATION: Final = prepared.Prepared(
+    select(instances)
+    .where(instances.c.reservation_id == bindparam("reservation_id"))
+    .order_by(instances.c.launch_index)
+)
+_PRIVATE_IPS: Final = prepared.Prepared(
+    select(instances.c.private_ip).where(
+        instances.c.subnet_id == bindparam("subnet_id"), instances.c.state != S.TERMINATED
+    )
+)
+_PUBLIC_IPS: Final = prepared.Prepared(
+    select(instances.c.public_ip).where(instances.c.public_ip.is_not(None))
+)
+_PORT_NUMBERS: Final = prepared.Prepared(
+    select(instances.c.port_number).where(instances.c.port_number.is_not(None))
+)
+_LIVE_TYPES: Final = prepared.Prepared(
+    select(instances.c.instance_type, func.count(literal(1)).label("count"))
+    .where(instances.c.state.in_(LIVE))
+    .group_by(instances.c.instance_type)
+)
 _SAVE: Final = sql_update(instances).where(instances.c.id == bindparam("its_id"))
 
 
@@ -99,8 +121,8 @@ def fetch_all_owned(
 
 def fetch_any(tx: Transaction, instance_id: InstanceId) -> Instance | None:
     """For workflows and the host: whoever owns it; None if it is gone."""
-    found = _found(tx, select(instances).where(instances.c.id == instance_id))
-    return found[0] if found else None
+    found = _BY_ID.rows(tx, its_id=instance_id)
+    return Instance(**prepared.fields(found[0])) if found else None
 
 
 def in_state(tx: Transaction, *states: InstanceState) -> list[Instance]:
@@ -110,8 +132,8 @@ def in_state(tx: Transaction, *states: InstanceState) -> list[Instance]:
 
 
 def of_reservation(tx: Transaction, reservation_id: ReservationId) -> list[Instance]:
-    query = select(instances).where(instances.c.reservation_id == reservation_id)
-    return _found(tx, query.order_by(instances.c.launch_index))
+    found = _OF_RESERVATION.rows(tx, reservation_id=reservation_id)
+    return [Instance(**prepared.fields(row)) for row in found]
 
 
 def terminated_before(tx: Transaction, moment: datetime) -> list[Instance]:
@@ -146,25 +168,17 @@ def describe(
 
 
 def used_private_ips(tx: Transaction, subnet_id: SubnetId) -> set[str]:
-    query = select(instances.c.private_ip).where(
-        instances.c.subnet_id == subnet_id, instances.c.state != S.TERMINATED
-    )
-    return set(tx.scalars(query))
+    return {row.private_ip for row in _PRIVATE_IPS.rows(tx, subnet_id=subnet_id)}
 
 
 def used_public_ips(tx: Transaction) -> set[str]:
-    query = select(instances.c.public_ip).where(instances.c.public_ip.is_not(None))
-    return {str(address) for address in tx.scalars(query)}
+    return {row.public_ip for row in _PUBLIC_IPS.rows(tx)}
 
 
 def used_port_numbers(tx: Transaction) -> set[int]:
-    query = select(instances.c.port_number).where(instances.c.port_number.is_not(None))
-    return {int(number or 0) for number in tx.scalars(query)}
+    return {row.port_number for row in _PORT_NUMBERS.rows(tx)}
 
 
 def live_types(tx: Transaction) -> Mapping[str, int]:
     """Instance type → how many instances of it need memory of the host now."""
-    query = select(instances.c.instance_type, func.count(literal(1))).where(
-        instances.c.state.in_(LIVE)
-    )
-    return {name: count for name, count in tx.execute(query.group_by(instances.c.instance_type))}
+    return {name: count for name, count in _LIVE_TYPES.rows(tx)}

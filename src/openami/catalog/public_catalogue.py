@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, and_, select
 
-from openami.catalog import by_ids, filters
+from openami.catalog import filters, prepared
 from openami.catalog.catalog import Transaction
 from openami.catalog.filters import Condition
 from openami.catalog.schema import accounts, images, parameter_versions, parameters
@@ -34,9 +34,9 @@ ALIAS: Final = (
     .label("owner_alias")
 )
 """That of an image's owner."""
-_PARAMETERS: Final = (
+_PARAMETERS: Final = prepared.Prepared(
     select(images.c.id, parameters.c.name)
-    .where(images.c.id.in_(by_ids.IDS), _NAMES)
+    .where(images.c.id.in_(prepared.IDS), _NAMES)
     .order_by(parameters.c.name.desc())
 )
 
@@ -54,4 +54,4 @@ def owned_by_alias(aliases: Sequence[str]) -> ColumnElement[bool]:
 def parameter_names(tx: Transaction, found: Iterable[Image]) -> Mapping[ImageId, str]:
     """Image id → the public parameter that names it, of those that are of the catalogue."""
     ids = [image.id for image in found if image.owner_alias is not None]
-    return {row.id: row.name for row in by_ids.rows(tx, _PARAMETERS, ids)}
+    return {row.id: row.name for row in _PARAMETERS.rows_of(tx, ids)}

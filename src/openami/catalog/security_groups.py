@@ -1,10 +1,11 @@
 """Security groups and their rules in SQL."""
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
-from sqlalchemy import delete, exists, insert, select
+from sqlalchemy import bindparam, delete, exists, insert, select
 
-from openami.catalog import filters
+from openami.catalog import filters, prepared
 from openami.catalog.catalog import Transaction
 from openami.catalog.schema import instance_security_groups as members
 from openami.catalog.schema import instances
@@ -18,6 +19,24 @@ from openami.domain.instance import InstanceState
 from openami.domain.network import SecurityGroup, SecurityGroupRule
 
 _OF_GROUP = rules.c.group_id == groups.c.id
+
+_NAMED: Final = prepared.Prepared(
+    select(groups).where(
+        groups.c.vpc_id == bindparam("of_vpc"), groups.c.name == bindparam("its_name")
+    )
+)
+_NAMES: Final = prepared.Prepared(
+    select(groups.c.id, groups.c.name).where(groups.c.id.in_(prepared.IDS))
+)
+_RULES: Final = prepared.Prepared(
+    select(rules).where(rules.c.group_id.in_(prepared.IDS)).order_by(rules.c.group_id, rules.c.id)
+)
+_ADDRESSES: Final = prepared.Prepared(
+    select(members.c.group_id, instances.c.private_ip)
+    .join(instances, instances.c.id == members.c.instance_id)
+    .where(members.c.group_id.in_(prepared.IDS), instances.c.state != InstanceState.TERMINATED)
+    .order_by(members.c.group_id, instances.c.private_ip)
+)
 
 FILTERS = {
     "group-id": filters.column(groups.c.id),
@@ -59,9 +78,8 @@ def fetch_owned(tx: Transaction, group_id: str, caller: Caller) -> SecurityGroup
 
 
 def find_named(tx: Transaction, vpc_id: VpcId, name: str) -> SecurityGroup | None:
-    query = select(groups).where(groups.c.vpc_id == vpc_id, groups.c.name == name)
-    row = tx.execute(query).mappings().first()
-    return None if row is None else SecurityGroup(**row)
+    found = _NAMED.rows(tx, of_vpc=vpc_id, its_name=name)
+    return SecurityGroup(**prepared.fields(found[0])) if found else None
 
 
 def fetch_named(tx: Transaction, vpc_id: VpcId, name: str) -> SecurityGroup:
@@ -73,8 +91,7 @@ def fetch_named(tx: Transaction, vpc_id: VpcId, name: str) -> SecurityGroup:
 
 
 def names_of(tx: Transaction, group_ids: Iterable[str]) -> dict[str, str]:
-    query = select(groups.c.id, groups.c.name).where(groups.c.id.in_(set(group_ids)))
-    return {group_id: name for group_id, name in tx.execute(query)}
+    return {group_id: name for group_id, name in _NAMES.rows_of(tx, sorted(set(group_ids)))}
 
 
 def add(tx: Transaction, group: SecurityGroup) -> None:
@@ -132,9 +149,8 @@ def remove_rules(tx: Transaction, rule_ids: Iterable[SecurityGroupRuleId]) -> No
 
 def rules_of(tx: Transaction, group_ids: Iterable[str]) -> list[SecurityGroupRule]:
     """All rules of the groups, oldest group first and in the order of their ids."""
-    query = select(rules).where(rules.c.group_id.in_(set(group_ids)))
-    rows = tx.execute(query.order_by(rules.c.group_id, rules.c.id)).mappings()
-    return [SecurityGroupRule(**row) for row in rows]
+    rows = _RULES.rows_of(tx, sorted(set(group_ids)))  # which keeps their order, however many
+    return [SecurityGroupRule(**prepared.fields(row)) for row in rows]
 
 
 def describe_rules(
@@ -164,17 +180,8 @@ def is_used(tx: Transaction, group_id: SecurityGroupId) -> bool:
 
 def addresses_of(tx: Transaction, group_ids: Iterable[str]) -> dict[str, list[str]]:
     """Group → the private addresses of the instances in it."""
-    query = (
-        select(members.c.group_id, instances.c.private_ip)
-        .join(instances, instances.c.id == members.c.instance_id)
-        .where(
-            members.c.group_id.in_(set(group_ids)),
-            instances.c.state != InstanceState.TERMINATED,
-        )
-        .order_by(members.c.group_id, instances.c.private_ip)
-    )
     found: dict[str, list[str]] = {}
-    for group_id, address in tx.execute(query):
+    for group_id, address in _ADDRESSES.rows_of(tx, sorted(set(group_ids))):
         found.setdefault(group_id, []).append(address)
     return found
 

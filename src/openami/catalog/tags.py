@@ -9,20 +9,22 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, and_, bindparam, delete, insert, select
 
-from openami.catalog import by_ids, filters
+from openami.catalog import filters, prepared
 from openami.catalog.catalog import Transaction
 from openami.catalog.schema import tags
 from openami.domain.filter import Filter, Page, unknown_filter
 from openami.domain.ids import AccountId, ImageId, Region
 from openami.domain.tag import SHARED_PREFIX, check_count
 
-_OF_MANY: Final = (
+_OF_MANY: Final = prepared.Prepared(
     select(tags)
-    .where(tags.c.account == bindparam("account"), tags.c.resource_id.in_(by_ids.IDS))
+    .where(tags.c.account == bindparam("account"), tags.c.resource_id.in_(prepared.IDS))
     .order_by(tags.c.key)
 )
-_SHARED: Final = select(tags).where(
-    tags.c.key.startswith(SHARED_PREFIX, autoescape=True), tags.c.resource_id.in_(by_ids.IDS)
+_SHARED: Final = prepared.Prepared(
+    select(tags).where(
+        tags.c.key.startswith(SHARED_PREFIX, autoescape=True), tags.c.resource_id.in_(prepared.IDS)
+    )
 )
 
 
@@ -94,7 +96,7 @@ def of_many(
 ) -> dict[str, dict[str, str]]:
     """Resource id → its tags as `account` sees them; untagged resources are absent."""
     found: dict[str, dict[str, str]] = {}
-    for row in by_ids.rows(tx, _OF_MANY, resource_ids, account=account):
+    for row in _OF_MANY.rows_of(tx, resource_ids, account=account):
         found.setdefault(row.resource_id, {})[row.key] = row.value
     return found
 
@@ -105,7 +107,7 @@ def of_images(
     """As `of_many` of images, with the tags that their `owners` share."""
     found = of_many(tx, account, owners)
     foreign = [image_id for image_id, owner in owners.items() if owner != account]
-    for row in by_ids.rows(tx, _SHARED, foreign):
+    for row in _SHARED.rows_of(tx, foreign):
         if row.account == owners[row.resource_id]:
             found.setdefault(row.resource_id, {})[row.key] = row.value
     return found

@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
-    RowMapping,
     Select,
     bindparam,
     case,
@@ -18,7 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import update as sql_update
 
-from openami.catalog import filters, volume_modifications
+from openami.catalog import filters, prepared, volume_modifications
 from openami.catalog.catalog import Transaction
 from openami.catalog.filters import Condition
 from openami.catalog.schema import attachments, volumes
@@ -107,20 +106,25 @@ def _query(*conditions: ColumnElement[bool]) -> Select[Any]:
     return select(*_WHOLE).join(attachments, _LINK, isouter=True).where(*conditions)
 
 
-def _volume(row: RowMapping) -> Volume:
+_OF_INSTANCES: Final = prepared.Prepared(
+    _query(attachments.c.instance_id.in_(prepared.IDS)).order_by(attachments.c.device_name)
+)
+
+
+def _volume(row: Mapping[str, Any]) -> Volume:
     own: dict[str, Any] = {}
     its: dict[str, Any] = {}
     for name, value in row.items():
-        if str(name).startswith(_PREFIX):
-            its[str(name).removeprefix(_PREFIX)] = value
+        if name.startswith(_PREFIX):
+            its[name.removeprefix(_PREFIX)] = value
         else:
-            own[str(name)] = value
+            own[name] = value
     attachment = None if its["instance_id"] is None else Attachment(**its)
     return Volume(**own, attachment=attachment)
 
 
 def _found(tx: Transaction, query: Select[Any]) -> list[Volume]:
-    return [_volume(row) for row in tx.execute(query).mappings()]
+    return [_volume({str(name): row[name] for name in row}) for row in tx.execute(query).mappings()]
 
 
 def _row(volume: Volume) -> dict[str, Any]:
@@ -228,13 +232,10 @@ def of_instances(
 ) -> dict[InstanceId, list[Volume]]:
     """Instance id → its volumes by device name; instances without any are absent."""
     found: dict[InstanceId, list[Volume]] = {}
-    wanted = list(instance_ids)
-    for start in range(0, len(wanted), 500):  # SQL engines limit the values of one IN
-        part = wanted[start : start + 500]
-        query = _query(attachments.c.instance_id.in_(part))
-        for volume in _found(tx, query.order_by(attachments.c.device_name)):
-            if volume.attachment is not None:
-                found.setdefault(volume.attachment.instance_id, []).append(volume)
+    for row in _OF_INSTANCES.rows_of(tx, instance_ids):
+        volume = _volume(prepared.fields(row))
+        if volume.attachment is not None:
+            found.setdefault(volume.attachment.instance_id, []).append(volume)
     return found
 
 

@@ -1,37 +1,48 @@
 """The default VPC of each account and region, and its subnets, in SQL."""
 
 from collections.abc import Sequence
+from typing import Final
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import bindparam, func, insert, select
 
+from openami.catalog import prepared
 from openami.catalog.catalog import Transaction
 from openami.catalog.schema import instances, subnets, vpcs
 from openami.domain.ids import AccountId, Region, SubnetId, VpcId
 from openami.domain.instance import InstanceState
 from openami.domain.network import Subnet, Vpc
 
+_OF_ACCOUNT: Final = prepared.Prepared(
+    select(vpcs).where(vpcs.c.owner == bindparam("account"), vpcs.c.region == bindparam("region"))
+)
+_BY_ID: Final = prepared.Prepared(select(vpcs).where(vpcs.c.id == bindparam("vpc_id")))
+_SUBNET: Final = prepared.Prepared(select(subnets).where(subnets.c.id == bindparam("subnet_id")))
+_SUBNETS: Final = prepared.Prepared(
+    select(subnets)
+    .where(subnets.c.vpc_id == bindparam("of_vpc"))
+    .order_by(subnets.c.availability_zone)
+)
+
 
 def find(tx: Transaction, account: AccountId, region: Region) -> Vpc | None:
     """The account's VPC in the region, if something has asked for it before."""
-    query = select(vpcs).where(vpcs.c.owner == account, vpcs.c.region == region)
-    row = tx.execute(query).mappings().first()
-    return None if row is None else Vpc(**row)
+    found = _OF_ACCOUNT.rows(tx, account=account, region=region)
+    return Vpc(**prepared.fields(found[0])) if found else None
 
 
 def fetch_any(tx: Transaction, vpc_id: VpcId) -> Vpc:
     """For workflows: the VPC of a machine, whoever owns it."""
-    return Vpc(**tx.execute(select(vpcs).where(vpcs.c.id == vpc_id)).mappings().one())
+    (row,) = _BY_ID.rows(tx, vpc_id=vpc_id)
+    return Vpc(**prepared.fields(row))
 
 
 def fetch_any_subnet(tx: Transaction, subnet_id: SubnetId) -> Subnet:
-    query = select(subnets).where(subnets.c.id == subnet_id)
-    return Subnet(**tx.execute(query).mappings().one())
+    (row,) = _SUBNET.rows(tx, subnet_id=subnet_id)
+    return Subnet(**prepared.fields(row))
 
 
 def subnets_of(tx: Transaction, vpc_id: VpcId) -> list[Subnet]:
-    query = select(subnets).where(subnets.c.vpc_id == vpc_id)
-    rows = tx.execute(query.order_by(subnets.c.availability_zone)).mappings()
-    return [Subnet(**row) for row in rows]
+    return [Subnet(**prepared.fields(row)) for row in _SUBNETS.rows(tx, of_vpc=vpc_id)]
 
 
 def cidrs(tx: Transaction) -> set[str]:
