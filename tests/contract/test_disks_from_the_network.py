@@ -19,6 +19,7 @@ from openami.compute.driver import (
     MachineFailed,
     MachineState,
 )
+from openami.compute.qemu import stalls
 from openami.compute.qemu.driver import QemuDriver
 from openami.diskimage.qcow2 import changed_blocks
 from openami.domain.block import BLOCK_BYTES
@@ -185,7 +186,9 @@ def test_a_guest_goes_on_when_its_disk_becomes_a_file(host: Host) -> None:
     assert host.held_descriptors(machine.instance_id, base) > 0
 
 
-def test_a_guest_waits_for_a_server_that_is_away_and_is_unreachable_meanwhile(host: Host) -> None:
+def test_a_guest_waits_for_a_server_that_is_away_and_is_unreachable_meanwhile(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
     machine, base = a_machine_that_reads(host)
     host.network.answering.add(machine.instance_id)
     assert host.driver.reachable(machine.instance_id)
@@ -198,6 +201,7 @@ def test_a_guest_waits_for_a_server_that_is_away_and_is_unreachable_meanwhile(ho
     before = again(host, machine.instance_id)
     host.serve(base, machine.disks[0], machine.port.number)
     until(lambda: again(host, machine.instance_id) > before + 1, what="the guest reads again")
+    monkeypatch.setattr(stalls, "QUIET_S", 0.5)
     until(lambda: host.driver.reachable(machine.instance_id), what="it has run for a while")
     assert host.driver.stalled() == {}
 

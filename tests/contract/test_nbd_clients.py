@@ -225,6 +225,12 @@ def test_one_that_is_not_there_is_away(tmp_path: Path) -> None:
         Daemon(tmp_path, timeout_s=0.2).exports()
 
 
+def test_one_that_cannot_be_started_is_away(host: OneHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(DaemonAway, match="cannot be started"):
+        host.serve()
+
+
 def test_a_deep_state_directory_has_room_for_sockets(tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 100) / ("e" * 100)
     deep.mkdir(parents=True)

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import os
 import subprocess
 from collections.abc import Callable, Generator
 from dataclasses import replace
@@ -215,6 +216,20 @@ def test_a_machine_that_waits_for_its_disk_is_told_while_it_has_a_process(
         mark.write_text("")
         assert f"{told}the host's disk has no room" in findings(settings, capsys)
     assert "waits for a disk" not in findings(settings, capsys)
+
+
+def test_files_of_a_guest_that_stay_frozen_are_told_and_a_copy_s_moment_is_not(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mark = settings.state_dir / "instances" / STRAY_INSTANCE / "frozen"
+    with a_process_named(settings, STRAY_INSTANCE):
+        mark.parent.mkdir(parents=True)
+        mark.touch()
+        day_s = 86400
+        os.utime(mark, (mark.stat().st_atime, mark.stat().st_mtime + day_s))
+        assert "may be frozen" not in findings(settings, capsys)
+        os.utime(mark, (mark.stat().st_atime, mark.stat().st_mtime - 2 * day_s))
+        assert f"files of {STRAY_INSTANCE}'s guest may be frozen" in findings(settings, capsys)
 
 
 def test_a_program_that_is_missing_is_told(

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from openami.actions import instances
+from openami.domain.ids import InstanceId
 from openami.jobs.engine import NotRunning
 from openami.services import Services
 from openami.settings import Settings
-from openami.workflows import reboot_instance, stop_instance
+from openami.workflows import reboot_instance, stop_instance, terminate_instance
 from support.builders import ROOT_DEVICE
 from support.calls import add_image, call, instance, launched, refused, state
 from support.fakes import StoppedClock, services
@@ -73,6 +74,23 @@ def test_a_deaf_guest_is_ended_after_its_time(svc: Services, host: ScriptedHyper
     call(svc, "StopInstances", InstanceIds=[made])
     assert state(svc, made) == "stopped"
     assert host.log[-1] == f"kill {made}"
+
+
+def test_a_termination_does_not_wait_long_for_a_guest_that_waits_for_its_disk(
+    tmp_path: Path, host: ScriptedHypervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be asked to shut down for years, since a volume of it is kept."""
+    monkeypatch.setattr(terminate_instance, "STALLED_TIMEOUT_S", 0.0)
+    settings = Settings(state_dir=tmp_path, compute_driver="record", stop_timeout_s=1e9)
+    svc = services(tmp_path, compute=host, settings=settings)
+    add_image(svc)
+    kept = {"DeviceName": ROOT_DEVICE, "Ebs": {"DeleteOnTermination": False}}
+    made = launched(svc, BlockDeviceMappings=[kept])
+    host.deaf, host.waiting = True, {InstanceId(made)}
+    call(svc, "TerminateInstances", InstanceIds=[made])
+    assert state(svc, made) == "terminated"
+    assert f"kill {made}" in host.log
+    svc.catalog.close()
 
 
 def test_a_forced_stop_does_not_ask_the_guest(svc: Services, host: ScriptedHypervisor) -> None:

@@ -70,8 +70,11 @@ def test_nothing_comes_by_itself_while_a_guest_waits(monkeypatch: pytest.MonkeyP
     demand.ask(guest, [0])
     until(guest.begun.is_set, what="the guest waits")
     hydrating = Hydration(lambda: disks, demand, Rate(MIB))
-    assert not disk.fetched.wait(0.3), "it is the guest's turn"
-    guest.gate.set()
-    until(disk.fetched.is_set, what="it goes on when the guest has what it waited for")
-    hydrating.close()
-    demand.close()
+    try:
+        assert not disk.fetched.wait(0.3), "it is the guest's turn"
+        guest.gate.set()
+        until(disk.fetched.is_set, what="it goes on when the guest has what it waited for")
+    finally:
+        guest.gate.set()
+        hydrating.close()
+        demand.close()

@@ -6,6 +6,7 @@ import pytest
 
 from openami.compute.qemu import stalls
 from openami.compute.qemu.stalls import Stalls
+from openami.domain.ids import VolumeId
 
 
 def told(file: Path) -> list[str]:
@@ -53,3 +54,14 @@ def test_another_node_s_error_names_no_volume(tmp_path: Path) -> None:
     found = Stalls(tmp_path / "nowhere" / "stalled")
     found.met("top-ephemeral0", "Input/output error")
     assert (bool(found), found.volumes) == (True, set())
+
+
+def test_a_disk_that_was_taken_out_is_told_no_more(tmp_path: Path) -> None:
+    file = tmp_path / "stalled"
+    found = Stalls(file)
+    found.met("top-vol0a", "Input/output error")
+    found.met("top-vol0b", "No space left on device")
+    found.forget(VolumeId("vol-0a"))
+    assert (found.volumes, told(file)) == ({"vol-0b"}, ["vol-0b No space left on device"])
+    found.forget(VolumeId("vol-0b"))
+    assert (bool(found), told(file)) == (False, [])

@@ -5,9 +5,11 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from openami import app
 from openami.blockstore.regional import Place
 from openami.catalog import images, ingests, instances, migrate, snapshots, volumes, vpcs
 from openami.catalog.catalog import Catalog
@@ -35,6 +37,7 @@ S, V = InstanceState, VolumeState
 class Seen:
     """Everything of one moment that the checks compare: the catalog's rows, the host's things."""
 
+    at: datetime
     settings: Settings
     stores: Sequence[Place]
     strange_stores: Sequence[str]
@@ -103,6 +106,7 @@ def look(settings: Settings, catalog: Catalog) -> Seen:
         filling = [*images.pending(tx), *snapshots.pending(tx)]
         pending = [f"{each.id} is {each.state}" for each in filling]
         return Seen(
+            at=app.RealClock().now(),
             settings=settings,
             stores=stores,
             strange_stores=strange_stores,
@@ -225,6 +229,12 @@ def _stalls(seen: Seen) -> Iterator[str]:
             yield f"{each.instance_id} waits for a disk: {why}"
 
 
+def _frozen(seen: Seen) -> Iterator[str]:
+    for each in seen.processes:
+        if host.is_frozen(seen.settings.state_dir, each.instance_id, seen.at):
+            yield f"files of {each.instance_id}'s guest may be frozen: its agent does not thaw them"
+
+
 def _processes(seen: Seen) -> Iterator[str]:
     wanted = seen.of(*instances.LIVE)
     twice: set[str] = set()
@@ -305,6 +315,7 @@ CHECKS: Final[Sequence[tuple[str, Check]]] = (
     ("instances and their machines match", _instances),
     ("no machine's process is without an instance", _processes),
     ("no machine waits for its disks", _stalls),
+    ("no guest's files stay frozen", _frozen),
     ("nothing is left in the host's network", _network),
     ("disks that are not here yet are served and come", _block_daemon),
     ("no scratch copy is left over", _scratch),

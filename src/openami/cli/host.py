@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,7 @@ from openami.compute.network.plan import VpcPlan, planned, tap_name
 from openami.compute.qemu.files import MachineFiles
 from openami.domain.network import Vpc
 
+FROZEN_S: Final = 60.0
 _NAME: Final = b"guest="
 
 
@@ -45,6 +47,18 @@ def stalls(state_dir: Path, instance_id: str) -> Sequence[str]:
     except FileNotFoundError:
         return []
     return noted.splitlines() or ["the host's disk has no room to say which"]
+
+
+def is_frozen(state_dir: Path, instance_id: str, now: datetime) -> bool:
+    """Whether a guest was asked to hold its files still and was not heard to let go of them since.
+
+    A copy asks for that, too, but for a moment only.
+    """
+    mark = MachineFiles(directory=state_dir / "instances" / instance_id).frozen
+    try:
+        return now.timestamp() - mark.stat().st_mtime >= FROZEN_S
+    except FileNotFoundError:
+        return False
 
 
 def _machine_of(entry: Path) -> str | None:

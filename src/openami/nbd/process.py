@@ -143,14 +143,17 @@ def _running(directory: Path, mark: str) -> int | None:
 def _start(settings: Settings, places: Mapping[Region, Place]) -> None:
     """In a session of its own and nobody's child, so that it outlives us and leaves no zombie."""
     with (directory_of(settings) / LOG).open("ab") as log:
-        subprocess.run(
-            ["setsid", "--fork", sys.executable, "-m", "openami.nbd"],
-            check=True,
-            cwd="/",
-            input=_told(settings, places).encode(),
-            stdout=log,
-            stderr=log,
-        )
+        try:
+            subprocess.run(
+                ["setsid", "--fork", sys.executable, "-m", "openami.nbd"],
+                check=True,
+                cwd="/",
+                input=_told(settings, places).encode(),
+                stdout=log,
+                stderr=log,
+            )
+        except (OSError, subprocess.SubprocessError) as failed:
+            raise DaemonAway(f"the block daemon cannot be started: {failed}") from failed
 
 
 def _await_answer(daemon: Daemon) -> None:

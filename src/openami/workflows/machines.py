@@ -249,11 +249,18 @@ def _commit_rebooting(svc: Services, instance_id: InstanceId, rebooting_for: str
             instances.save(tx, replace(instance, rebooting_for=rebooting_for))
 
 
-def shut_down(svc: Services, instance_id: InstanceId, timeout_s: float) -> None:
-    """Press the power button until the machine is gone, at most for a time; then end it."""
-    deadline = time.monotonic() + timeout_s
+def shut_down(
+    svc: Services, instance_id: InstanceId, timeout_s: float, stalled_timeout_s: float | None = None
+) -> None:
+    """Press the power button until the machine is gone, at most for a time; then end it.
+
+    `stalled_timeout_s` is the time for one that its disks keep from running, if that is another.
+    """
+    began = time.monotonic()
     while True:
-        left_s = deadline - time.monotonic()
+        is_stalled = stalled_timeout_s is not None and instance_id in svc.compute.stalled()
+        patience_s = min(timeout_s, stalled_timeout_s or 0.0) if is_stalled else timeout_s
+        left_s = began + patience_s - time.monotonic()
         if left_s <= 0:
             break
         svc.compute.power_button(instance_id)

@@ -14,6 +14,8 @@ from openami.services import Services
 from openami.workflows import cold_disks, create_snapshot, machines, recycle_bin
 
 NAME: Final = "terminate_instance"
+STALLED_TIMEOUT_S: Final = 15.0
+"""It is resumed every two seconds: one that cannot write by then is not likely to write at all."""
 
 _ENDING: Final = (InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED)
 
@@ -61,7 +63,7 @@ def _end_machine(svc: Services, args: Args) -> None:
     with svc.catalog.read() as tx:
         kept = [volume for volume in volumes.of_instance(tx, instance_id) if not _goes(volume)]
     if kept:
-        machines.shut_down(svc, instance_id, svc.settings.stop_timeout_s)
+        machines.shut_down(svc, instance_id, svc.settings.stop_timeout_s, STALLED_TIMEOUT_S)
 
 
 def _release(svc: Services, args: Args) -> None:

@@ -149,7 +149,7 @@ class QemuDriver:
     def detach(self, instance_id: InstanceId, volume_id: VolumeId, force: bool) -> bool:
         with self._lock(instance_id):
             running = self._alive(instance_id)
-            return running is None or disks.detach(running.monitor, volume_id, force=force)
+            return running is None or running.detach(volume_id, force=force)
 
     def grow(self, instance_id: InstanceId, volume_id: VolumeId, size_bytes: int) -> None:
         with self._lock(instance_id):

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from openami.compute.driver import ExportsUnknown, MachineFailed, MachineState, Port
-from openami.compute.qemu import console, process
+from openami.compute.qemu import console, disks, process
 from openami.compute.qemu.files import MachineFiles
 from openami.compute.qemu.guest_agent import GuestAgent
 from openami.compute.qemu.qmp import TIMEOUT_S, EventLoop, Monitor
 from openami.compute.qemu.stalls import Stalls
+from openami.domain.ids import VolumeId
 
 _KILL_TIMEOUT_S: Final = 30.0
 _LAST_WORDS_S: Final = 1.0
@@ -107,6 +108,13 @@ class RunningMachine:
                 process.kill(self._pidfd)
         if not self.exited.wait(_KILL_TIMEOUT_S):
             raise MachineFailed(f"{self.instance_id} does not end, though it was killed")
+
+    def detach(self, volume_id: VolumeId, *, force: bool) -> bool:
+        """See ComputeDriver.detach. What kept the machine from that disk is over with it."""
+        is_out = disks.detach(self.monitor, volume_id, force=force)
+        if is_out:
+            self._loop.call(lambda: self.stalls.forget(volume_id))
+        return is_out
 
     async def tend(self) -> None:
         """Called every second in the loop's thread: bound the console, resume, thaw."""

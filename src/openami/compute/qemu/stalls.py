@@ -27,7 +27,7 @@ class Stalls:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._reasons: dict[str, str] = {}
-        self._well_at = 0.0
+        self._met_at = 0.0
 
     def __bool__(self) -> bool:
         return bool(self._reasons)
@@ -41,21 +41,26 @@ class Stalls:
         """We have found the machine so, or met errors since: what is noted is another server's."""
         if is_paused and not self._reasons:
             self._reasons = {"": "found paused"}
-        self._well_at = time.monotonic() + QUIET_S
+        self._met_at = time.monotonic()
         self._note()
 
     def met(self, node: str, reason: str) -> None:
         """An error of a block node has paused the machine."""
-        self._well_at = time.monotonic() + QUIET_S
+        self._met_at = time.monotonic()
         found = {_volume_of(node): " ".join(reason.split())[:_REASON_CHARACTERS]}
         known = {volume: why for volume, why in self._reasons.items() if volume}
         if known | found != self._reasons:
             self._reasons = known | found
             self._note()
 
+    def forget(self, volume_id: VolumeId) -> None:
+        """The machine has this disk no more."""
+        if self._reasons.pop(volume_id, None) is not None:
+            self._note()
+
     def tend(self, *, is_paused: bool) -> None:
         """Called every second."""
-        if self._reasons and not is_paused and time.monotonic() >= self._well_at:
+        if self._reasons and not is_paused and time.monotonic() >= self._met_at + QUIET_S:
             self._reasons = {}
             self._note()
 
