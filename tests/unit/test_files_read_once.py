@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from openami.blockstore import codec
+from openami.blockstore import codec, copying
 from openami.blockstore.copying import copy_file
 from openami.blockstore.ingest import SourceChanged, data_ranges
 from openami.diskimage.reading import OwnPages, ReadOnce
@@ -99,3 +99,20 @@ def test_a_file_that_becomes_shorter_meanwhile_has_no_copy(file: Path, tmp_path:
     with pytest.raises(SourceChanged):
         copy_file(file, tmp_path / "copy", shorten)
         pytest.skip("its extents are shared here: there is no meanwhile")
+
+
+def test_a_copy_can_be_made_where_room_is_allocated_by_writing_to_what_reads_as_zero(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """posix_fallocate(3): what the C library does where the filesystem cannot do it, as on NFS."""
+
+    def emulated(descriptor: int, offset: int, length: int) -> None:
+        for at in range(offset, offset + length, 4096):
+            if os.pread(descriptor, 1, at) in (b"", b"\0"):
+                os.pwrite(descriptor, b"\0", at)
+
+    monkeypatch.setattr(copying, "_FICLONE", 0)
+    monkeypatch.setattr(os, "posix_fallocate", emulated)
+    copy_file(file, tmp_path / "copy", lambda _: None)
+    copied = (tmp_path / "copy").read_bytes()
+    assert codec.digest_of(copied) == codec.digest_of(file.read_bytes())

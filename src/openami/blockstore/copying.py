@@ -25,7 +25,8 @@ def copy_file(source: Path, target: Path, needs: Callable[[int], None]) -> None:
     `needs` is told how many bytes it takes before it takes them, and may refuse. Raises
     FileExistsError, OSError, SourceChanged.
     """
-    with source.open("rb") as reader, target.open("xb") as writer:
+    # Readable, too: the C library reads where a filesystem cannot allocate and it writes instead.
+    with source.open("rb") as reader, target.open("x+b") as writer:
         size_bytes = os.fstat(reader.fileno()).st_size
         os.ftruncate(writer.fileno(), size_bytes)
         try:
