@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,35 @@ def test_the_bytes_are_synced_before_the_names_and_the_names_before_the_end(
         writer.put(DIGEST, FRAMED)
         writer.put(OTHER, codec.encode(a_block("other")))
     assert seen == [(2, False), (0, True)]
+
+
+def test_a_page_has_its_name_after_all_chunks_have_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The power may go between two names, and a page names only what is there."""
+    store = LocalDirChunkStore(tmp_path / "store")
+    named: list[str] = []
+
+    def rename(draft: str, path: str) -> None:
+        os.rename(draft, path)  # noqa: PTH104
+        named.append(Path(path).parts[-3])
+
+    monkeypatch.setattr(local_dir, "os", Renaming(rename))
+    with store.writer() as writer:
+        page = b"a page"
+        writer.put(codec.digest_of(page), codec.encode(page, Kind.PAGE), Kind.PAGE)
+        writer.put(DIGEST, FRAMED)
+    assert named == [Kind.CHUNK, Kind.PAGE]
+
+
+@dataclass(frozen=True)
+class Renaming:
+    """The module os, but for one function."""
+
+    rename: Callable[[str, str], None]
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(os, name)
 
 
 def test_one_object_alone_is_synced_without_the_rest_of_the_filesystem(

@@ -101,6 +101,8 @@ def test_a_server_that_has_just_started_leaves_what_was_doomed(live: Services) -
         collection.condemn(tx, HERE, [garbage])
         collection.doom(tx, HERE, [garbage])
     tenure.begin(live, HERE)
+    with live.catalog.read() as tx:
+        assert collection.doomed(tx, HERE, 1) == [], "an operator may ask for a round at once"
     for doomed, after in ((True, timedelta(0)), (False, timedelta(hours=1))):
         assert isinstance(live.clock, StoppedClock)
         live.clock.advance(after)
