@@ -15,6 +15,7 @@ from openami.actions import instances, metadata
 from openami.actions.lifecycle import runs as lifecycle_runs
 from openami.blockstore.cache import BaseCache
 from openami.blockstore.guarded import GuardedStore
+from openami.blockstore.store import StoreAway
 from openami.blockstore.volumes import VolumeHost
 from openami.catalog import migrate
 from openami.catalog.catalog import Catalog
@@ -103,18 +104,7 @@ class App:
             ),
             compute=self._driver(settings),
             objects=choice.chosen(settings, RealClock(), RealIds()),
-            jobs=DurableEngine(
-                settings.state_dir / "jobs.sqlite",
-                clock=RealClock(),
-                patience=Patience(final=(EC2Error, MachineFailed)),
-                # Half of the request threads stay free for those who do not wait.
-                waiters_max=asgi.THREADS // 2,
-                lanes={
-                    TRANSFERS: settings.transfers_max,
-                    SNAPSHOTS: settings.snapshots_at_once,
-                    COPIES: settings.copies_at_once,
-                },
-            ),
+            jobs=_jobs(settings),
             locks=KeyedLocks(),
             clock=clock,
             serving_since=clock.now(),
@@ -221,6 +211,23 @@ class App:
         if self._blocks.is_read_from():
             self._tend_once()  # what a machine read that ended in the last second
         self._blocks.release()
+
+
+def _jobs(settings: Settings) -> DurableEngine:
+    return DurableEngine(
+        settings.state_dir / "jobs.sqlite",
+        clock=RealClock(),
+        patience=Patience(
+            final=(EC2Error, MachineFailed), away=(StoreAway,), away_s=settings.store_patience_s
+        ),
+        # Half of the request threads stay free for those who do not wait.
+        waiters_max=asgi.THREADS // 2,
+        lanes={
+            TRANSFERS: settings.transfers_max,
+            SNAPSHOTS: settings.snapshots_at_once,
+            COPIES: settings.copies_at_once,
+        },
+    )
 
 
 def _locked(file: Path) -> int:

@@ -65,6 +65,8 @@ class Settings:
     transfers_max: int = 10  # imports, exports, stored and restored images that run at once
     snapshots_at_once: int = 16  # copies of volumes on their way into a store
     copies_at_once: int = 10  # snapshots on their way to regions, archives and this host
+    store_patience_s: float = 900.0  # how long work waits for a region's store that is away
+    launch_patience_s: float = 300.0  # how long a launch and a start do
     memory_overcommit: float = 1.0  # guests' memory may add up to this share of the host's
     clock_skew_s: float = 900.0
     clock_ahead_s: float = 0.0  # openami's time runs so far ahead: to rehearse what is scheduled

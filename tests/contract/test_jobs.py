@@ -17,6 +17,7 @@ from openami.jobs.durable import DurableEngine
 from openami.jobs.engine import Args, Engine, GiveUp, Job, JobIdTaken, NotRunning, UnknownJob
 from openami.jobs.inline import InlineEngine
 from openami.jobs.lanes import Lane
+from openami.jobs.outage import Outage
 from openami.jobs.running import NO_PAUSES, Patience
 from support.waiting import until
 
@@ -568,6 +569,127 @@ def test_a_recovered_job_counts_among_its_owner_s_when_it_is_started_again(
     assert not reached.acquire(timeout=0.2), "the third of one owner waits"
     go_on.set()
     until(lambda: engine.active() == set())
+
+
+class Away(Exception):
+    """The store of a test does not answer."""
+
+
+def patient_for(seconds: float) -> Patience:
+    return Patience(pauses_s=(), away=(Away,), away_s=seconds)
+
+
+def over_a_store(notes: Notes, is_there: threading.Event, lane: str | None = None) -> Job:
+    def bring(args: Args) -> None:
+        notes.seen.append(f"asks {args['id']}")
+        if not is_there.is_set():
+            raise Away("no answer")
+
+    steps = (("before", lambda _: None), ("bring", bring), notes.step("after"))
+    return Job(name="bring", steps=steps, give_up=notes.give_up, lane=lane)
+
+
+def test_a_job_whose_store_is_away_takes_neither_a_thread_nor_a_turn_until_it_is_back(
+    durable: Callable[..., DurableEngine],
+) -> None:
+    notes, is_there = Notes(), threading.Event()
+    job = over_a_store(notes, is_there, "narrow")
+    lane = {"narrow": 1}
+    engine = durable(job, threads=1, lanes=lane, patience=patient_for(FOR_EVER_S))
+    for job_id in ("one", "two"):
+        engine.start("bring", job_id, {"id": job_id}, owner=job_id)
+    until(lambda: {"asks one", "asks two"} <= set(notes.seen))
+    assert engine.active() == {"one", "two"}
+    is_there.set()
+    until(lambda: engine.active() == set())
+    assert sorted(notes.seen)[:2] == ["after one", "after two"]
+
+
+def test_a_store_that_does_not_come_back_is_given_up_in_words_for_the_user(
+    durable: Callable[..., DurableEngine],
+) -> None:
+    notes = Notes()
+    engine = durable(over_a_store(notes, threading.Event()), patience=patient_for(2.0))
+    engine.start("bring", "one", {"id": "one"})
+    until(lambda: engine.active() == set())
+    assert notes.seen.count("asks one") > 1
+    assert notes.seen[-1].startswith(
+        "gave up one: Server.InternalError: The storage of the region has not been available for "
+    )
+    assert notes.seen[-1].endswith(" seconds")
+
+
+def test_a_job_has_its_own_patience(durable: Callable[..., DurableEngine]) -> None:
+    notes = Notes()
+    job = replace(over_a_store(notes, threading.Event()), patience_s=0.0)
+    engine = durable(job, patience=patient_for(FOR_EVER_S))
+    engine.start("bring", "one", {"id": "one"})
+    until(lambda: engine.active() == set())
+    assert notes.seen == ["asks one", "gave up one: Internal error in step 'bring' (Away)"]
+
+
+def test_what_waits_for_a_store_goes_on_after_a_restart(
+    durable: Callable[..., DurableEngine],
+) -> None:
+    notes, is_there = Notes(), threading.Event()
+    job = over_a_store(notes, is_there, "narrow")
+    options: dict[str, Any] = {"lanes": {"narrow": 1}, "patience": patient_for(FOR_EVER_S)}
+    engine = durable(job, **options)
+    engine.start("bring", "one", {"id": "one"})
+    until(lambda: "asks one" in notes.seen)
+    engine.close()
+    assert engine.active() == set()
+    is_there.set()
+    engine = durable(job, **options)
+    assert engine.wait("one", SOON_S)
+    assert notes.seen[-1] == "after one"
+
+
+def test_a_job_that_waits_for_a_store_goes_on_at_once_when_it_is_told_to_hurry(
+    durable: Callable[..., DurableEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Outage, "pause_s", lambda _, job_id: FOR_EVER_S)
+    notes, is_there = Notes(), threading.Event()
+    job = over_a_store(notes, is_there, "narrow")
+    engine = durable(job, lanes={"narrow": 1}, patience=patient_for(FOR_EVER_S))
+    engine.start("bring", "one", {"id": "one"})
+    until(lambda: "asks one" in notes.seen)
+    is_there.set()
+
+    def is_asked_again() -> bool:
+        engine.hurry("one")
+        return notes.seen.count("asks one") == 2
+
+    until(is_asked_again)
+    assert engine.wait("one", SOON_S)
+    assert notes.seen == ["asks one", "asks one", "after one"]
+
+
+def test_a_job_that_a_dead_process_began_has_waited_since_then() -> None:
+    now_s, soon_s = time.monotonic(), FOR_EVER_S
+    assert Outage().goes_on(now_s, soon_s)
+    assert not Outage(now_s - soon_s).goes_on(now_s - 2.0, soon_s), "its patience is over"
+    long_ago = Outage(now_s - 2 * soon_s)
+    assert long_ago.goes_on(now_s, soon_s), "it has done other things than wait"
+
+
+def test_a_try_that_has_long_worked_before_it_failed_met_another_outage() -> None:
+    now_s, outage = time.monotonic(), Outage()
+    assert not outage.goes_on(now_s - 300, 200)
+    assert outage.goes_on(now_s, 400)
+    assert not outage.goes_on(now_s, 200)
+    assert not outage.goes_on(now_s - 700, 200), "the try itself was longer than that"
+    assert outage.goes_on(now_s - 700, 800)
+
+
+def test_the_pauses_grow_and_two_jobs_have_others() -> None:
+    outage, pauses = Outage(), []
+    for _ in range(12):
+        assert outage.goes_on(time.monotonic(), FOR_EVER_S)
+        pauses.append(outage.pause_s("one"))
+    assert 1 <= pauses[0] <= 2
+    assert 30 <= pauses[-1] <= 60
+    assert outage.pause_s("one") != outage.pause_s("two")
 
 
 def test_a_job_that_comes_to_its_lane_while_the_engine_closes_is_refused(

@@ -13,39 +13,22 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, cast
 
-from dbos import (
-    DBOS,
-    DBOSConfig,
-    DBOSPortableJSONSerializer,
-    SetWorkflowID,
-    WorkflowStatus,
-    WorkflowStatusString,
-)
+from dbos import DBOS, SetWorkflowID, WorkflowStatus
 from dbos import error as dbos_error
 
 from openami.domain.ids import Clock
+from openami.jobs.dbos_record import FINISHED, UNFINISHED, config, listed, quiet_logging, status_of
 from openami.jobs.engine import Args, Job, JobIdTaken, NotRunning, UnknownJob
-from openami.jobs.lanes import Lane
-from openami.jobs.running import Patience, Reason, Run
-from openami.jobs.sqlite_file import QuickConnection, make_wal
+from openami.jobs.lanes import Kind, Lane
+from openami.jobs.later import Later
+from openami.jobs.outage import Outage
+from openami.jobs.running import Patience, PutOff, Reason, Run
 
-UNFINISHED: Final = [
-    status.value
-    for status in (
-        WorkflowStatusString.PENDING,
-        WorkflowStatusString.ENQUEUED,
-        WorkflowStatusString.DELAYED,
-    )
-]
-FINISHED: Final = [
-    status.value for status in WorkflowStatusString if status.value not in UNFINISHED
-]
 RETENTION: Final = timedelta(days=7)
 FORGET_EVERY_S: Final = 3600.0
 FORGET_BATCH: Final = 500
 # Whoever waited for a job has an answer to make, and there is one interpreter for both.
 AFTERWARDS_S: Final = 0.02
-SQLITE_CONNECTIONS: Final = 8
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +74,9 @@ class DurableEngine:
         self._changed = threading.Condition()
         self._ended: dict[str, threading.Event] = {}  # of the jobs that have not ended
         self._running: set[str] = set()  # those that have a thread now
-        self._recovered: set[str] = set()  # those that an earlier launch had begun
+        self._recovered: set[str] = set()  # those that have run before: something is on record
+        self._outages: dict[str, Outage] = {}  # of those that wait for a store, or did
+        self._put_off = Later("jobs-later")
         self._stopping = threading.Event()
         self._gate = threading.Event()  # no recovered job may end before it was counted
         self._open = False
@@ -118,17 +103,19 @@ class DurableEngine:
             raise
 
     def _launch(self) -> None:
-        _quiet_logging()
-        DBOS(config=_config(self._database, self._executor_id, self._threads))
+        quiet_logging()
+        DBOS(config=config(self._database, self._executor_id, self._threads))
         for name in self._jobs:
             self._bodies[name] = self._body(name)
         DBOS.launch()
-        for job in _listed(status=UNFINISHED, executor_id=self._executor_id):
+        for job in listed(status=UNFINISHED, executor_id=self._executor_id):
             self._ended[job.workflow_id] = threading.Event()
             self._recovered.add(job.workflow_id)
+            self._outages[job.workflow_id] = Outage(self._began_s(job))
             if (lane := self._lane_of(job.name)) is not None:
                 lane.hold(job.workflow_id)
         self._open = True
+        self._put_off.start()
         self._gate.set()
         self._forgetting = threading.Thread(
             target=self._forget_now_and_then, name="jobs-forget", daemon=True
@@ -163,7 +150,15 @@ class DurableEngine:
             self._end(job_id)  # the engine was closed meanwhile
             raise NotRunning
 
+    def _began_s(self, job: WorkflowStatus) -> float | None:
+        """When it was begun, on the clock that does not jump."""
+        if job.created_at is None:
+            return None
+        age_s = self._clock.now().timestamp() - job.created_at / 1000
+        return time.monotonic() - age_s if age_s >= 0 else None
+
     def hurry(self, job_id: str) -> None:
+        self._put_off.hurry(job_id)
         for lane in self._lanes.values():
             lane.hurry(job_id)
 
@@ -172,7 +167,7 @@ class DurableEngine:
         return None if job is None or job.lane is None else self._lanes[job.lane]
 
     def _is_on_record(self, name: str, job_id: str) -> bool:
-        found = _status_of(job_id) if self._open else None
+        found = status_of(job_id) if self._open else None
         if found is not None and found.name != name:
             raise JobIdTaken(f"{job_id} is a {found.name}, not a {name}")
         return found is not None
@@ -211,7 +206,8 @@ class DurableEngine:
         ended = self._ended.get(job_id)
         if ended is None:
             return self._wait_for_record(job_id, deadline)
-        if any(lane.is_waiting(job_id) for lane in self._lanes.values()):
+        waits_for_its_turn = any(lane.is_waiting(job_id) for lane in self._lanes.values())
+        if waits_for_its_turn or self._put_off.has(job_id):
             return False
         if not self._waiters.acquire(blocking=False):
             return ended.is_set()
@@ -224,7 +220,7 @@ class DurableEngine:
         """A job that is not running here: it ended before, or another process has it."""
         pause_s = 0.002
         while True:
-            found = _status_of(job_id)
+            found = status_of(job_id)
             if found is None:
                 return False
             if found.status in FINISHED or self._has_ended_here(found):
@@ -242,13 +238,13 @@ class DurableEngine:
             return set(self._ended)
 
     def known(self, job_id: str) -> bool:
-        return job_id in self._ended or _status_of(job_id) is not None
+        return job_id in self._ended or status_of(job_id) is not None
 
     def forget(self, ended_before: datetime) -> int:
         before = ended_before.isoformat()
         forgotten = 0
         old_ones = {"status": FINISHED, "completed_before": before, "limit": FORGET_BATCH}
-        while not self._stopping.is_set() and (old := _listed(**old_ones)):
+        while not self._stopping.is_set() and (old := listed(**old_ones)):
             DBOS.delete_workflows([job.workflow_id for job in old])
             forgotten += len(old)
         return forgotten
@@ -258,13 +254,16 @@ class DurableEngine:
             was_open, self._open = self._open, False
         self._stopping.set()
         self._gate.set()
+        left = self._put_off.close()
         for lane in self._lanes.values():
-            for job_id in lane.close():
-                self._end(job_id)
+            left += lane.close()
         if self._forgetting is not None:
             self._forgetting.join()
         if was_open:
             self._drain(time.monotonic() + self._closing_s)
+        left += self._put_off.close()  # which running steps have met meanwhile
+        for job_id in left:  # what has a record is taken up again, what has none is started again
+            self._end(job_id)
         if self._owner:
             self._owner = False
             DBOS.destroy(destroy_registry=True)
@@ -277,7 +276,7 @@ class DurableEngine:
             for job_id in self._running:
                 log.warning("job %s is in a step still; it will be taken up again", job_id)
         while time.monotonic() < deadline:
-            unrecorded = _listed(status=UNFINISHED, executor_id=self._executor_id)
+            unrecorded = listed(status=UNFINISHED, executor_id=self._executor_id)
             if self.active().issuperset(job.workflow_id for job in unrecorded):
                 return
             threading.Event().wait(0.002)
@@ -288,35 +287,68 @@ class DurableEngine:
             self._gate.wait()
             with self._changed:
                 self._running.add(job_id)
+            kind, is_put_off = Kind(), False
             try:
-                self._run(
-                    Run(
-                        job=self._jobs[name],
-                        job_id=job_id,
-                        args=args,
-                        patience=self._patience,
-                        stopping=self._stopping,
-                    )
-                )
+                self._run(self._jobs[name], job_id, args)
+            except PutOff:
+                is_put_off = True
+                raise
             finally:
                 with self._changed:
                     self._running.discard(job_id)
                     self._changed.notify_all()
                 if (lane := self._lane_of(name)) is not None:
-                    lane.leave(job_id)
+                    kind = lane.leave(job_id)
+                if is_put_off:
+                    self._wait_for_store(name, job_id, kind)
 
         return body
 
-    def _run(self, run: Run) -> None:
-        run.to_the_end(_recorded, is_new=run.job_id not in self._recovered)
-        self._end(run.job_id)
-        if run.job.afterwards is not None:
+    def _run(self, job: Job, job_id: str, args: Args) -> None:
+        run = Run(
+            job=job,
+            job_id=job_id,
+            args=args,
+            patience=self._patience,
+            outage=self._outages.setdefault(job_id, Outage()),
+            stopping=self._stopping,
+        )
+        run.to_the_end(_recorded, is_new=job_id not in self._recovered)
+        self._end(job_id)
+        if job.afterwards is not None:
             self._stopping.wait(AFTERWARDS_S)
             run.afterwards()
+
+    def _wait_for_store(self, name: str, job_id: str, kind: Kind) -> None:
+        """Go on after a while, without a thread and without a place in a lane until then."""
+        self._recovered.add(job_id)
+        pause_s = self._outages[job_id].pause_s(job_id)
+        self._put_off.put(job_id, pause_s, lambda: self._go_on(name, job_id, kind))
+
+    def _go_on(self, name: str, job_id: str, kind: Kind) -> None:
+        def begin() -> bool:
+            return self._taken_up(name, job_id, kind)
+
+        lane = self._lane_of(name)
+        if lane is None:
+            begin()
+        elif not lane.enter(job_id, kind.owner, begin, kind.regions):
+            self._wait_for_store(name, job_id, kind)  # the engine is closing
+
+    def _taken_up(self, name: str, job_id: str, kind: Kind) -> bool:
+        """DBOS looks each second for what is to be taken up."""
+        try:
+            contextvars.Context().run(DBOS.resume_workflow, job_id)
+        except Exception:
+            log.exception("job %s could not go on", job_id)
+            self._wait_for_store(name, job_id, kind)
+            return False
+        return True
 
     def _end(self, job_id: str) -> None:
         with self._changed:
             ended = self._ended.pop(job_id, None)
+            self._outages.pop(job_id, None)
         if ended is not None:
             ended.set()
 
@@ -347,45 +379,3 @@ def _recorded(name: str, step: Callable[[], Reason]) -> Reason:
     except Exception:
         log.exception("step %r goes on without a record", name)
         return outcomes[0] if outcomes else step()
-
-
-def _listed(**filters: Any) -> list[WorkflowStatus]:
-    return DBOS.list_workflows(**filters, load_input=False, load_output=False)
-
-
-def _status_of(job_id: str) -> WorkflowStatus | None:
-    found = _listed(workflow_ids=[job_id])
-    return found[0] if found else None
-
-
-def _config(database: Path | str, executor_id: str, threads: int) -> DBOSConfig:
-    config = DBOSConfig(
-        name="openami",
-        # One version for ever: DBOS recovers only what its own version left.
-        application_version="1",
-        executor_id=executor_id,
-        system_database_url=str(database),
-        max_executor_threads=threads,
-        enable_otlp=False,
-        log_level="WARNING",
-        serializer=DBOSPortableJSONSerializer(),
-        # Nothing here waits for notifications; closing waits for their poller to wake up.
-        notification_listener_polling_interval_sec=0.1,
-        use_listen_notify=False,
-    )
-    if isinstance(database, Path):
-        make_wal(database)
-        config["system_database_url"] = f"sqlite:///{database.resolve()}"
-        config["db_engine_kwargs"] = {
-            "connect_args": {"factory": QuickConnection},
-            "pool_pre_ping": False,  # a file does not hang up
-            "pool_size": SQLITE_CONNECTIONS,
-        }
-    return config
-
-
-def _quiet_logging() -> None:
-    """DBOS prints to stderr unless its logger has a handler; then it goes the common way."""
-    dbos_log = logging.getLogger("dbos")
-    if not dbos_log.handlers:
-        dbos_log.addHandler(logging.NullHandler())

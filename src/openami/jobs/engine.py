@@ -42,6 +42,8 @@ class Job:
     Of the jobs of a `lane` (jobs/lanes.py) only some run at once. One that waits for its turn is
     not on record yet, so what it is for has to be: who starts it starts it again after a crash.
 
+    A step that meets a store that is away is made again for `patience_s`; None is the engine's own.
+
     `afterwards` is what nobody waits for: tried once when the job has ended and all have been told.
     A crash may lose it.
     """
@@ -50,6 +52,7 @@ class Job:
     steps: tuple[tuple[str, Callable[[Args], None]], ...]
     give_up: Callable[[Args, str], None]
     lane: str | None = None
+    patience_s: float | None = None
     afterwards: Callable[[Args], None] | None = None
 
     def __post_init__(self) -> None:
@@ -98,14 +101,15 @@ class Engine(Protocol):
         ...
 
     def hurry(self, job_id: str) -> None:
-        """Begin a job that waits for its turn now: it was cancelled, and ends at once."""
+        """Begin a job that waits for its turn or a store now: it was cancelled and ends at once."""
         ...
 
     def wait(self, job_id: str, timeout_s: float) -> bool:
         """True as soon as the job has ended, well or badly; False at the deadline.
 
-        False at once for an id that is not known, and for a job that waits for its turn: nobody
-        can tell how long that takes, and who waits keeps others from waiting.
+        False at once for an id that is not known, and for a job that waits for its turn or for a
+        store that is away: nobody can tell how long that takes, and who waits keeps others from
+        waiting.
         """
         ...
 

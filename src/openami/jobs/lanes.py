@@ -25,7 +25,7 @@ Begin = Callable[[], bool]
 """Begins a job that has its turn; False if it is not running then. Raises nothing."""
 
 
-class _Kind(NamedTuple):
+class Kind(NamedTuple):
     """Whose a job is, and between which regions it moves bytes."""
 
     owner: str = ""
@@ -41,28 +41,28 @@ class Lane:
         self._of_region = max(1, width - max(1, width // 4))
         self._lock = threading.Lock()
         self._closed = False
-        self._running: dict[str, _Kind] = {}
-        self._waiting: dict[_Kind, dict[str, Begin]] = {}  # in the order of their turns
+        self._running: dict[str, Kind] = {}
+        self._waiting: dict[Kind, dict[str, Begin]] = {}  # in the order of their turns
 
     def enter(self, job_id: str, owner: str, begin: Begin, regions: Collection[str] = ()) -> bool:
         """Begin the job as soon as it is its turn. False if the lane is closed: that never is."""
         with self._lock:
             if self._closed:
                 return False
-            self._waiting.setdefault(_Kind(owner, frozenset(regions)), {})[job_id] = begin
+            self._waiting.setdefault(Kind(owner, frozenset(regions)), {})[job_id] = begin
         self._advance()
         return True
 
     def hold(self, job_id: str) -> None:
         """The job runs already: it was recovered. Whose it is, `belongs` tells."""
         with self._lock:
-            self._running[job_id] = _Kind()
+            self._running[job_id] = Kind()
 
     def belongs(self, job_id: str, owner: str, regions: Collection[str] = ()) -> None:
         """If the job runs, it is one of this owner's, and of these regions."""
         with self._lock:
             if job_id in self._running:
-                self._running[job_id] = _Kind(owner, frozenset(regions))
+                self._running[job_id] = Kind(owner, frozenset(regions))
 
     def hurry(self, job_id: str) -> None:
         """Begin the job now, beside those that have their turn, if it is waiting."""
@@ -76,11 +76,12 @@ class Lane:
         with self._lock:
             return any(job_id in jobs for jobs in self._waiting.values())
 
-    def leave(self, job_id: str) -> None:
+    def leave(self, job_id: str) -> Kind:
         """The job has ended, or stops here."""
         with self._lock:
-            self._running.pop(job_id, None)
+            kind = self._running.pop(job_id, Kind())
         self._advance()
+        return kind
 
     def close(self) -> list[str]:
         """Begin nothing any more. The ids of those that were waiting."""
@@ -109,14 +110,14 @@ class Lane:
                     return job_id, self._taken(kind, job_id)
             return None
 
-    def _may_begin(self, kind: _Kind) -> bool:
+    def _may_begin(self, kind: Kind) -> bool:
         running = self._running.values()
         return sum(each.owner == kind.owner for each in running) < self._of_owner and all(
             sum(region in each.regions for each in running) < self._of_region
             for region in kind.regions
         )
 
-    def _taken(self, kind: _Kind, job_id: str) -> Begin:
+    def _taken(self, kind: Kind, job_id: str) -> Begin:
         """Take the job out of the line; its owner has the last turn next time."""
         jobs = self._waiting.pop(kind)
         begin = jobs.pop(job_id)

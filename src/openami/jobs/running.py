@@ -7,15 +7,19 @@ never pickled exceptions.
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from openami.domain.errors import EC2Error
 from openami.jobs.engine import GIVE_UP, Args, GiveUp, Job
+from openami.jobs.outage import Outage
 
 Reason: TypeAlias = "str | None"
 Checkpoint: TypeAlias = Callable[[str, Callable[[], Reason]], Reason]
+
+AWAY: Final = "Server.InternalError: The storage of the region has not been available"
 
 log = logging.getLogger(__name__)
 
@@ -27,17 +31,25 @@ class Suspended(BaseException):
     """
 
 
+class PutOff(Suspended):
+    """The same, because a store is away: to be taken up again after a while."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
     """How often a failing step is tried again, with what pauses (seconds), and what is final.
 
     give_up has nothing behind it, so it is tried for an hour before the next launch
     must do it. An exception of a `final` type is not tried again: its text is the reason.
+    One of an `away` type tells that a store is away. It may be back in minutes: for `away_s`, or
+    what the job says, the job is put off again and again, with pauses that grow.
     """
 
     pauses_s: tuple[float, ...] = (0.1, 0.4, 1.6, 6.4)
     give_up_pauses_s: tuple[float, ...] = (0.1, 0.4, 1.6, 6.4, 25.6, *(60.0,) * 60)
     final: tuple[type[Exception], ...] = (EC2Error,)
+    away: tuple[type[Exception], ...] = ()
+    away_s: float = 0.0
 
 
 NO_PAUSES = Patience(pauses_s=(0.0,) * 4, give_up_pauses_s=(0.0,) * 4)
@@ -45,12 +57,16 @@ NO_PAUSES = Patience(pauses_s=(0.0,) * 4, give_up_pauses_s=(0.0,) * 4)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One job on its way; `stopping` makes it suspend at the next step or pause."""
+    """One job on its way; `stopping` makes it suspend at the next step or pause.
+
+    `outage` is the one that the job has waited through, if it was put off.
+    """
 
     job: Job
     job_id: str
     args: Args
     patience: Patience
+    outage: Outage = field(default_factory=Outage)
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def to_the_end(self, checkpoint: Checkpoint, *, is_new: bool = False) -> None:
@@ -84,13 +100,28 @@ class Run:
             log.exception("job %s has ended; what comes afterwards failed", self.job_id)
 
     def _try(self, name: str, step: Callable[[Args], None]) -> Reason:
-        failure = self._attempts(name, lambda: step(self.args), self.patience.pauses_s)
+        failure = self._attempts(name, lambda: self._patiently(step), self.patience.pauses_s)
         if failure is None:
             return None
         if isinstance(failure, (GiveUp, *self.patience.final)):
             return str(failure)
         # The text of an unforeseen error may hold paths and secrets: it is in the log only.
         return f"Internal error in step {name!r} ({type(failure).__name__})"
+
+    def _patiently(self, step: Callable[[Args], None]) -> None:
+        """Raises PutOff if a store is away: it is waited for without a thread. GiveUp if it was."""
+        own_s, tried_from_s = self.job.patience_s, time.monotonic()
+        patience_s = self.patience.away_s if own_s is None else own_s
+        try:
+            step(self.args)
+        except self.patience.away as away:
+            if self.outage.goes_on(tried_from_s, patience_s):
+                log.warning("job %s waits for its store: %s", self.job_id, away)
+                raise PutOff from away
+            if patience_s > 0:  # which store it was and why is the operator's, in the log
+                raise GiveUp(f"{AWAY} for {_in_words(self.outage.lasted_s())}") from away
+            raise
+        self.outage.end()
 
     def _give_up(self, reason: str) -> None:
         def act() -> None:
@@ -131,3 +162,8 @@ class Run:
             *(self.job_id, name, tried, failure),
             exc_info=failure if tried == 1 else None,
         )
+
+
+def _in_words(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes} minutes" if minutes > 1 else f"{round(seconds)} seconds"

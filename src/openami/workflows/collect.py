@@ -139,6 +139,7 @@ def job(svc: Services) -> Job:
         name=NAME,
         steps=(("collect", lambda args: _collect(svc, args)),),
         give_up=lambda args, reason: _fail(svc, Region(str(args["region"])), reason),
+        patience_s=0.0,  # the round rests, which is patience enough
     )
 
 

@@ -48,6 +48,7 @@ def job(svc: Services) -> Job:
         steps=(("name the blocks", lambda args: _complete(svc, args)),),
         give_up=lambda args, reason: _put_off(svc, args, reason),
         lane=COPIES,
+        patience_s=0.0,  # the next attempt is; between two of them a collection may go on
     )
 
 

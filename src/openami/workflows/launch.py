@@ -9,6 +9,7 @@ from typing import Final
 from openami.catalog import instances
 from openami.domain.ids import InstanceId, ReservationId
 from openami.domain.instance import Instance, InstanceEvent, InstanceState
+from openami.domain.state_reason import StateReason
 from openami.jobs.engine import Args, Job
 from openami.services import Services
 from openami.workflows import machines, terminate_instance
@@ -39,7 +40,8 @@ def job(svc: Services) -> Job:
     return Job(
         name=NAME,
         steps=(("start the machines", lambda args: _start_machines(svc, args)),),
-        give_up=lambda args, _: give_up(svc, args),
+        give_up=lambda args, why: give_up(svc, args, machines.not_started(why)),
+        patience_s=svc.settings.launch_patience_s,
         afterwards=lambda args: _tell_peers(svc, args),
     )
 
@@ -77,16 +79,16 @@ def _tell_peers(svc: Services, args: Args) -> None:
     machines.refresh_peers(svc, groups, {instance.id for instance in launched})
 
 
-def give_up(svc: Services, args: Args) -> None:
+def give_up(svc: Services, args: Args, why: StateReason = machines.NOT_STARTED) -> None:
     for instance in _pending(svc, args):
-        _fail(svc, instance.id)
+        _fail(svc, instance.id, why)
 
 
-def _fail(svc: Services, instance_id: InstanceId) -> None:
+def _fail(svc: Services, instance_id: InstanceId, why: StateReason = machines.NOT_STARTED) -> None:
     """Commit first that it ends: what is interrupted after that, the sweep takes up."""
     with svc.catalog.begin() as tx:
         instance = instances.fetch_any(tx, instance_id)
         if instance is None or instance.state is not InstanceState.PENDING:
             return
-        instances.save(tx, instance.after(InstanceEvent.LAUNCH_FAILED, machines.NOT_STARTED))
+        instances.save(tx, instance.after(InstanceEvent.LAUNCH_FAILED, why))
     terminate_instance.release(svc, instance_id)

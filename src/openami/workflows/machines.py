@@ -35,6 +35,7 @@ from openami.domain.manifest import Root
 from openami.domain.network import SecurityGroupRule
 from openami.domain.state_reason import StateReason
 from openami.domain.volume import AttachmentState, Volume, VolumeState
+from openami.jobs.running import AWAY
 from openami.services import Services
 from openami.workflows import cold_disks
 
@@ -45,6 +46,12 @@ NOT_STARTED: Final = StateReason(
     code="Server.InternalError", message="Server.InternalError: Internal error on launch"
 )
 """In EC2's words, for whoever may see the instance."""
+
+
+def not_started(why: str) -> StateReason:
+    """That a store was away may be told as it is; all else is the operator's."""
+    return replace(NOT_STARTED, message=why) if why.startswith(AWAY) else NOT_STARTED
+
 
 PRESS_EVERY_S: Final = 5.0
 """A guest that boots still does not hear the power button: it is pressed again."""

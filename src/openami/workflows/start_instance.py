@@ -6,6 +6,7 @@ from typing import Final
 from openami.catalog import instances
 from openami.domain.ids import InstanceId
 from openami.domain.instance import Instance, InstanceEvent, InstanceState
+from openami.domain.state_reason import StateReason
 from openami.jobs.engine import Args, GiveUp, Job
 from openami.services import Services
 from openami.workflows import machines
@@ -32,7 +33,8 @@ def job(svc: Services) -> Job:
     return Job(
         name=NAME,
         steps=(("start the machine", lambda args: _start(svc, args)),),
-        give_up=lambda args, _: give_up(svc, args),
+        give_up=lambda args, why: give_up(svc, args, machines.not_started(why)),
+        patience_s=svc.settings.launch_patience_s,
     )
 
 
@@ -43,7 +45,7 @@ def _start(svc: Services, args: Args) -> None:
         raise GiveUp(str(failure)) from failure
 
 
-def give_up(svc: Services, args: Args) -> None:
+def give_up(svc: Services, args: Args, why: StateReason = machines.NOT_STARTED) -> None:
     """Back to stopped, with the reason."""
     instance_id = InstanceId(str(args["instance_id"]))
     with svc.locks(instance_id):
@@ -56,5 +58,5 @@ def give_up(svc: Services, args: Args) -> None:
         with svc.catalog.begin() as tx:
             instance = instances.fetch_any(tx, instance_id)
             if instance is not None and instance.state is InstanceState.PENDING:
-                failed = instance.after(InstanceEvent.START_FAILED, machines.NOT_STARTED)
+                failed = instance.after(InstanceEvent.START_FAILED, why)
                 instances.save(tx, replace(failed, public_ip=None))
