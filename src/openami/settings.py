@@ -41,7 +41,7 @@ class Settings:
     region_store_keys: tuple[str, ...] = field(default=(), repr=False)  # "region=id:secret"
     compute_driver: str = "qemu"  # "qemu" or "record"
     accelerator: str = "auto"  # "auto" (a trial boot decides), "kvm" or "tcg"
-    block_daemon: str = "off"  # "on": machines start before their disks are on this host
+    block_daemon: str = "on"  # "on": machines start before their disks are on this host
     egress: str = "none"  # the guests' way out of their VPC: "none" or "nat"
     vpc_pool: str = "10.112.0.0/12"  # each VPC gets a /20 of it
     public_ip_pool: str = "127.100.0.0/16"  # loopback addresses on which guests are reached
