@@ -21,7 +21,7 @@ from openami.domain.ids import InstanceId, VolumeId
 @dataclass
 class ScriptedHypervisor:
     """`refuses` are instance numbers (ports) that do not start; `deaf` guests ignore ACPI,
-    those `waiting` wait for a disk.
+    `without_disk` are those that wait for one.
 
     `log` has every call that changed a machine, as "verb instance-id".
     """
@@ -30,7 +30,7 @@ class ScriptedHypervisor:
     capacity: int | None = None
     refuses: set[int] = field(default_factory=set[int])
     deaf: bool = False
-    waiting: set[InstanceId] = field(default_factory=set[InstanceId])
+    without_disk: set[InstanceId] = field(default_factory=set[InstanceId])
     machines: dict[InstanceId, Machine] = field(default_factory=dict[InstanceId, Machine])
     ports: dict[InstanceId, Port] = field(default_factory=dict[InstanceId, Port])
     up: set[InstanceId] = field(default_factory=set[InstanceId])
@@ -106,7 +106,7 @@ class ScriptedHypervisor:
         return instance_id in self.up
 
     def stalled(self) -> Mapping[InstanceId, Set[VolumeId]]:
-        return {each: frozenset[VolumeId]() for each in self.waiting}
+        return {each: frozenset[VolumeId]() for each in self.without_disk}
 
     def console_output(self, instance_id: InstanceId) -> bytes:
         return self.console if instance_id in self.ports else b""

@@ -116,3 +116,14 @@ def test_a_copy_can_be_made_where_room_is_allocated_by_writing_to_what_reads_as_
     copy_file(file, tmp_path / "copy", lambda _: None)
     copied = (tmp_path / "copy").read_bytes()
     assert codec.digest_of(copied) == codec.digest_of(file.read_bytes())
+
+
+def test_a_fork_has_memory_of_its_own() -> None:
+    """It is shared memory: two processes that read into the same would read each other's bytes."""
+    _own.pages[:4] = b"mine"
+    child = os.fork()
+    if child == 0:
+        _own.pages[:4] = b"its!"
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert _own.pages[:4] == b"mine"

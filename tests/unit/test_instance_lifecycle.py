@@ -12,7 +12,7 @@ from openami.domain.ids import InstanceId
 from openami.jobs.engine import NotRunning
 from openami.services import Services
 from openami.settings import Settings
-from openami.workflows import reboot_instance, stop_instance, terminate_instance
+from openami.workflows import machines, reboot_instance, stop_instance, terminate_instance
 from support.builders import ROOT_DEVICE
 from support.calls import add_image, call, instance, launched, refused, state
 from support.fakes import StoppedClock, services
@@ -86,11 +86,39 @@ def test_a_termination_does_not_wait_long_for_a_guest_that_waits_for_its_disk(
     add_image(svc)
     kept = {"DeviceName": ROOT_DEVICE, "Ebs": {"DeleteOnTermination": False}}
     made = launched(svc, BlockDeviceMappings=[kept])
-    host.deaf, host.waiting = True, {InstanceId(made)}
+    host.deaf, host.without_disk = True, {InstanceId(made)}
     call(svc, "TerminateInstances", InstanceIds=[made])
     assert state(svc, made) == "terminated"
     assert f"kill {made}" in host.log
     svc.catalog.close()
+
+
+class Time:
+    """Goes on while a machine is waited for. Its disk fails once, after 40 s."""
+
+    def __init__(self, host: ScriptedHypervisor, instance_id: InstanceId) -> None:
+        self._host, self._instance_id, self._now_s = host, instance_id, 0.0
+
+    def monotonic(self) -> float:
+        return self._now_s
+
+    def passes(self, _instance_id: InstanceId, timeout_s: float) -> bool:
+        self._now_s += timeout_s
+        self._host.without_disk = {self._instance_id} if 40 <= self._now_s <= 55 else set()
+        return self._now_s >= 100
+
+
+def test_a_guest_whose_disk_failed_once_has_all_its_time_to_shut_down(
+    svc: Services, host: ScriptedHypervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has not written yet may be for a volume that is kept."""
+    its_id = InstanceId(launched(svc))
+    host.deaf = True
+    time = Time(host, its_id)
+    monkeypatch.setattr(machines, "time", time)
+    monkeypatch.setattr(host, "wait_absent", time.passes)
+    machines.shut_down(svc, its_id, 120, terminate_instance.STALLED_TIMEOUT_S)
+    assert f"kill {its_id}" not in host.log
 
 
 def test_a_forced_stop_does_not_ask_the_guest(svc: Services, host: ScriptedHypervisor) -> None:

@@ -85,6 +85,13 @@ def test_more_ids_than_one_statement_may_have_are_all_found(tx: Transaction) -> 
     assert [row.id for row in query.rows_of(tx, iter(IDS[:501]))] == IDS[:501]
 
 
+def test_whoever_asks_for_other_numbers_of_ids_makes_few_forms(tx: Transaction) -> None:
+    query = prepared.Prepared(select(images.c.id).where(images.c.id.in_(prepared.IDS)))
+    for count in range(1, 40):
+        assert [row.id for row in query.rows_of(tx, IDS[:count])] == IDS[:count]
+    assert len(query._forms) == 7
+
+
 def test_no_ids_find_nothing(tx: Transaction) -> None:
     query = prepared.Prepared(select(images.c.id).where(images.c.id.in_(prepared.IDS)))
     assert list(query.rows_of(tx, [])) == []

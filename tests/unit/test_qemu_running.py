@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from openami.compute.driver import MachineFailed
 from openami.compute.qemu import running
 from openami.compute.qemu.files import MachineFiles
 from openami.compute.qemu.qmp import EventLoop
@@ -24,9 +25,11 @@ ERROR = {"node-name": "top-vol0a", "reason": "Input/output error", "action": "st
 
 
 class FakeQemu:
-    """Tells `status`, and after that the event `then`, if any."""
+    """Tells `status`, or nothing, and after that the event `then`, if any."""
 
-    def __init__(self, files: MachineFiles, status: str, then: dict[str, Any] | None) -> None:
+    def __init__(
+        self, files: MachineFiles, status: str | None, then: dict[str, Any] | None
+    ) -> None:
         self.orders: list[str] = []
         self._status, self._then = status, then
         self._listener = files.listen(files.monitor)
@@ -49,6 +52,8 @@ class FakeQemu:
             while command := connection.recv(65536):
                 asked = json.loads(command)
                 self.orders.append(asked["execute"])
+                if asked["execute"] == "query-status" and self._status is None:
+                    continue
                 connection.sendall(_line(self._answer(asked)))
                 if asked["execute"] == "query-status" and self._then is not None:
                     connection.sendall(_line(self._then))
@@ -66,7 +71,7 @@ def _event(name: str, data: dict[str, Any]) -> dict[str, Any]:
     return {"event": name, "data": data, "timestamp": {"seconds": 1, "microseconds": 0}}
 
 
-Watched = Callable[[str, dict[str, Any] | None], tuple[RunningMachine, FakeQemu]]
+Watched = Callable[[str | None, dict[str, Any] | None], tuple[RunningMachine, FakeQemu]]
 
 
 @pytest.fixture
@@ -76,7 +81,9 @@ def watched() -> Iterator[Watched]:
     with tempfile.TemporaryDirectory(prefix="machine-") as directory:
         files = MachineFiles(directory=Path(directory))
 
-        def make(status: str, then: dict[str, Any] | None) -> tuple[RunningMachine, FakeQemu]:
+        def make(
+            status: str | None, then: dict[str, Any] | None
+        ) -> tuple[RunningMachine, FakeQemu]:
             machine = RunningMachine(
                 loop,
                 a_port("vpc-0a"),
@@ -124,6 +131,14 @@ def test_a_machine_that_is_found_waiting_for_its_disk_is_told_and_resumed(
     machine.connect(30)
     until(lambda: machine.stalls)
     until(lambda: tended(machine) and "cont" in theirs.orders, what="it is resumed")
+
+
+def test_a_machine_that_does_not_tell_its_status_is_asked_again(watched: Watched) -> None:
+    """It may be paused, and then nothing comes from it that would tell."""
+    machine, _ = watched(None, None)
+    with pytest.raises(MachineFailed, match="no answer to query-status"):
+        machine.connect(0.5)
+    assert machine.lost_monitor()
 
 
 def tended(machine: RunningMachine) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from openami.compute.driver import Port
 from openami.domain.ids import InstanceId, VolumeId
 from openami.services import Services
 from openami.workflows import registry, terminate_instance
@@ -83,6 +84,22 @@ def test_a_rule_is_revoked_everywhere_though_one_firewall_fails(
     host.log.clear()
     registry.sweep(svc)
     assert host.log == [], "once is enough"
+
+
+def test_whoever_is_launched_is_let_in_by_all_its_peers_whatever_kept_us_from_one(
+    svc: Services, host: FailingHypervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peers = [launched(svc), launched(svc)]
+
+    def torn(_port: Port) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(host, "update_port", torn)
+        address = f"{host.ports[InstanceId(launched(svc))].private_ip}/32"
+    registry.sweep(svc)
+    for peer in peers:
+        assert address in {s for rule in host.ports[InstanceId(peer)].ingress for s in rule.sources}
 
 
 def test_the_address_of_the_terminated_leaves_the_other_firewalls_also_after_a_failure(

@@ -18,11 +18,20 @@ _CANNOT: Final = (errno.EOPNOTSUPP, errno.EINVAL)
 class OwnPages(threading.local):
     """Memory of each thread, aligned as direct reads and writes need it.
 
-    Finding it anew for each of them is dearer than they are.
+    Finding it anew for each of them is dearer than they are. It is shared memory, as direct reads
+    need it where a process may fork: so a fork finds its own.
     """
 
     def __init__(self, length: int) -> None:
-        self.pages: Final = mmap.mmap(-1, length)
+        self._length: Final = length
+        self._owner = 0
+
+    @property
+    def pages(self) -> mmap.mmap:
+        if self._owner != os.getpid():
+            self._pages = mmap.mmap(-1, self._length)
+            self._owner = os.getpid()
+        return self._pages
 
 
 class ReadOnce:

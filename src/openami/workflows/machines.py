@@ -261,17 +261,22 @@ def shut_down(
 ) -> None:
     """Press the power button until the machine is gone, at most for a time; then end it.
 
-    `stalled_timeout_s` is the time for one that its disks keep from running, if that is another.
+    `stalled_timeout_s` is how long at most its disks may keep it from running without a break. A
+    machine counts as stalled for 15 seconds after an error, so it has to be more than these.
     """
     began = time.monotonic()
+    well_at = began
     while True:
-        is_stalled = stalled_timeout_s is not None and instance_id in svc.compute.stalled()
-        patience_s = min(timeout_s, stalled_timeout_s or 0.0) if is_stalled else timeout_s
-        left_s = began + patience_s - time.monotonic()
-        if left_s <= 0:
+        now = time.monotonic()
+        if stalled_timeout_s is None or instance_id not in svc.compute.stalled():
+            well_at = now
+        until = began + timeout_s
+        if stalled_timeout_s is not None:
+            until = min(until, well_at + stalled_timeout_s)
+        if until <= now:
             break
         svc.compute.power_button(instance_id)
-        if svc.compute.wait_absent(instance_id, min(left_s, PRESS_EVERY_S)):
+        if svc.compute.wait_absent(instance_id, min(until - now, PRESS_EVERY_S)):
             return
     svc.compute.kill(instance_id)
 
@@ -281,29 +286,36 @@ def refresh(svc: Services, instance_ids: Iterable[InstanceId]) -> None:
 
     One that cannot be is left for the sweep, and keeps none of the others waiting.
     """
-    for instance_id in instance_ids:
+    wanted = list(instance_ids)
+    svc.stale_ports.update(wanted)  # whatever keeps us from the last of them
+    for instance_id in wanted:
         with svc.locks(instance_id):
-            with svc.catalog.read() as tx:
-                instance = instances.fetch_any(tx, instance_id)
-                if instance is None or instance.state is not InstanceState.RUNNING:
-                    continue
-                port = port_of(tx, instance)
-            _update_port(svc, port)
+            if _is_up_to_date(svc, instance_id):
+                svc.stale_ports.discard(instance_id)
 
 
-def _update_port(svc: Services, port: Port) -> None:
+def _is_up_to_date(svc: Services, instance_id: InstanceId) -> bool:
+    with svc.catalog.read() as tx:
+        instance = instances.fetch_any(tx, instance_id)
+        if instance is None or instance.state is not InstanceState.RUNNING:
+            return True
+        port = port_of(tx, instance)
+    return _update_port(svc, port)
+
+
+def _update_port(svc: Services, port: Port) -> bool:
     try:
         svc.compute.update_port(port)
     except (MachineFailed, OSError) as failure:
         _log.warning("the firewall of %s is out of date: %s", port.instance_id, failure)
         svc.stale_ports.add(port.instance_id)
+        return False
+    return True
 
 
 def refresh_stale(svc: Services) -> None:
     """Try again what `refresh` could not do."""
-    for instance_id in sorted(svc.stale_ports):
-        svc.stale_ports.discard(instance_id)  # before the look: a failure puts it back
-        refresh(svc, [instance_id])
+    refresh(svc, sorted(svc.stale_ports))
 
 
 def refresh_peers(

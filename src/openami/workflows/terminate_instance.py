@@ -14,8 +14,9 @@ from openami.services import Services
 from openami.workflows import cold_disks, create_snapshot, machines, recycle_bin
 
 NAME: Final = "terminate_instance"
-STALLED_TIMEOUT_S: Final = 15.0
-"""It is resumed every two seconds: one that cannot write by then is not likely to write at all."""
+STALLED_TIMEOUT_S: Final = 30.0
+"""It is resumed every two seconds: one that still cannot write by then, without a break, is not
+likely to write at all. A single error counts for 15 seconds and does not fill this."""
 
 _ENDING: Final = (InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED)
 

@@ -73,12 +73,17 @@ class RunningMachine:
         except OSError as wrong:
             connection.close()
             raise MachineFailed(f"{self.instance_id} has no monitor: {wrong}") from wrong
-        self._waits_for_disk = (
-            False  # before anything is heard: an event may be newer than a status
-        )
+        # Before anything is heard: an event may be newer than a status.
+        self._waits_for_disk = False
         self.monitor.connect(connection, timeout_s)
         self.wants_monitor = True
-        is_paused = self._status(timeout_s) == "io-error"
+        try:
+            is_paused = self._status(timeout_s) == "io-error"
+        except MachineFailed:
+            # A paused machine says nothing by itself: so that somebody asks again, it is as if
+            # the monitor had broken off.
+            self.monitor.close()
+            raise
         self._loop.call(lambda: self._begin(is_paused=is_paused))
 
     def state(self) -> MachineState:
