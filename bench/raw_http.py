@@ -49,6 +49,9 @@ class Connection:
 
     def send(self, request: Signed) -> bytes:
         """The answer's body. Raises RuntimeError for any status but 200."""
+        if self._is_over():
+            self.close()
+            self._socket = self._connected()
         self._socket.sendall(request)
         received = bytearray()
         while b"\r\n\r\n" not in received:
@@ -65,6 +68,15 @@ class Connection:
         if " 200 " not in f"{lines[0]} ":
             raise RuntimeError(answer.decode())
         return bytes(answer)
+
+    def _is_over(self) -> bool:
+        """Whether the server has ended the connection, as one that was idle for long."""
+        try:
+            return not self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def _more(self) -> bytes:
         part = self._socket.recv(RECEIVED_BYTES)

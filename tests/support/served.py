@@ -13,7 +13,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
-from multiprocessing import connection
+from multiprocessing import connection, forkserver
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
@@ -52,10 +52,22 @@ class Served:
         self.send_signal(signal.SIGKILL)
 
 
+_LOADED_IN = os.getpid()
+
+
 @cache
 def _context() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
+    # It finds its modules by the environment alone: what of `sys.path` it is told it forgets.
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent.parent)
+    try:
+        forkserver.ensure_running()
+    finally:
+        del os.environ["PYTHONPATH"]
+        if before is not None:
+            os.environ["PYTHONPATH"] = before
     return context
 
 
@@ -66,5 +78,6 @@ def _serve(arguments: Sequence[str], environment: Mapping[str, str], log: str) -
     for stream in (sys.stdout, sys.stderr):
         os.dup2(descriptor, stream.fileno())
     os.close(descriptor)
+    assert os.getpid() != _LOADED_IN, "the program was loaded anew"
     sys.argv[1:] = arguments
     sys.exit(checked_server.run())

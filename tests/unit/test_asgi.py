@@ -1,11 +1,12 @@
 """The HTTP edge on a real socket of the loopback, asked by boto3 and by bare HTTP."""
 
+import asyncio
 import http.client
 import re
 import signal
 import socket
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,11 +16,14 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from starlette.types import Scope
 
-from openami.server import asgi
+from openami.server import asgi, http_protocol
 from openami.server.asgi import create_app
+from openami.server.pipeline import Answer
 from openami.server.serve import listen, serve
 from openami.settings import Settings
+from openami.wire.sigv4 import SignedRequest
 from support.front_desk import ACCOUNT, FrontDesk, front_desk
 from support.signing import KEY_ID, SECRET
 
@@ -150,6 +154,53 @@ def test_a_body_that_never_comes_is_given_up(
     with socket.create_connection(("127.0.0.1", server.port), DEADLINE_S) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
         assert connection.recv(64).startswith(b"HTTP/1.1 408")
+
+
+@pytest.mark.parametrize("beginning", [b"", b"GET", b"GET /openami/health HTTP/1.1\r\nHost: x\r\n"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_connection_that_sends_no_head_is_not_kept(
+    server: Running, monkeypatch: pytest.MonkeyPatch, beginning: bytes, is_first: bool
+) -> None:
+    monkeypatch.setattr(http_protocol, "HEAD_TIMEOUT_S", 0.2)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE_S) as client:
+        if not is_first:
+            client.sendall(b"GET /openami/health HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b" 200 " in client.recv(65536)
+            beginning = beginning or b"\r\n"
+        client.sendall(beginning)
+        while client.recv(65536):  # a time-out fails
+            pass
+
+
+def test_an_answer_that_has_nothing_to_say_has_no_length(server: Running) -> None:
+    sent: list[dict[str, object]] = []
+
+    async def send(message: MutableMapping[str, object]) -> None:
+        sent.append(dict(message))
+
+    asyncio.run(asgi._send(Answer(status=204, headers={}, body=b""), send))
+    assert sent[0]["headers"] == []
+
+
+def test_what_follows_a_body_is_no_header(server: Running) -> None:
+    """Whoever looks at the head before us has not seen it."""
+    request = (
+        b"GET /openami/health HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"0\r\nX-Late: x\r\n\r\n"
+    )
+    seen: list[Mapping[str, str]] = []
+    with pytest.MonkeyPatch.context() as patched:
+        real = asgi._head
+
+        def looked_at(scope: Scope) -> SignedRequest:
+            seen.append(real(scope).headers)
+            return real(scope)
+
+        patched.setattr(asgi, "_head", looked_at)
+        with socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE_S) as client:
+            client.sendall(request)
+            assert b" 200 " in client.recv(65536)
+    assert [set(each) for each in seen] == [{"host", "transfer-encoding"}]
 
 
 def test_a_client_that_hangs_up_leaves_the_server_standing(server: Running) -> None:

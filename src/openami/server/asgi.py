@@ -30,6 +30,9 @@ BODY_TIMEOUT_S: Final = 30.0
 DISCARDED_BYTES_MAX: Final = 16 * 1024 * 1024
 
 
+_WITHOUT_LENGTH: Final = (204, 304)  # RFC 9110, 8.6
+
+
 class _TooLong(Exception):
     """The body exceeds what the settings allow."""
 
@@ -133,7 +136,9 @@ def _head(scope: Scope) -> SignedRequest:
 
 
 async def _send(answer: Answer, send: Send) -> None:
-    headers = {"content-length": str(len(answer.body)), **answer.headers}
+    headers = dict(answer.headers)
+    if answer.status not in _WITHOUT_LENGTH:
+        headers.setdefault("content-length", str(len(answer.body)))
     raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": answer.status, "headers": raw})
     await send({"type": "http.response.body", "body": answer.body})

@@ -6,6 +6,7 @@ ordinary control flow: OSError, and returning.
 """
 
 import asyncio
+import resource
 import signal
 import socket
 import threading
@@ -64,9 +65,16 @@ def serve(
         timeout_keep_alive=IDLE_CONNECTION_S,
         timeout_graceful_shutdown=DRAIN_TIMEOUT_S,
     )
+    _allow_descriptors()
     server = _Server(config, on_ready, stop if stop is not None else threading.Event())
     with listening:
         asyncio.run(server.serve(sockets=[listening]))
+
+
+def _allow_descriptors() -> None:
+    """As many as the host lets us have: connections must not take those that machines need."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class _Server(uvicorn.Server):
