@@ -89,10 +89,25 @@ def test_what_was_recovered_counts() -> None:
     assert desk.begun == ["a1"]
 
 
-def test_a_closed_lane_begins_nothing_and_tells_who_waited() -> None:
+def test_what_was_recovered_beyond_the_width_has_no_place_yet() -> None:
+    lane = Lane(2)
+    assert [lane.hold(job_id) for job_id in ("z1", "z2", "z3")] == [True, True, False]
+
+
+def test_what_waits_is_its_owner_s_as_soon_as_that_is_told() -> None:
+    desk = Desk(2)
+    ask_for(desk, "", "x1", "x2")
+    for job_id in ("a1", "a2"):
+        desk.lane.enter(job_id, "x", lambda job_id=job_id: desk._begin(job_id))
+    assert desk.begun == ["x1"]
+    desk.lane.belongs("a2", "a")
+    assert desk.begun == ["x1", "a2"]
+
+
+def test_a_closed_lane_begins_nothing() -> None:
     desk = Desk(1)
     desk.ask("a1", "a2", "b1")
-    assert desk.lane.close() == ["a2", "b1"]
+    desk.lane.close()
     desk.end("a1")
     desk.ask("c1")
     assert desk.begun == ["a1"]

@@ -1,6 +1,7 @@
 """DBOS as we set it up, and what it has on record: the only SQL of jobs is its own."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from dbos import (
     WorkflowStatusString,
 )
 
+from openami.jobs.running import Reason
 from openami.jobs.sqlite_file import QuickConnection, make_wal
 
 UNFINISHED: Final = [
@@ -26,6 +28,8 @@ FINISHED: Final = [
     status.value for status in WorkflowStatusString if status.value not in UNFINISHED
 ]
 SQLITE_CONNECTIONS: Final = 8
+
+log = logging.getLogger(__name__)
 
 
 def listed(**filters: Any) -> list[WorkflowStatus]:
@@ -68,3 +72,22 @@ def quiet_logging() -> None:
     dbos_log = logging.getLogger("dbos")
     if not dbos_log.handlers:
         dbos_log.addHandler(logging.NullHandler())
+
+
+def recorded(name: str, step: Callable[[], Reason]) -> Reason:
+    """Run a step unless DBOS has its outcome.
+
+    When DBOS cannot tell or cannot record (the disk is full; the record was made by a
+    release with other steps), the job goes on without: its steps are safe to run again.
+    """
+    outcomes: list[Reason] = []
+
+    def once() -> Reason:
+        outcomes.append(step())
+        return outcomes[0]
+
+    try:
+        return DBOS.run_step({"name": name}, once)
+    except Exception:
+        log.exception("step %r goes on without a record", name)
+        return outcomes[0] if outcomes else step()

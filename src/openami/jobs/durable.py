@@ -9,6 +9,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, cast
@@ -17,12 +19,20 @@ from dbos import DBOS, SetWorkflowID, WorkflowStatus
 from dbos import error as dbos_error
 
 from openami.domain.ids import Clock
-from openami.jobs.dbos_record import FINISHED, UNFINISHED, config, listed, quiet_logging, status_of
+from openami.jobs.dbos_record import (
+    FINISHED,
+    UNFINISHED,
+    config,
+    listed,
+    quiet_logging,
+    recorded,
+    status_of,
+)
 from openami.jobs.engine import Args, Job, JobIdTaken, NotRunning, UnknownJob
-from openami.jobs.lanes import Kind, Lane
+from openami.jobs.lanes import NOBODYS, Begin, Kind, Lane
 from openami.jobs.later import Later
-from openami.jobs.outage import Outage
-from openami.jobs.running import Patience, PutOff, Reason, Run
+from openami.jobs.outage import SHORTEST_PAUSE_S, Outage
+from openami.jobs.running import Patience, PutOff, Run
 
 RETENTION: Final = timedelta(days=7)
 FORGET_EVERY_S: Final = 3600.0
@@ -34,6 +44,18 @@ log = logging.getLogger(__name__)
 
 # DBOS is one per process: its second instance would silently be the first.
 _process: threading.Lock = threading.Lock()
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Unfinished:
+    """What is known of a job that has not ended, beside its record."""
+
+    is_new: bool  # it has never run: nothing is on record of its steps
+    kind: Kind = NOBODYS
+    has_turn: bool = True  # False: it was recovered when its lane was full
+    is_hurried: bool = False  # since it ran last
+    ended: threading.Event = field(default_factory=threading.Event)
+    outage: Outage = field(default_factory=Outage)
 
 
 class DurableEngine:
@@ -72,10 +94,8 @@ class DurableEngine:
         self._jobs: dict[str, Job] = {}
         self._bodies: dict[str, Callable[[str, dict[str, Any]], None]] = {}
         self._changed = threading.Condition()
-        self._ended: dict[str, threading.Event] = {}  # of the jobs that have not ended
+        self._unfinished: dict[str, _Unfinished] = {}
         self._running: set[str] = set()  # those that have a thread now
-        self._recovered: set[str] = set()  # those that have run before: something is on record
-        self._outages: dict[str, Outage] = {}  # of those that wait for a store, or did
         self._put_off = Later("jobs-later")
         self._stopping = threading.Event()
         self._gate = threading.Event()  # no recovered job may end before it was counted
@@ -109,11 +129,7 @@ class DurableEngine:
             self._bodies[name] = self._body(name)
         DBOS.launch()
         for job in listed(status=UNFINISHED, executor_id=self._executor_id):
-            self._ended[job.workflow_id] = threading.Event()
-            self._recovered.add(job.workflow_id)
-            self._outages[job.workflow_id] = Outage(self._began_s(job))
-            if (lane := self._lane_of(job.name)) is not None:
-                lane.hold(job.workflow_id)
+            self._recover(job)
         self._open = True
         self._put_off.start()
         self._gate.set()
@@ -121,6 +137,16 @@ class DurableEngine:
             target=self._forget_now_and_then, name="jobs-forget", daemon=True
         )
         self._forgetting.start()
+
+    def _recover(self, job: WorkflowStatus) -> None:
+        if job.name not in self._jobs:
+            log.warning("job %s is of the kind %r of another release", job.workflow_id, job.name)
+            with suppress(Exception):  # a full disk keeps no server from starting
+                DBOS.cancel_workflow(job.workflow_id)  # or it would be unfinished for ever
+            return
+        lane = self._lane_of(job.name)
+        has_turn = lane is None or lane.hold(job.workflow_id)
+        self._unfinished[job.workflow_id] = _Unfinished(is_new=False, has_turn=has_turn)
 
     def start(
         self,
@@ -135,29 +161,30 @@ class DurableEngine:
             raise UnknownJob(name)
         plain = cast("dict[str, Any]", json.loads(json.dumps(dict(args))))
         lane = self._lane_of(name)
-        if lane is not None and (job_id in self._ended or self._is_on_record(name, job_id)):
+        kind = Kind(owner, frozenset(regions))
+        if lane is not None and (job_id in self._unfinished or self._is_on_record(name, job_id)):
+            if (known := self._unfinished.get(job_id)) is not None:
+                known.kind = kind
             lane.belongs(job_id, owner, regions)
             return
+        job = _Unfinished(is_new=True, kind=kind)
         with self._changed:
             if not self._open:
                 raise NotRunning
-            if job_id in self._ended:
+            if job_id in self._unfinished:
                 return
-            self._ended[job_id] = threading.Event()
+            self._unfinished[job_id] = job
         if lane is None:
             self._begun(name, job_id, plain)
-        elif not lane.enter(job_id, owner, lambda: self._in_turn(name, job_id, plain), regions):
+        elif not _enter(lane, job_id, job, lambda: self._in_turn(name, job_id, plain)):
             self._end(job_id)  # the engine was closed meanwhile
             raise NotRunning
 
-    def _began_s(self, job: WorkflowStatus) -> float | None:
-        """When it was begun, on the clock that does not jump."""
-        if job.created_at is None:
-            return None
-        age_s = self._clock.now().timestamp() - job.created_at / 1000
-        return time.monotonic() - age_s if age_s >= 0 else None
-
     def hurry(self, job_id: str) -> None:
+        with self._changed:  # it is put off already, or will see that it is in a hurry
+            if (job := self._unfinished.get(job_id)) is None:
+                return
+            job.is_hurried = True
         self._put_off.hurry(job_id)
         for lane in self._lanes.values():
             lane.hurry(job_id)
@@ -203,16 +230,16 @@ class DurableEngine:
 
     def wait(self, job_id: str, timeout_s: float) -> bool:
         deadline = time.monotonic() + timeout_s
-        ended = self._ended.get(job_id)
-        if ended is None:
+        job = self._unfinished.get(job_id)
+        if job is None:
             return self._wait_for_record(job_id, deadline)
         waits_for_its_turn = any(lane.is_waiting(job_id) for lane in self._lanes.values())
         if waits_for_its_turn or self._put_off.has(job_id):
             return False
         if not self._waiters.acquire(blocking=False):
-            return ended.is_set()
+            return job.ended.is_set()
         try:
-            return ended.wait(timeout_s)
+            return job.ended.wait(timeout_s)
         finally:
             self._waiters.release()
 
@@ -231,14 +258,14 @@ class DurableEngine:
 
     def _has_ended_here(self, found: WorkflowStatus) -> bool:
         """DBOS records the outcome a moment after a job of ours has ended."""
-        return found.executor_id == self._executor_id and found.workflow_id not in self._ended
+        return found.executor_id == self._executor_id and found.workflow_id not in self._unfinished
 
     def active(self) -> set[str]:
         with self._changed:
-            return set(self._ended)
+            return set(self._unfinished)
 
     def known(self, job_id: str) -> bool:
-        return job_id in self._ended or status_of(job_id) is not None
+        return job_id in self._unfinished or status_of(job_id) is not None
 
     def forget(self, ended_before: datetime) -> int:
         before = ended_before.isoformat()
@@ -254,16 +281,16 @@ class DurableEngine:
             was_open, self._open = self._open, False
         self._stopping.set()
         self._gate.set()
-        left = self._put_off.close()
+        self._put_off.close()
         for lane in self._lanes.values():
-            left += lane.close()
+            lane.close()
         if self._forgetting is not None:
             self._forgetting.join()
         if was_open:
             self._drain(time.monotonic() + self._closing_s)
-        left += self._put_off.close()  # which running steps have met meanwhile
-        for job_id in left:  # what has a record is taken up again, what has none is started again
-            self._end(job_id)
+        with self._changed:  # what has a record is taken up again, what has none is started again
+            for job_id in self._unfinished.keys() - self._running:
+                del self._unfinished[job_id]
         if self._owner:
             self._owner = False
             DBOS.destroy(destroy_registry=True)
@@ -287,70 +314,74 @@ class DurableEngine:
             self._gate.wait()
             with self._changed:
                 self._running.add(job_id)
-            kind, is_put_off = Kind(), False
+                job = self._unfinished.get(job_id) or _Unfinished(is_new=False)
+            is_put_off = False
             try:
-                self._run(self._jobs[name], job_id, args)
+                self._run(name, job_id, job, args)
             except PutOff:
                 is_put_off = True
                 raise
             finally:
+                if (lane := self._lane_of(name)) is not None:
+                    lane.leave(job_id)
                 with self._changed:
+                    if is_put_off:
+                        self._put_off_once_more(name, job_id, job)
                     self._running.discard(job_id)
                     self._changed.notify_all()
-                if (lane := self._lane_of(name)) is not None:
-                    kind = lane.leave(job_id)
-                if is_put_off:
-                    self._wait_for_store(name, job_id, kind)
 
         return body
 
-    def _run(self, job: Job, job_id: str, args: Args) -> None:
+    def _run(self, name: str, job_id: str, job: _Unfinished, args: Args) -> None:
+        may_run = job.has_turn or job.is_hurried
+        job.has_turn, job.is_hurried = True, False
+        if not may_run:
+            raise PutOff
         run = Run(
-            job=job,
+            job=self._jobs[name],
             job_id=job_id,
             args=args,
             patience=self._patience,
-            outage=self._outages.setdefault(job_id, Outage()),
+            outage=job.outage,
             stopping=self._stopping,
         )
-        run.to_the_end(_recorded, is_new=job_id not in self._recovered)
+        run.to_the_end(recorded, is_new=job.is_new)
         self._end(job_id)
-        if job.afterwards is not None:
+        if run.job.afterwards is not None:
             self._stopping.wait(AFTERWARDS_S)
             run.afterwards()
 
-    def _wait_for_store(self, name: str, job_id: str, kind: Kind) -> None:
+    def _put_off_once_more(self, name: str, job_id: str, job: _Unfinished) -> None:
         """Go on after a while, without a thread and without a place in a lane until then."""
-        self._recovered.add(job_id)
-        pause_s = self._outages[job_id].pause_s(job_id)
-        self._put_off.put(job_id, pause_s, lambda: self._go_on(name, job_id, kind))
+        with self._changed:
+            job.is_new = False
+            pause_s = SHORTEST_PAUSE_S if job.is_hurried else job.outage.pause_s(job_id)
+            self._put_off.put(job_id, pause_s, lambda: self._go_on(name, job_id, job))
 
-    def _go_on(self, name: str, job_id: str, kind: Kind) -> None:
+    def _go_on(self, name: str, job_id: str, job: _Unfinished) -> None:
         def begin() -> bool:
-            return self._taken_up(name, job_id, kind)
+            return self._taken_up(name, job_id, job)
 
-        lane = self._lane_of(name)
-        if lane is None:
+        if (lane := self._lane_of(name)) is None:
             begin()
-        elif not lane.enter(job_id, kind.owner, begin, kind.regions):
-            self._wait_for_store(name, job_id, kind)  # the engine is closing
+        else:
+            _enter(lane, job_id, job, begin)
 
-    def _taken_up(self, name: str, job_id: str, kind: Kind) -> bool:
+    def _taken_up(self, name: str, job_id: str, job: _Unfinished) -> bool:
         """DBOS looks each second for what is to be taken up."""
         try:
             contextvars.Context().run(DBOS.resume_workflow, job_id)
         except Exception:
             log.exception("job %s could not go on", job_id)
-            self._wait_for_store(name, job_id, kind)
+            self._put_off_once_more(name, job_id, job)
             return False
         return True
 
     def _end(self, job_id: str) -> None:
         with self._changed:
-            ended = self._ended.pop(job_id, None)
-            self._outages.pop(job_id, None)
-        if ended is not None:
-            ended.set()
+            job = self._unfinished.pop(job_id, None)
+        if job is not None:
+            job.ended.set()
 
     def _forget_now_and_then(self) -> None:
         while True:
@@ -362,20 +393,8 @@ class DurableEngine:
                 return
 
 
-def _recorded(name: str, step: Callable[[], Reason]) -> Reason:
-    """Run a step unless DBOS has its outcome.
-
-    When DBOS cannot tell or cannot record (the disk is full; the record was made by a
-    release with other steps), the job goes on without: its steps are safe to run again.
-    """
-    outcomes: list[Reason] = []
-
-    def once() -> Reason:
-        outcomes.append(step())
-        return outcomes[0]
-
-    try:
-        return DBOS.run_step({"name": name}, once)
-    except Exception:
-        log.exception("step %r goes on without a record", name)
-        return outcomes[0] if outcomes else step()
+def _enter(lane: Lane, job_id: str, job: _Unfinished, begin: Begin) -> bool:
+    entered = lane.enter(job_id, job.kind.owner, begin, job.kind.regions)
+    if job.is_hurried:
+        lane.hurry(job_id)
+    return entered

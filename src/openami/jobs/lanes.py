@@ -32,6 +32,10 @@ class Kind(NamedTuple):
     regions: frozenset[str] = frozenset()
 
 
+NOBODYS: Final = Kind()
+"""Of a job that was recovered, until it is told."""
+
+
 class Lane:
     """`width` jobs at once, of one owner half of them at most, of one region three quarters.
     Thread-safe; what begins a job is called without a lock held."""
@@ -53,43 +57,50 @@ class Lane:
         self._advance()
         return True
 
-    def hold(self, job_id: str) -> None:
-        """The job runs already: it was recovered. Whose it is, `belongs` tells."""
+    def hold(self, job_id: str) -> bool:
+        """The job was recovered: it has a place, if there is one left. Whose it is, `belongs`
+        tells."""
         with self._lock:
-            self._running[job_id] = Kind()
+            has_place = len(self._running) < self._width
+            if has_place:
+                self._running[job_id] = NOBODYS
+        return has_place
 
     def belongs(self, job_id: str, owner: str, regions: Collection[str] = ()) -> None:
-        """If the job runs, it is one of this owner's, and of these regions."""
+        """If the job runs or waits, it is one of this owner's, and of these regions."""
+        kind = Kind(owner, frozenset(regions))
         with self._lock:
             if job_id in self._running:
-                self._running[job_id] = Kind(owner, frozenset(regions))
+                self._running[job_id] = kind
+            waits_as = self._waits_as(job_id)
+            if waits_as is not None and waits_as != kind:
+                begin = self._taken(waits_as, job_id)
+                self._waiting.setdefault(kind, {})[job_id] = begin
+        self._advance()
 
     def hurry(self, job_id: str) -> None:
         """Begin the job now, beside those that have their turn, if it is waiting."""
         with self._lock:
-            kind = next((each for each in self._waiting if job_id in self._waiting[each]), None)
+            kind = self._waits_as(job_id)
             begin = None if kind is None else self._taken(kind, job_id)
         if begin is not None:
             begin()
 
     def is_waiting(self, job_id: str) -> bool:
         with self._lock:
-            return any(job_id in jobs for jobs in self._waiting.values())
+            return self._waits_as(job_id) is not None
 
-    def leave(self, job_id: str) -> Kind:
+    def leave(self, job_id: str) -> None:
         """The job has ended, or stops here."""
         with self._lock:
-            kind = self._running.pop(job_id, Kind())
+            self._running.pop(job_id, None)
         self._advance()
-        return kind
 
-    def close(self) -> list[str]:
-        """Begin nothing any more. The ids of those that were waiting."""
+    def close(self) -> None:
+        """Begin nothing any more."""
         with self._lock:
             self._closed = True
-            left = [job_id for jobs in self._waiting.values() for job_id in jobs]
             self._waiting.clear()
-        return left
 
     def _advance(self) -> None:
         while (found := self._next()) is not None:
@@ -116,6 +127,9 @@ class Lane:
             sum(region in each.regions for each in running) < self._of_region
             for region in kind.regions
         )
+
+    def _waits_as(self, job_id: str) -> Kind | None:
+        return next((kind for kind, jobs in self._waiting.items() if job_id in jobs), None)
 
     def _taken(self, kind: Kind, job_id: str) -> Begin:
         """Take the job out of the line; its owner has the last turn next time."""

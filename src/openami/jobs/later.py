@@ -37,17 +37,14 @@ class Later:
         with self._changed:
             return name in self._due
 
-    def close(self) -> list[str]:
-        """Do nothing any more. The names of what was yet to be done, since the last time if this is
-        not the first."""
+    def close(self) -> None:
+        """Do nothing any more."""
         with self._changed:
             self._closed = True
-            left = list(self._due)
             self._due.clear()
             self._changed.notify()
         if self._thread.is_alive():
             self._thread.join()
-        return left
 
     def _work(self) -> None:
         while True:
