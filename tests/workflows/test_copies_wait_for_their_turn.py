@@ -303,6 +303,26 @@ def test_what_is_gone_of_what_was_deleted_while_it_was_stored_is_no_loss(
     assert len(made_snapshots(svc)) == (made is a_snapshot and not deleted)
 
 
+@pytest.mark.parametrize("made", ALL)
+def test_what_is_deleted_while_it_is_stored_is_stored_no_further(
+    tmp_path: Path, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    svc = full_services(tmp_path)
+    made(svc, *a_server(svc))
+    before = set(svc.stores[HERE].digests())
+    snapshot_from = svc.volumes.snapshot_from
+
+    def deleted_meanwhile(*args, **more) -> Root:
+        end_all(svc)
+        return snapshot_from(*args, **more)
+
+    monkeypatch.setattr(scratch, "_STORED_BLINDLY_S", 0.0)
+    monkeypatch.setattr(svc.volumes, "snapshot_from", deleted_meanwhile)
+    make_room(svc)
+    assert set(svc.stores[HERE].digests()) == before
+    nothing_is_left(svc)
+
+
 @pytest.mark.parametrize("made", [an_image, a_volume])
 def test_what_is_copied_and_stored_in_its_turn_survives_a_power_cut_at_any_moment(
     tmp_path: Path, made: Made

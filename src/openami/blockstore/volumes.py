@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -228,10 +228,12 @@ class VolumeHost:
         size_gib: int,
         *,
         of_gib: int | None = None,
+        look: Callable[[], None] = lambda: None,
     ) -> Root:
         """Store a quiescent overlay, or a backup of one that runs, as a disk; cost is what changed.
 
         `of_gib` is how much of the disk is wanted, when it has grown since it was asked for.
+        `look` is called before each block, by one thread at a time; what it raises ends all.
         The caller holds the ingest's lease, which covers `base_root` too. Raises Qcow2Error if
         the file is not a disk of that size, ChunkLost, ChunkCorrupt, StoreFull.
         """
@@ -247,8 +249,13 @@ class VolumeHost:
                 below = partial(self._block, region, base)
                 return changed.index, opened.block(changed, below)
 
-            wanted = (each for each in opened.changes() if each.index < blocks)
-            return ingest_changes(store, base, wanted, read, manifests=manifests)
+            def wanted() -> Iterator[Changed]:
+                for each in opened.changes():
+                    look()
+                    if each.index < blocks:
+                        yield each
+
+            return ingest_changes(store, base, wanted(), read, manifests=manifests)
 
     def export_raw(self, volume_id: VolumeId, region: Region, path: Path) -> None:
         """Write a quiescent volume to `path` as a sparse raw file, whole or not at all.

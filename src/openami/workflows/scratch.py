@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -35,7 +35,12 @@ from openami.workflows import changes
 
 _DONE: Final = "copies.json"
 _LOOK_EVERY_S: Final = 0.2
+_STORED_BLINDLY_S: Final = 1.0
 _UNREADABLE: Final = (VolumeState.CREATING, VolumeState.ERROR)
+
+
+class _Unwanted(Exception):
+    """What a copy is stored for was deleted."""
 
 
 class Moved(Exception):
@@ -208,16 +213,21 @@ def store(svc: Services, owner: str, snapshot_id: SnapshotId) -> None:
 def ingest(
     svc: Services, key: SnapshotId, region: Region, copy: Copy, of_gib: int | None = None
 ) -> Root | None:
-    """Bring a copy into the store. None if what it is for was deleted, and what it lies on is gone.
+    """Bring a copy into the store. None if what it is for was deleted meanwhile.
 
-    The lease went with it, so that is no loss. Raises ChunkLost, StoreFull.
+    The lease went with it, so it is no loss if what the copy lies on is gone. Raises ChunkLost,
+    StoreFull.
     """
     with svc.catalog.read() as tx:
         before = losses.known(tx, region)
     try:
         return svc.volumes.snapshot_from(
-            copy.overlay, region, copy.root, copy.size_gib, of_gib=of_gib
+            *(copy.overlay, region, copy.root, copy.size_gib),
+            of_gib=of_gib,
+            look=_looking(svc, key),
         )
+    except _Unwanted:
+        return None
     except ChunkLost as lost:
         if unfilled(svc, [key]):
             raise
@@ -227,6 +237,20 @@ def ingest(
             with svc.catalog.begin() as tx:
                 losses.forget(tx, region, [named])
         return None
+
+
+def _looking(svc: Services, key: SnapshotId) -> Callable[[], None]:
+    """To be called often: raises _Unwanted soon after what a copy is for was deleted."""
+    looked_at = time.monotonic()
+
+    def look() -> None:
+        nonlocal looked_at
+        if time.monotonic() - looked_at >= _STORED_BLINDLY_S:
+            if not unfilled(svc, [key]):
+                raise _Unwanted
+            looked_at = time.monotonic()
+
+    return look
 
 
 def complete(svc: Services, snapshot_id: SnapshotId, root: Root) -> None:
