@@ -28,7 +28,7 @@ from openami.domain.ids import InstanceId
 from openami.domain.metadata import Metadata
 from openami.imds.service import MetadataService
 from openami.jobs.durable import DurableEngine
-from openami.jobs.lanes import COPIES, SNAPSHOTS, TRANSFERS
+from openami.jobs.lanes import COPIES, IMAGES, MOMENTS, SNAPSHOTS, TRANSFERS
 from openami.jobs.locks import KeyedLocks
 from openami.jobs.running import Patience
 from openami.nbd.client import DaemonAway
@@ -41,6 +41,7 @@ from openami.workflows import cold_disks, region_stores, registry, tenure
 from openami.workflows.collect import Ledger
 
 SWEEP_EVERY_S: Final = 60.0
+MOMENTS_AT_ONCE: Final = 32
 TENDER_TIMEOUT_S: Final = 10.0
 _log = logging.getLogger(__name__)
 
@@ -223,6 +224,8 @@ def _jobs(settings: Settings) -> DurableEngine:
         # Half of the request threads stay free for those who do not wait.
         waiters_max=asgi.THREADS // 2,
         lanes={
+            MOMENTS: MOMENTS_AT_ONCE,
+            IMAGES: MOMENTS_AT_ONCE,
             TRANSFERS: settings.transfers_max,
             SNAPSHOTS: settings.snapshots_at_once,
             COPIES: settings.copies_at_once,

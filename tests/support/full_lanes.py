@@ -6,6 +6,7 @@ from pathlib import Path
 
 from openami.jobs.engine import Args, Job, NotRunning
 from openami.jobs.inline import InlineEngine
+from openami.jobs.lanes import IMAGES, MOMENTS
 from openami.services import Services
 from support.crash import Fuse, fused_services
 from support.fakes import services
@@ -22,7 +23,7 @@ class FullLanes(InlineEngine):
 
     def register(self, job: Job) -> None:
         super().register(job)
-        if job.lane is not None:
+        if job.lane not in (None, MOMENTS, IMAGES):  # there is room where moments are taken
             self._of_lanes.add(job.name)
 
     def start(

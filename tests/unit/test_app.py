@@ -28,6 +28,25 @@ seen = []
 registry._RESUMES = (cannot, seen.append)
 """
 
+MANY_SNAPSHOTS_WAIT = """
+import os, sys, threading
+from pathlib import Path
+from openami.app import App
+from openami.domain.ids import SnapshotId
+from openami.settings import Settings
+from openami.workflows import create_snapshot, delete_volume, scratch
+from support.builders import a_snapshot
+
+scratch.take = lambda *_args: threading.Event().wait()
+app = App(Settings(state_dir=Path(sys.argv[1]), compute_driver="record"))
+app.start()
+for n in range(120):
+    create_snapshot.start(app.services, a_snapshot(id=SnapshotId(f"snap-{n:017x}")))
+other = delete_volume.start(app.services, "vol-00000000000000001")
+has_ended = app.services.jobs.wait(other, 30)
+os._exit(0 if has_ended else 3)  # as kill -9: the others wait still
+"""
+
 
 def test_no_file_of_the_state_directory_can_be_read_by_others_of_the_host(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)  # as whoever made it beforehand left it
@@ -43,3 +62,11 @@ def test_a_row_that_cannot_be_dealt_with_keeps_nothing_else_from_going_on(tmp_pa
         [sys.executable, "-c", script, tmp_path], check=True, timeout=60, stderr=subprocess.PIPE
     )
     assert b"a row that cannot be dealt with" in run.stderr
+
+
+def test_snapshots_that_wait_for_one_machine_keep_no_other_work_from_going_on(
+    tmp_path: Path,
+) -> None:
+    script = [sys.executable, "-c", MANY_SNAPSHOTS_WAIT, tmp_path]
+    tests = Path(__file__).parents[1]
+    subprocess.run(script, check=True, timeout=120, env={**os.environ, "PYTHONPATH": str(tests)})

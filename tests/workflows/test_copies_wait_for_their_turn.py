@@ -1,6 +1,6 @@
 """What volumes hold is copied at once, and stored when it is its turn: nothing is lost between."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Never
 
@@ -13,10 +13,11 @@ from openami.domain.block import Digest
 from openami.domain.ids import InstanceId, SnapshotId
 from openami.domain.manifest import Root
 from openami.domain.volume import VolumeState
+from openami.jobs.lanes import IMAGES, MOMENTS, SNAPSHOTS
 from openami.services import Services
 from openami.workflows import create_image, recycle_bin, registry, scratch
 from support.asking import a_bootable_image, a_running_instance, ask
-from support.builders import HERE, VOLUME
+from support.builders import ALICE, HERE, VOLUME
 from support.crash import assert_survives, serve_again
 from support.disk_contents import blocks_of, snapshot_blocks, write_volume
 from support.full_lanes import full_and_fused, full_services, make_room, waiting
@@ -58,7 +59,7 @@ def a_volume(svc: Services, _instance_id: str, volume_id: str) -> None:
 
 
 ALL = [a_snapshot, a_set, an_image, a_volume]
-SNAPSHOTS = [a_snapshot, a_set, an_image]
+OF_SNAPSHOTS = [a_snapshot, a_set, an_image]
 
 
 def contents(svc: Services) -> list[dict[int, str]]:
@@ -109,6 +110,26 @@ def test_the_moment_is_that_of_the_call_however_long_the_line_is(
         make_room(svc)
     assert contents(svc) == [MADE_OF]
     nothing_is_left(svc)
+
+
+@pytest.mark.parametrize("made", ALL)
+def test_accounts_and_regions_take_turns_in_being_copied(
+    tmp_path: Path, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    svc = full_services(tmp_path)
+    server = a_server(svc)
+    lanes = {job.name: job.lane for job in registry.jobs(svc)}
+    told: dict[str | None, tuple[str, set[str]]] = {}
+    start = svc.jobs.start
+
+    def noted(name: str, *args, owner: str = "", regions: Collection[str] = ()) -> None:
+        told[lanes[name]] = (owner, set(regions))
+        start(name, *args, owner=owner, regions=regions)
+
+    monkeypatch.setattr(svc.jobs, "start", noted)
+    made(svc, *server)
+    first = IMAGES if made is an_image else MOMENTS
+    assert told == dict.fromkeys([first, SNAPSHOTS], (ALICE, {HERE}))
 
 
 @pytest.mark.parametrize("crashes", [False, True])
@@ -172,7 +193,7 @@ def test_no_sweep_drops_the_copy_of_what_stands_in_line(
     assert contents(svc) == [MADE_OF]
 
 
-@pytest.mark.parametrize("made", SNAPSHOTS)
+@pytest.mark.parametrize("made", OF_SNAPSHOTS)
 def test_copies_that_were_lost_in_the_line_are_told_and_hold_nothing(
     tmp_path: Path, made: Made
 ) -> None:

@@ -13,6 +13,13 @@ from typing import Final, NamedTuple
 TRANSFERS: Final = "transfers"
 """Disks and images on their way in or out: bytes of any number, at the speed of somebody's S3."""
 
+MOMENTS: Final = "moments"
+"""Copies of volumes that are taken: of a running machine one after the other, so that many may wait
+for one. Wide, because who waits here gets a later moment."""
+
+IMAGES: Final = "images"
+"""The same for images, whose guests shut down before, which may take minutes."""
+
 SNAPSHOTS: Final = "snapshots"
 """Copies of volumes on their way into a store. How they are taken is no part of it: their moment is
 now."""

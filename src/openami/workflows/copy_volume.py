@@ -10,7 +10,7 @@ from openami.catalog import ingests, volumes
 from openami.domain.ids import SnapshotId, VolumeId
 from openami.domain.volume import Volume, VolumeEvent, VolumeState
 from openami.jobs.engine import Args, GiveUp, Job
-from openami.jobs.lanes import SNAPSHOTS
+from openami.jobs.lanes import MOMENTS, SNAPSHOTS
 from openami.services import Services
 from openami.workflows import create_volume, scratch, store_copies
 
@@ -21,8 +21,16 @@ FILL: Final = "fill_copied_volume"
 def start(svc: Services, volume_id: VolumeId) -> str:
     """Begin to take the copy for a volume that is creating, once. The id of the job."""
     job_id = f"{NAME}:{volume_id}"
-    svc.jobs.start(NAME, job_id, {"volume_id": volume_id})
+    _start(svc, NAME, job_id, volume_id)
     return job_id
+
+
+def _start(svc: Services, name: str, job_id: str, volume_id: VolumeId) -> None:
+    """Once, when it is the owner's turn."""
+    with svc.catalog.read() as tx:
+        volume = volumes.fetch_any(tx, volume_id)
+    whose, where = ("", []) if volume is None else (volume.owner, [volume.region])
+    svc.jobs.start(name, job_id, {"volume_id": volume_id}, owner=whose, regions=where)
 
 
 def fill_job_id(volume_id: VolumeId) -> str:
@@ -31,11 +39,7 @@ def fill_job_id(volume_id: VolumeId) -> str:
 
 def _fill(svc: Services, volume_id: VolumeId) -> None:
     """Begin to fill it with the copy that is taken, once, when it is its owner's turn."""
-    with svc.catalog.read() as tx:
-        volume = volumes.fetch_any(tx, volume_id)
-    whose, where = ("", []) if volume is None else (volume.owner, [volume.region])
-    args = {"volume_id": volume_id}
-    svc.jobs.start(FILL, fill_job_id(volume_id), args, owner=whose, regions=where)
+    _start(svc, FILL, fill_job_id(volume_id), volume_id)
     let_go(svc, volume_id)
 
 
@@ -75,6 +79,7 @@ def job(svc: Services) -> Job:
             ("hand it over", lambda args: _fill(svc, _id(args))),
         ),
         give_up=lambda args, _: _give_up(svc, _id(args)),
+        lane=MOMENTS,
     )
 
 

@@ -14,6 +14,7 @@ from openami.domain.image import Image, ImageState
 from openami.domain.instance import Instance, InstanceState
 from openami.domain.snapshot import Snapshot
 from openami.jobs.engine import Args, GiveUp, Job
+from openami.jobs.lanes import IMAGES, Kind
 from openami.services import Services
 from openami.workflows import machines, scratch, stop_instance, store_copies
 
@@ -27,7 +28,8 @@ _GOING: Final = (InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED)
 def start(svc: Services, image: Image, filled: dict[SnapshotId, VolumeId]) -> str:
     """Begin to fill a pending image's snapshots from their volumes, once. The id of the job."""
     assert image.source_instance_id is not None
-    return _start(svc, image.id, image.source_instance_id, filled)
+    of = Kind(image.owner, frozenset({image.region}))
+    return _start(svc, image.id, image.source_instance_id, filled, of)
 
 
 def _start(
@@ -35,6 +37,7 @@ def _start(
     image_id: ImageId,
     instance_id: InstanceId,
     filled: Mapping[SnapshotId, VolumeId],
+    of: Kind,
 ) -> str:
     job_id = f"{NAME}:{image_id}"
     args = {
@@ -43,7 +46,7 @@ def _start(
         "snapshot_ids": list(filled),
         "volume_ids": list(filled.values()),
     }
-    svc.jobs.start(NAME, job_id, args)
+    svc.jobs.start(NAME, job_id, args, owner=of.owner, regions=of.regions)
     return job_id
 
 
@@ -62,7 +65,8 @@ def resume(svc: Services) -> None:
         if (image_id := _rebooted_for(instance)) and image_id not in {
             each.id for each, _ in waiting
         }:
-            _start(svc, image_id, instance.id, {})  # deregistered meanwhile: the reboot ends
+            of = Kind(instance.owner, frozenset({instance.region}))
+            _start(svc, image_id, instance.id, {}, of)  # deregistered meanwhile: the reboot ends
 
 
 def _rebooted_for(instance: Instance) -> ImageId | None:
@@ -86,6 +90,7 @@ def job(svc: Services) -> Job:
             ("hand the copies over", lambda args: _hand_over(svc, args)),
         ),
         give_up=lambda args, reason: give_up(svc, args, reason),
+        lane=IMAGES,
     )
 
 

@@ -11,6 +11,7 @@ from openami.catalog.catalog import Transaction
 from openami.domain.ids import SnapshotId, VolumeId
 from openami.domain.snapshot import NO_VOLUME, Snapshot
 from openami.jobs.engine import Args, Job
+from openami.jobs.lanes import MOMENTS
 from openami.services import Services
 from openami.workflows import copy_volume, create_image, create_snapshots, scratch, store_copies
 
@@ -21,7 +22,7 @@ def start(svc: Services, snapshot: Snapshot) -> str:
     """Begin to copy the volume for a pending snapshot, once. The id of the job."""
     job_id = f"{NAME}:{snapshot.id}"
     args = {"snapshot_id": snapshot.id, "volume_id": snapshot.volume_id}
-    svc.jobs.start(NAME, job_id, args)
+    svc.jobs.start(NAME, job_id, args, owner=snapshot.owner, regions=[snapshot.region])
     return job_id
 
 
@@ -75,6 +76,7 @@ def job(svc: Services) -> Job:
             ("hand it over", lambda args: _hand_over(svc, _id(args))),
         ),
         give_up=lambda args, why: store_copies.give_up(svc, _id(args), [_id(args)], why),
+        lane=MOMENTS,
     )
 
 

@@ -5,6 +5,7 @@ from typing import Final
 from openami.catalog import snapshots, volumes
 from openami.domain.ids import InstanceId, SnapshotId, VolumeId
 from openami.jobs.engine import Args, GiveUp, Job
+from openami.jobs.lanes import MOMENTS
 from openami.services import Services
 from openami.workflows import scratch, store_copies
 
@@ -14,7 +15,10 @@ NAME: Final = "create_snapshots"
 def start(svc: Services, set_id: str) -> str:
     """Begin to copy the volumes of a set of pending snapshots, once. The id of the job."""
     job_id = f"{NAME}:{set_id}"
-    svc.jobs.start(NAME, job_id, {"set_id": set_id})
+    with svc.catalog.read() as tx:
+        its = snapshots.pending_of_set(tx, set_id)
+    owners, regions = {each.owner for each in its}, {each.region for each in its}
+    svc.jobs.start(NAME, job_id, {"set_id": set_id}, owner=next(iter(owners), ""), regions=regions)
     return job_id
 
 
@@ -39,6 +43,7 @@ def job(svc: Services) -> Job:
             ("hand them over", lambda args: _hand_over(svc, _id(args))),
         ),
         give_up=lambda args, why: _give_up(svc, _id(args), why),
+        lane=MOMENTS,
     )
 
 
