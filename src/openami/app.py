@@ -1,13 +1,10 @@
-"""The composition root: reads time, chance and environment, and builds everything else once."""
+"""The composition root: builds everything once."""
 
 import fcntl
 import logging
 import os
-import secrets
 import threading
-import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +31,7 @@ from openami.jobs.running import Patience
 from openami.nbd.client import DaemonAway
 from openami.nbd.keeper import Keeper
 from openami.objects import choice
+from openami.real import RealClock, RealIds
 from openami.server import asgi
 from openami.services import Services
 from openami.settings import Settings
@@ -44,29 +42,6 @@ SWEEP_EVERY_S: Final = 60.0
 MOMENTS_AT_ONCE: Final = 32
 TENDER_TIMEOUT_S: Final = 10.0
 _log = logging.getLogger(__name__)
-
-
-class RealClock:
-    """The machine's clock, in UTC, and so many seconds more."""
-
-    def __init__(self, ahead_s: float = 0.0) -> None:
-        self._ahead = timedelta(seconds=ahead_s)
-
-    def now(self) -> datetime:
-        return datetime.now(UTC) + self._ahead  # noqa: TID251, the one place that may
-
-
-class RealIds:
-    """Chance from the operating system."""
-
-    def new(self, prefix: str) -> str:
-        return f"{prefix}-0{secrets.token_hex(8)}"
-
-    def request_id(self) -> str:
-        return str(uuid.uuid4())  # noqa: TID251, the one place that may
-
-    def token(self, byte_count: int) -> str:
-        return secrets.token_urlsafe(byte_count)
 
 
 class StateDirectoryBusy(Exception):

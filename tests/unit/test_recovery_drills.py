@@ -19,7 +19,8 @@ from openami.catalog import snapshots
 from openami.catalog.catalog import Catalog
 from openami.catalog.storage import losses
 from openami.cli import init, store_verify
-from openami.cli.command import CommandFailed, open_catalog, require_sound_jobs
+from openami.cli.command import open_catalog, require_sound_jobs
+from openami.cli.failed import CommandFailed
 from openami.domain.block import GIB
 from openami.domain.ids import SnapshotId
 from openami.services import Services

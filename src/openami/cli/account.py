@@ -1,18 +1,17 @@
 """openami account: create, list, and give keys to the accounts that this server answers."""
 
 import argparse
-from typing import Any
 
-from openami import app
 from openami.actions import accounts
-from openami.cli.command import CommandFailed, open_catalog
+from openami.cli.command import open_catalog
+from openami.cli.failed import CommandFailed
 from openami.cli.init import print_environment
 from openami.domain.errors import EC2Error
+from openami.real import RealClock, RealIds
 from openami.settings import Settings
 
 
-def add_to(verbs: Any) -> None:
-    parser = verbs.add_parser("account", help="create and list accounts, make and revoke keys")
+def add_to(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     create = actions.add_parser("create", help="a new account with a first key")
     create.add_argument("name")
@@ -26,7 +25,7 @@ def add_to(verbs: Any) -> None:
 
 
 def run_create(settings: Settings, arguments: argparse.Namespace) -> int:
-    catalog, clock, ids = open_catalog(settings), app.RealClock(), app.RealIds()
+    catalog, clock, ids = open_catalog(settings), RealClock(), RealIds()
     try:
         with catalog.begin() as tx:
             account = accounts.create_account(tx, clock, arguments.name)
@@ -47,7 +46,7 @@ def run_list(settings: Settings, arguments: argparse.Namespace) -> int:  # noqa:
 
 
 def run_key(settings: Settings, arguments: argparse.Namespace) -> int:
-    catalog, clock, ids = open_catalog(settings), app.RealClock(), app.RealIds()
+    catalog, clock, ids = open_catalog(settings), RealClock(), RealIds()
     try:
         with catalog.begin() as tx:
             account = accounts.find_account(tx, arguments.account)

@@ -4,9 +4,9 @@ import argparse
 import logging
 import os
 import sys
-from typing import Any
 
-from openami.cli.command import CommandFailed, open_catalog, say
+from openami.cli.command import open_catalog, say
+from openami.cli.failed import CommandFailed
 from openami.nbd import process
 from openami.nbd.client import Daemon, DaemonAway
 from openami.nbd.daemon import AnotherServes, opened, run
@@ -14,12 +14,10 @@ from openami.settings import Settings
 from openami.workflows import region_stores
 
 
-def add_to(verbs: Any) -> None:
-    parser = verbs.add_parser(
-        "block-daemon",
-        help="serve machines' disks while they are brought to this host ('serve' starts it)",
-        description="Runs in the foreground until SIGTERM. Machines wait for it and do not end:"
-        " the next one serves what this one did.",
+def add_to(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Runs in the foreground until SIGTERM. Machines wait for it and do not end:"
+        " the next one serves what this one did."
     )
     does = parser.add_mutually_exclusive_group()
     does.add_argument(

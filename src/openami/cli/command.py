@@ -12,13 +12,10 @@ from openami.blockstore.tiered import TieredStore
 from openami.blockstore.volumes import VolumeHost
 from openami.catalog import migrate
 from openami.catalog.catalog import Catalog
+from openami.cli.failed import CommandFailed
 from openami.domain.ids import Region
 from openami.settings import Settings
 from openami.workflows import region_stores
-
-
-class CommandFailed(Exception):
-    """The verb could not do what was asked; the message is for the operator."""
 
 
 def open_catalog(settings: Settings) -> Catalog:

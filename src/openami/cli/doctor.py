@@ -7,9 +7,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from openami import app
 from openami.blockstore.regional import Place
 from openami.catalog import images, ingests, instances, migrate, snapshots, volumes, vpcs
 from openami.catalog.catalog import Catalog
@@ -25,6 +24,7 @@ from openami.domain.volume import Volume, VolumeState
 from openami.nbd.client import Export
 from openami.nbd.process import directory_of
 from openami.nbd.written import written
+from openami.real import RealClock
 from openami.settings import Settings
 from openami.workflows import machines, region_stores
 
@@ -62,12 +62,10 @@ class Seen:
 Check = Callable[[Seen], Iterator[str]]
 
 
-def add_to(verbs: Any) -> None:
-    parser = verbs.add_parser(
-        "doctor",
-        help="compare what the catalog says with what is on this host; 1 if they differ",
-        description="Reads only. Every check is named, with 'ok' or what it found. While requests"
-        " are being worked on, a finding may be of work that is under way: look again.",
+def add_to(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Reads only. Every check is named, with 'ok' or what it found. While requests"
+        " are being worked on, a finding may be of work that is under way: look again."
     )
     parser.set_defaults(run=run)
 
@@ -106,7 +104,7 @@ def look(settings: Settings, catalog: Catalog) -> Seen:
         filling = [*images.pending(tx), *snapshots.pending(tx)]
         pending = [f"{each.id} is {each.state}" for each in filling]
         return Seen(
-            at=app.RealClock().now(),
+            at=RealClock().now(),
             settings=settings,
             stores=stores,
             strange_stores=strange_stores,

@@ -3,11 +3,12 @@
 import argparse
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from openami.catalog import images, snapshots
 from openami.catalog.catalog import Catalog, Transaction
-from openami.cli.command import CommandFailed, open_catalog, progress_to_stderr, say
+from openami.cli.command import open_catalog, progress_to_stderr, say
+from openami.cli.failed import CommandFailed
 from openami.cli.operator_call import call
 from openami.diskimage import build_cache
 from openami.diskimage.errors import DiskImageError
@@ -20,8 +21,7 @@ POLL_S: Final = 0.1
 PARAMETER_HELP: Final = "a public parameter that names it from now on: /aws/service/…"
 
 
-def add_to(verbs: Any) -> None:
-    parser = verbs.add_parser("image", help="build a disk image, import a disk file as an AMI")
+def add_to(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(required=True, metavar="ACTION")
 
     build = actions.add_parser(

@@ -2,23 +2,19 @@
 
 import argparse
 import os
-from typing import Any
 
-from openami import app
 from openami.actions import accounts
 from openami.catalog import migrate
 from openami.catalog.catalog import Catalog
-from openami.cli.command import CommandFailed
+from openami.cli.failed import CommandFailed
 from openami.domain.account import AccessKey
+from openami.real import RealClock, RealIds
 from openami.settings import Settings
 
 SUB_DIRECTORIES = ("chunks", "cache", "volumes", "instances", "ephemeral", "scratch")
 
 
-def add_to(verbs: Any) -> None:
-    parser = verbs.add_parser(
-        "init", help="make the state directory, a first account and its access key"
-    )
+def add_to(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--account-name", default="default", help="the first account's name")
     parser.set_defaults(run=run)
 
@@ -32,7 +28,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
                 f"{settings.state_dir} has been initialised before;"
                 " 'openami account list' shows its accounts and keys"
             )
-    clock, ids = app.RealClock(), app.RealIds()
+    clock, ids = RealClock(), RealIds()
     with catalog.begin() as tx:
         account = accounts.create_account(tx, clock, arguments.account_name)
         key = accounts.create_access_key(tx, clock, ids, account.id)

@@ -8,7 +8,7 @@ from typing import Any
 
 from openami.app import App, StateDirectoryBusy
 from openami.blockstore.ownership import ForeignStore
-from openami.cli.command import CommandFailed
+from openami.cli.failed import CommandFailed
 from openami.server import admin
 from openami.settings import Settings
 

@@ -3,19 +3,18 @@
 import argparse
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
 
-from openami import app
 from openami.actions import organizations
 from openami.catalog.catalog import Transaction
-from openami.cli.command import CommandFailed, open_catalog
+from openami.cli.command import open_catalog
+from openami.cli.failed import CommandFailed
 from openami.domain.errors import EC2Error
 from openami.domain.organization import OrganizationTree
+from openami.real import RealClock, RealIds
 from openami.settings import Settings
 
 
-def add_to(verbs: Any) -> None:
-    parser = verbs.add_parser("org", help="declare organizations and units of accounts")
+def add_to(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     create = actions.add_parser("create", help="a new organization; prints its ARN")
     create.add_argument("account", help="its management account, by name or id")
@@ -46,7 +45,7 @@ def _changing(settings: Settings) -> Generator[Transaction]:
 
 def run_create(settings: Settings, arguments: argparse.Namespace) -> int:
     with _changing(settings) as tx:
-        clock, ids = app.RealClock(), app.RealIds()
+        clock, ids = RealClock(), RealIds()
         made = organizations.create_organization(tx, clock, ids, arguments.account)
     print(made.arn)
     return 0
@@ -54,7 +53,7 @@ def run_create(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def run_unit(settings: Settings, arguments: argparse.Namespace) -> int:
     with _changing(settings) as tx:
-        arn = organizations.create_unit(tx, app.RealIds(), arguments.place, arguments.name)
+        arn = organizations.create_unit(tx, RealIds(), arguments.place, arguments.name)
     print(arn)
     return 0
 

@@ -5,18 +5,18 @@ import logging
 import os
 import sys
 from dataclasses import replace
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from openami.app import App, StateDirectoryBusy
 from openami.blockstore.ownership import ForeignStore
-from openami.cli.command import CommandFailed, open_catalog, require_sound_jobs, say
+from openami.cli.command import open_catalog, require_sound_jobs, say
+from openami.cli.failed import CommandFailed
 from openami.server import admin, serve
 from openami.server.asgi import create_app
 from openami.settings import Settings
 
 
-def add_to(verbs: Any) -> None:
-    parser = verbs.add_parser("serve", help="answer EC2 and STS on one port")
+def add_to(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", help="address to listen on (default: the setting host)")
     parser.add_argument("--port", type=int, help="port to listen on (default: the setting port)")
     parser.set_defaults(run=run)

@@ -2,19 +2,14 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from openami.actions import collection
 from openami.blockstore import restore
 from openami.blockstore.store import ChunkLost
 from openami.catalog import snapshots
 from openami.cli import store_du, store_verify
-from openami.cli.command import (
-    CommandFailed,
-    open_catalog,
-    open_stores,
-    progress_to_stderr,
-)
+from openami.cli.command import open_catalog, open_stores, progress_to_stderr
+from openami.cli.failed import CommandFailed
 from openami.cli.operator_call import call
 from openami.domain.errors import EC2Error
 from openami.domain.ids import parse_snapshot_id
@@ -22,11 +17,7 @@ from openami.domain.manifest import Root
 from openami.settings import Settings
 
 
-def add_to(verbs: Any) -> None:
-    parser = verbs.add_parser(
-        "store",
-        help="verify the stored bytes, tell whose they are, free those that nobody needs, export",
-    )
+def add_to(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     check = actions.add_parser(
         "verify", help="read every chunk that a snapshot or volume relies on; 1 if one is lost"

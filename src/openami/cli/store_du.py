@@ -9,7 +9,8 @@ from openami.blockstore.store import ChunkLost, ChunkStore
 from openami.catalog.catalog import Catalog
 from openami.catalog.storage import holdings
 from openami.catalog.storage.holdings import Holdings
-from openami.cli.command import CommandFailed, open_catalog, open_stores
+from openami.cli.command import open_catalog, open_stores
+from openami.cli.failed import CommandFailed
 from openami.domain.ids import Region, SnapshotId
 from openami.domain.manifest import Root
 from openami.settings import Settings

@@ -10,13 +10,8 @@ from openami.blockstore.store import ChunkLost, ChunkStore, Kind, StoreFull
 from openami.blockstore.verify import Named, Report, Wanted
 from openami.catalog.catalog import Catalog
 from openami.catalog.storage import losses
-from openami.cli.command import (
-    CommandFailed,
-    open_catalog,
-    open_stores,
-    progress_to_stderr,
-    volume_host,
-)
+from openami.cli.command import open_catalog, open_stores, progress_to_stderr, volume_host
+from openami.cli.failed import CommandFailed
 from openami.domain.block import Digest
 from openami.domain.ids import Region
 from openami.domain.manifest import Root
