@@ -5,11 +5,13 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from openami.actions import instances, metadata
 from openami.actions.lifecycle import runs as lifecycle_runs
+from openami.blockstore.awaited import Arrival
 from openami.blockstore.cache import BaseCache
 from openami.blockstore.guarded import GuardedStore
 from openami.blockstore.store import StoreAway
@@ -21,7 +23,7 @@ from openami.compute.network.host import HostNetwork
 from openami.compute.qemu.driver import QemuDriver
 from openami.compute.record.driver import RecordDriver
 from openami.domain.errors import EC2Error
-from openami.domain.ids import InstanceId
+from openami.domain.ids import InstanceId, Region
 from openami.domain.metadata import Metadata
 from openami.imds.service import MetadataService
 from openami.jobs.durable import DurableEngine
@@ -61,7 +63,11 @@ class App:
         self._metadata = MetadataService(self._metadata_of, RealClock(), RealIds())
         catalog = Catalog.open(settings.state_dir / "catalog.sqlite")
         migrate.upgrade(catalog)
-        own = region_stores.ready(settings, catalog, RealIds())
+        arrivals = {
+            region: Arrival(partial(self._arrived, region))
+            for region in region_stores.may_be_away(settings, catalog)
+        }
+        own = region_stores.ready(settings, catalog, RealIds(), arrivals)
         stores = {
             region: GuardedStore(store, Ledger(catalog, region)) for region, store in own.items()
         }
@@ -75,6 +81,7 @@ class App:
             stores=stores,
             claims=region_stores.claims(settings, catalog, RealIds()),
             archives={region: store.archive for region, store in own.items()},
+            arrivals=arrivals,
             volumes=VolumeHost(
                 settings.state_dir / "volumes", cache, stores, over_absent_bases=starts_cold
             ),
@@ -102,7 +109,7 @@ class App:
         )
         instances.adopt(svc)
         for region in svc.stores:
-            tenure.begin(svc, region)
+            self._begin_tenure(region)
         svc.jobs.launch()
         self._sweep_once()
         self._sweeper.start()
@@ -128,6 +135,22 @@ class App:
         self._metadata.close()
         self.services.catalog.close()
         os.close(self._lock)
+
+    def _begin_tenure(self, region: Region) -> None:
+        arrival = self.services.arrivals.get(region)
+        if arrival is None:
+            tenure.begin(self.services, region)
+            return
+        try:
+            arrival.require()
+        except StoreAway as away:
+            _log.warning("what needs the store of %s waits for it: %s", region, away)
+
+    def _arrived(self, region: Region) -> None:
+        """Do with a store what a start does with one that is there."""
+        region_stores.take(self.services.settings, self.services.catalog, RealIds(), region)
+        tenure.begin(self.services, region)
+        _log.info("the store of %s is here", region)
 
     def _driver(self, settings: Settings) -> ComputeDriver:
         directory = settings.state_dir / "instances"

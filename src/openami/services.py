@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from threading import Lock
 from typing import Final
 
+from openami.blockstore.awaited import Arrival
 from openami.blockstore.looks import Looks
 from openami.blockstore.ownership import Claim
 from openami.blockstore.store import ChunkStore
@@ -45,6 +46,9 @@ class Services:
     locks: KeyedLocks
     clock: Clock
     ids: Ids
+    arrivals: Mapping[Region, Arrival] = field(default_factory=dict[Region, Arrival])
+    """Of the stores on other hosts, which may be away when the server starts. The stores look by
+    themselves; who goes to their claims looks here before."""
     room: Room = field(default_factory=Room)
     """Of the filesystems of `<state_dir>/scratch` and of the stores."""
     blocks: BlockDaemon | None = None

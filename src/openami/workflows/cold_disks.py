@@ -19,7 +19,7 @@ from openami.domain.ids import InstanceId, VolumeId
 from openami.domain.volume import Volume
 from openami.nbd.client import BlockDaemon, DaemonAway, Export, ExportRefused
 from openami.services import Services
-from openami.workflows import scratch
+from openami.workflows import scratch, tenure
 
 TEND_EVERY_S: Final = 1.0
 _log = logging.getLogger(__name__)
@@ -29,11 +29,12 @@ def disk_of(svc: Services, volume: Volume, port: Port) -> Disk:
     """An attached volume as the machine behind `port` is to have it, at once if that can be.
 
     The caller holds the locks of instance and volume. Raises VolumeAbsent; where the base has
-    to be restored first, also ChunkLost, ChunkCorrupt, StoreFull.
+    to be restored first, also ChunkLost, ChunkCorrupt, StoreFull; StoreAway.
     """
     missing = svc.volumes.absent_base(volume.id)
     if svc.blocks is None or missing is None:
         return restored_disk_of(svc, volume)
+    tenure.await_begun(svc, volume.region)  # the daemon would read a store that may be another's
     uid = svc.settings.first_machine_uid + port.number
     try:
         with svc.catalog.read() as tx:

@@ -1,9 +1,12 @@
 """The regions' stores as a server finds them: whose they are, opened, cleared of drafts."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from openami.blockstore import regional
+from openami.blockstore.awaited import Arrival, AwaitedStore
 from openami.blockstore.ownership import (
     Claim,
     ForeignStore,
@@ -13,7 +16,7 @@ from openami.blockstore.ownership import (
     claim,
     is_claimed,
 )
-from openami.blockstore.regional import Place
+from openami.blockstore.regional import Place, RegionStore
 from openami.blockstore.store import ChunkStore, Kind, StoreAway
 from openami.blockstore.tiered import TieredStore
 from openami.blockstore.verify import Wanted
@@ -26,9 +29,12 @@ from openami.catalog.storage import roots as holders
 from openami.domain.block import HOLE, Digest
 from openami.domain.ids import Ids, Region
 from openami.domain.manifest import Root
+from openami.domain.store_place import BucketPlace
 from openami.settings import Settings
 
 _NO_ID_YET: Final = "(no server has worked on this one yet)"
+_NONE_AWAITED: Final[Mapping[Region, Arrival]] = MappingProxyType({})
+_log = logging.getLogger(__name__)
 
 
 def places(settings: Settings, catalog: Catalog) -> Mapping[Region, Place]:
@@ -65,6 +71,8 @@ def strange(settings: Settings, catalog: Catalog) -> Iterator[str]:
         try:
             for owner, where in _parts(its_id, region, place):
                 _require_own(catalog, owner, regional.record_at(where))
+                if isinstance(where, BucketPlace):  # a server does not start over a directory
+                    _is_taken(catalog, regional.store_at(where), regional.record_at(where), owner)
         except (ForeignStore, StoreAway) as trouble:
             yield f"{region}: {trouble}"
 
@@ -93,33 +101,74 @@ def _require_own(catalog: Catalog, owner: Owner, record: OwnerRecord) -> None:
         raise _not_there(record, owner)
 
 
-def ready(settings: Settings, catalog: Catalog, ids: Ids) -> Mapping[Region, TieredStore]:
+def may_be_away(settings: Settings, catalog: Catalog) -> Sequence[Region]:
+    """The regions whose stores are on other hosts. Raises SettingsError, ForeignStore."""
+    found = places(settings, catalog)
+    return [region for region, place in found.items() if isinstance(place, BucketPlace)]
+
+
+def ready(
+    settings: Settings,
+    catalog: Catalog,
+    ids: Ids,
+    arrivals: Mapping[Region, Arrival] = _NONE_AWAITED,
+) -> Mapping[Region, TieredStore]:
     """The stores of this catalog, and of no other, each with its archive.
 
-    Raises SettingsError, ForeignStore, StoreFull, StoreAway.
+    Those that have an arrival are used from that on, and may be away now.
+    Raises SettingsError, ForeignStore, StoreFull, and StoreAway for those that have none.
     """
     its_id = identity.of(catalog, ids)
+    for region, arrival in arrivals.items():
+        try:
+            take(settings, catalog, ids, region)
+        except StoreAway as away:
+            _log.error("%s has no store until it answers, and is served without: %s", region, away)
+            arrival.missed(away)
 
-    def taken(owner: Owner, place: Place) -> ChunkStore:
-        store = regional.store_at(place)
-        _take(catalog, store, regional.record_at(place), owner)
-        store.recover()
-        return store
+    def part(owner: Owner, place: Place) -> ChunkStore:
+        arrival = arrivals.get(owner.region)
+        if arrival is None:
+            return _taken(catalog, owner, place)
+        return AwaitedStore(regional.store_at(place), arrival)
 
     return {
-        region: TieredStore(*(taken(*part) for part in _parts(its_id, region, place)))
+        region: TieredStore(*(part(*each) for each in _parts(its_id, region, place)))
         for region, place in places(settings, catalog).items()
     }
 
 
+def take(settings: Settings, catalog: Catalog, ids: Ids, region: Region) -> None:
+    """Make sure that the region's store and its archive are this catalog's.
+
+    Raises SettingsError, ForeignStore, StoreFull, StoreAway.
+    """
+    place = places(settings, catalog)[region]
+    for owner, where in _parts(identity.of(catalog, ids), region, place):
+        _taken(catalog, owner, where)
+
+
+def _taken(catalog: Catalog, owner: Owner, place: Place) -> RegionStore:
+    store = regional.store_at(place)
+    _take(catalog, store, regional.record_at(place, briefly=True), owner)
+    store.recover()
+    return store
+
+
 def _take(catalog: Catalog, store: ChunkStore, record: OwnerRecord, owner: Owner) -> None:
-    """Make sure that the store is the owner's; one that has no owner yet becomes his.
+    """Make sure that the store is the owner's; one that has no owner yet becomes his."""
+    if not _is_taken(catalog, store, record, owner):
+        claim(record, owner)
+
+
+def _is_taken(catalog: Catalog, store: ChunkStore, record: OwnerRecord, owner: Owner) -> bool:
+    """Whether the store is the owner's already; False if it may become his.
 
     An empty one where there should be bytes, or one with few of them, is a disk that is not
     mounted; one with bytes that the catalog does not know is somebody else's. Raises ForeignStore.
     """
     if is_claimed(record, owner):
-        return
+        return True
     holds = any(True for kind in Kind for _ in store.digests(kind))
     wanted = _is_wanted(catalog, owner)
     if wanted and not (holds and _has_most(catalog, store, owner)):
@@ -131,7 +180,7 @@ def _take(catalog: Catalog, store: ChunkStore, record: OwnerRecord, owner: Owner
             " directory in region_stores, or move them away: if all of them are garbage of this"
             " catalog, whose snapshots there are deleted, nothing needs them"
         )
-    claim(record, owner)
+    return False
 
 
 def _is_wanted(catalog: Catalog, owner: Owner) -> bool:

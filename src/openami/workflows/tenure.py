@@ -11,6 +11,9 @@ has seen that another came, and has disputed it, before that one deletes anythin
 A store without room for the word is collected nevertheless, because that is what makes room; the
 word is written with the first look that finds some.
 
+The tenure of a store that is away when the server starts begins when the store has come, with all
+that goes with a start: until then it is neither used nor collected (blockstore/awaited.py).
+
 What is written, in this order: the next epoch into the catalog, then into the store, then, as the
 one that counts, into the catalog. Whatever dies between two of these finds one of its own there.
 """
@@ -35,8 +38,9 @@ class Contested(Exception):
 
 
 def begin(svc: Services, region: Region) -> None:
-    """A server has started. Before any job runs: what a former process was about to delete is
-    condemned again, and no more, because what it knew may be of another catalog's past.
+    """A server has started, or the store has come. Before any job uses it: what a former process
+    was about to delete is condemned again, and no more, because what it knew may be of another
+    catalog's past.
 
     Raises ForeignStore, StoreAway; not Contested, because all but collection may go on.
     """
@@ -46,9 +50,17 @@ def begin(svc: Services, region: Region) -> None:
             before = tenures.find(tx, region) or Tenure(region=region, since=svc.clock.now())
             tenures.save(tx, replace(before, since=svc.clock.now()))
         try:
-            renew(svc, region)
+            _renew(svc, region)
         except Contested as contested:
             _log.error("%s", contested)
+
+
+def await_begun(svc: Services, region: Region) -> None:
+    """Raises StoreAway while the store has not come. Before any lock is taken that `begin` takes:
+    it may be this that begins the tenure."""
+    arrival = svc.arrivals.get(region)
+    if arrival is not None:
+        arrival.require()
 
 
 def require(svc: Services, region: Region) -> None:
@@ -57,6 +69,7 @@ def require(svc: Services, region: Region) -> None:
 
     Raises Contested, ForeignStore if the store is not there or is another one, StoreAway, OSError.
     """
+    await_begun(svc, region)
     with svc.locks(_lock(region)):
         found = _required(svc, region)
         known = _known(svc, region)
@@ -66,9 +79,9 @@ def require(svc: Services, region: Region) -> None:
 
 def renew(svc: Services, region: Region) -> None:
     """The same, and from now on a copy of the catalog that was made before is out of date."""
+    await_begun(svc, region)
     with svc.locks(_lock(region)):
-        found = _required(svc, region)
-        _write_if_there_is_room(svc, replace(_known(svc, region), epoch=found))
+        _renew(svc, region)
 
 
 def settle(svc: Services, region: Region) -> None:
@@ -77,6 +90,7 @@ def settle(svc: Services, region: Region) -> None:
 
     If one does nevertheless, its server disputes it again within a minute.
     """
+    await_begun(svc, region)
     with svc.locks(_lock(region)):
         record = _record(_present(svc, region))
         known = replace(_known(svc, region), epoch=record.epoch(), since=svc.clock.now())
@@ -88,7 +102,8 @@ def settle(svc: Services, region: Region) -> None:
 
 
 def has_lasted(svc: Services, region: Region) -> bool:
-    """Whether the server is up for long enough to collect unasked."""
+    """Whether the server has had the store for long enough to collect unasked. Raises StoreAway."""
+    await_begun(svc, region)
     since, now = _known(svc, region).since, svc.clock.now()
     if now < since:  # the clock was set back: how long it has been nobody knows
         since = now
@@ -96,6 +111,11 @@ def has_lasted(svc: Services, region: Region) -> bool:
             known = tenures.find(tx, region) or Tenure(region=region, since=now)
             tenures.save(tx, replace(known, since=now))
     return now - since >= timedelta(seconds=svc.settings.collect_every_s)
+
+
+def _renew(svc: Services, region: Region) -> None:
+    found = _required(svc, region)
+    _write_if_there_is_room(svc, replace(_known(svc, region), epoch=found))
 
 
 def _required(svc: Services, region: Region) -> str | None:
