@@ -1,10 +1,15 @@
 """What is on the disks of the tests' volumes and snapshots."""
 
+import os
+from itertools import chain
+from pathlib import Path
+
+from openami.blockstore.ingest import data_ranges
 from openami.blockstore.manifest import Manifests
 from openami.blockstore.store import ChunkStore
 from openami.catalog import snapshots, volumes
 from openami.diskimage.qcow2 import changed_blocks
-from openami.domain.block import GIB
+from openami.domain.block import BLOCK_BYTES, GIB
 from openami.domain.ids import SnapshotId, VolumeId
 from openami.domain.manifest import Root
 from openami.services import Services
@@ -40,6 +45,18 @@ def volume_blocks(svc: Services, volume_id: str) -> dict[int, str]:
     for index, block in changed_blocks(overlay, volume.size_gib * GIB, lambda _: bytes(512 << 10)):
         assert block == block[:1] * len(block)
         found[index] = block[:1].decode()
+    return found
+
+
+def raw_blocks(disk: Path) -> dict[int, str]:
+    """The same of a raw file, as its own bytes are."""
+    found: dict[int, str] = {}
+    with disk.open("rb") as opened:
+        for index in chain(*data_ranges(opened.fileno(), disk.stat().st_size)):
+            block = os.pread(opened.fileno(), BLOCK_BYTES, index * BLOCK_BYTES)
+            if any(block):
+                assert block == block[:1] * len(block)
+                found[index] = block[:1].decode()
     return found
 
 

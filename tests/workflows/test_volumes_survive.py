@@ -17,7 +17,7 @@ from support.asking import ask, put
 from support.blocks import a_disk
 from support.builders import HERE, IMAGE, SNAPSHOT, ZONE, a_snapshot, an_image
 from support.crash import Made, assert_survives
-from support.disk_contents import volume_blocks
+from support.disk_contents import raw_blocks, volume_blocks
 from support.power import in_buckets, on_its_disk
 
 CONTENT = {0: "a", 300: "b"}
@@ -49,6 +49,8 @@ def what_was_told_is_there(svc: Services) -> None:
             wanted = {} if each.snapshot_id is None else CONTENT
             assert volume_blocks(svc, each.id) == wanted
             assert svc.volumes.origin(each.id).size_gib == each.size_gib
+            _, base = svc.volumes.paths(each.id, each.region)
+            assert base is None or raw_blocks(base) == CONTENT
 
 
 def all_has_come_to_its_end(svc: Services) -> None:
