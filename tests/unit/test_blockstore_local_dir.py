@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import random  # noqa: TID251 (seeded: a failure repeats)
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from openami.blockstore.restore import restore
 from openami.blockstore.store import ChunkCorrupt, Kind, NoLongerThere, StoreFull
 from openami.domain.block import BLOCK_BYTES
 from support.blocks import a_block, a_disk
+from support.volatile import VolatileDirectory
 
 CHUNK = a_block("chunk")
 DIGEST = codec.digest_of(CHUNK)
@@ -147,6 +149,19 @@ def test_one_object_alone_is_synced_without_the_rest_of_the_filesystem(
         assert writer.missing([DIGEST]) == set()  # it may not be durable yet
     assert (files, synced) == ([False, True], [])
     assert directories == [Path(store.path(DIGEST, Kind.CHUNK)).parent] * 2
+
+
+@pytest.mark.parametrize("way", range(6))
+def test_the_first_object_of_a_new_store_outlives_a_power_cut(tmp_path: Path, way: int) -> None:
+    """Its own sync is all that there is: nothing else makes the directories above it durable."""
+    disk = VolatileDirectory(tmp_path, lambda: None)
+    with disk.watched():
+        with LocalDirChunkStore(tmp_path / "stores" / "region").writer() as writer:
+            writer.put(DIGEST, FRAMED)
+        disk.cut(random.Random(way))
+        again = LocalDirChunkStore(tmp_path / "stores" / "region")
+        assert again.has(DIGEST)
+        assert codec.digest_of(again.get(DIGEST)) == DIGEST
 
 
 def test_an_object_that_was_found_and_is_gone_again_is_told(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -144,6 +144,7 @@ class LocalDirChunkStore:
     def __init__(self, directory: Path) -> None:
         self.directory = directory.absolute()
         self._text = str(self.directory)
+        above = [each for each in self.directory.parents if not each.exists()]
         for part in ("", "stage", "quarantine", *Kind):
             (self.directory / part).mkdir(mode=0o700, parents=True, exist_ok=True)
         spread_directories(self.directory / "stage")
@@ -153,6 +154,9 @@ class LocalDirChunkStore:
                 os.makedirs(f"{self._text}/{kind}/{prefix}", mode=0o700, exist_ok=True)  # noqa: PTH103
             sync_directory(self.directory / kind)
         sync_directory(self.directory)
+        for each in (self.directory, *above):  # one object's commit syncs no name but its own
+            with suppress(PermissionError):  # what we may not read, we made nothing in
+                sync_directory(each.parent)
 
     def path(self, digest: Digest, kind: Kind) -> str:
         name = digest.hex()
