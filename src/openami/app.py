@@ -4,7 +4,8 @@ import fcntl
 import logging
 import os
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -37,12 +38,12 @@ from openami.real import RealClock, RealIds
 from openami.server import asgi
 from openami.services import Services
 from openami.settings import Settings
-from openami.workflows import cold_disks, region_stores, registry, tenure
+from openami.workflows import cold_disks, collect, region_stores, registry, tenure
 from openami.workflows.collect import Ledger
 
 SWEEP_EVERY_S: Final = 60.0
 MOMENTS_AT_ONCE: Final = 32
-TENDER_TIMEOUT_S: Final = 10.0
+ENDING_S: Final = 10.0
 _log = logging.getLogger(__name__)
 
 
@@ -98,6 +99,12 @@ class App:
             self.services.jobs.register(job)
         self._sweeper = threading.Thread(target=self._sweep, name="sweep", daemon=True)
         self._tender = threading.Thread(target=self._tend, name="tend", daemon=True)
+        self._collectors = [
+            threading.Thread(
+                target=self._collect, args=(region,), name=f"collect {region}", daemon=True
+            )
+            for region in stores
+        ]
 
     def start(self) -> None:
         """Take up the machines that run, then the work that was unfinished, then sweep."""
@@ -114,19 +121,19 @@ class App:
         self._sweep_once()
         self._sweeper.start()
         self._tender.start()
+        for collector in self._collectors:
+            collector.start()
 
     def close(self) -> None:
         """Let running steps end, let go of machines and sockets, free the state directory."""
         self._closing.set()
         if self._sweeper.is_alive():
             self._sweeper.join()
-        if self._tender.is_alive():
-            self._tender.join(
-                TENDER_TIMEOUT_S
-            )  # it may be waiting for a daemon that does not start
+        # They may be waiting for a daemon that does not start, or for a store that hangs.
+        _join([self._tender, *self._collectors], ENDING_S)
         self.services.jobs.close()
         self.services.objects.close()
-        if self.services.jobs.active():
+        if self.services.jobs.active() or any(each.is_alive() for each in self._collectors):
             # A step that waits for a guest cannot be called back. It goes on from here at the
             # next start; what it holds is let go by the end of the process.
             return
@@ -181,6 +188,15 @@ class App:
         while not self._closing.wait(SWEEP_EVERY_S):
             self._sweep_once()
 
+    def _collect(self, region: Region) -> None:
+        while True:
+            try:
+                collect.resume(self.services, region)
+            except Exception:  # noqa: BLE001, as above
+                _log.exception("the store of %s was not looked at", region)
+            if self._closing.wait(SWEEP_EVERY_S):
+                return
+
     def _begin_serving_disks(self) -> None:
         """Before any machine starts: it is told then where the block daemon is."""
         try:
@@ -229,6 +245,14 @@ def _jobs(settings: Settings) -> DurableEngine:
             COPIES: settings.copies_at_once,
         },
     )
+
+
+def _join(threads: Iterable[threading.Thread], at_most_s: float) -> None:
+    """Those that were started, one after the other, or until the time is over."""
+    deadline = time.monotonic() + at_most_s
+    for thread in threads:
+        if thread.is_alive():
+            thread.join(max(0.0, deadline - time.monotonic()))
 
 
 def _locked(file: Path) -> int:

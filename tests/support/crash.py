@@ -24,7 +24,7 @@ from openami.compute.record.driver import RecordDriver
 from openami.domain.block import Digest
 from openami.domain.ids import InstanceId, VolumeId
 from openami.services import Services
-from openami.workflows import registry, tenure
+from openami.workflows import collect, registry, tenure
 from support.fakes import MemoryRecord, claims_of, services
 from support.objects import MemoryObjects
 
@@ -191,6 +191,13 @@ def serve_again(svc: Services) -> None:
         tenure.begin(svc, region)
     svc.jobs.launch()
     registry.sweep(svc)
+    look_at_stores(svc)
+
+
+def look_at_stores(svc: Services) -> None:
+    """What the threads of a server do each minute, one for each store."""
+    for region in svc.stores:
+        collect.resume(svc, region)
 
 
 Prepared = Callable[[Services], Callable[[], object]]

@@ -47,6 +47,34 @@ has_ended = app.services.jobs.wait(other, 30)
 os._exit(0 if has_ended else 3)  # as kill -9: the others wait still
 """
 
+STORES_HANG = """
+import os, sys, threading, time
+from pathlib import Path
+from openami import app
+from openami.settings import Settings
+from openami.workflows import registry, tenure
+
+sweeps, looked_at = [], set()
+
+def hangs(_svc, region):
+    looked_at.add(region)
+    threading.Event().wait()
+
+app.SWEEP_EVERY_S, app.ENDING_S = 0.01, 0.1
+registry._RESUMES = (sweeps.append,)
+tenure.require = hangs
+settings = Settings(
+    state_dir=Path(sys.argv[1]), compute_driver="record", regions=("us-east-1", "eu-west-1")
+)
+served = app.App(settings)
+served.start()
+deadline = time.monotonic() + 30
+while (len(sweeps) < 3 or len(looked_at) < 2) and time.monotonic() < deadline:
+    threading.Event().wait(0.01)
+served.close()
+os._exit(0 if len(sweeps) >= 3 and looked_at == set(settings.regions) else 3)
+"""
+
 
 def test_no_file_of_the_state_directory_can_be_read_by_others_of_the_host(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)  # as whoever made it beforehand left it
@@ -70,3 +98,9 @@ def test_snapshots_that_wait_for_one_machine_keep_no_other_work_from_going_on(
     script = [sys.executable, "-c", MANY_SNAPSHOTS_WAIT, tmp_path]
     tests = Path(__file__).parents[1]
     subprocess.run(script, check=True, timeout=120, env={**os.environ, "PYTHONPATH": str(tests)})
+
+
+def test_a_store_that_hangs_keeps_neither_the_sweep_nor_other_stores_nor_the_end_waiting(
+    tmp_path: Path,
+) -> None:
+    subprocess.run([sys.executable, "-c", STORES_HANG, tmp_path], check=True, timeout=60)

@@ -32,7 +32,7 @@ from support.builders import (
     a_snapshot,
     a_volume,
 )
-from support.crash import Made, assert_survives
+from support.crash import Made, assert_survives, look_at_stores
 from support.fakes import StoppedClock, services
 from support.power import in_buckets, on_its_disk
 
@@ -154,7 +154,7 @@ def test_nothing_goes_while_a_disk_is_not_whole(tmp_path: Path) -> None:
 def test_with_the_setting_0_nothing_is_collected_unasked(tmp_path: Path) -> None:
     svc = services(tmp_path, settings=every(0, tmp_path))
     put_accounts(svc, ALICE)
-    collect.resume(svc)
+    look_at_stores(svc)
     with svc.catalog.read() as tx:
         assert collection.find(tx, HERE) is None
 
@@ -167,7 +167,7 @@ def test_rounds_come_as_often_as_the_setting_says(tmp_path: Path) -> None:
     found: list[Round | None] = []
     for seconds in (3599, 1, 3599, 1):
         svc.clock.advance(timedelta(seconds=seconds))
-        collect.resume(svc)
+        look_at_stores(svc)
         with svc.catalog.read() as tx:
             found.append(collection.find(tx, HERE))
     first, second = (EPOCH + timedelta(hours=after) for after in (1, 2))
@@ -189,10 +189,10 @@ def a_round_that_fails(svc: Services) -> None:
         second = snapshots.fetch_any(tx, SECOND)
     assert second is not None
     svc.stores[HERE].delete(Root.from_text(str(second.root)).digest, Kind.PAGE)
-    collect.resume(svc)
+    look_at_stores(svc)
     assert isinstance(svc.clock, StoppedClock)
     svc.clock.advance(timedelta(hours=1))
-    collect.resume(svc)
+    look_at_stores(svc)
 
 
 def failures(svc: Services) -> int:
@@ -208,7 +208,7 @@ def test_a_round_that_fails_is_tried_ever_more_seldom_and_told(tmp_path: Path) -
     assert isinstance(svc.clock, StoppedClock)
     for minutes, expected in ((4, 1), (1, 2), (9, 2), (1, 3), (19, 3), (1, 4)):
         svc.clock.advance(timedelta(minutes=minutes))
-        collect.resume(svc)
+        look_at_stores(svc)
         assert failures(svc) == expected
     with svc.catalog.read() as tx:
         (told,) = collection.failing(tx)
@@ -233,7 +233,7 @@ def test_what_is_doomed_goes_although_rounds_fail(tmp_path: Path) -> None:
         collection.doom(tx, HERE, [garbage])
     assert isinstance(svc.clock, StoppedClock)
     svc.clock.advance(timedelta(minutes=1))
-    collect.resume(svc)
+    look_at_stores(svc)
     with svc.catalog.read() as tx:
         assert collection.doomed(tx, HERE, 10) == []
 
@@ -245,7 +245,7 @@ def test_a_lease_that_nobody_can_use_any_more_is_ended(tmp_path: Path) -> None:
     with svc.catalog.begin() as tx:
         ingests.begin(tx, SNAPSHOT, HERE, svc.clock.now())
         ingests.begin(tx, "snap-00000000000000009", HERE, svc.clock.now())
-    collect.resume(svc)
+    collect.end_useless_leases(svc)
     with svc.catalog.read() as tx:
         assert ingests.all_active(tx) == [SNAPSHOT]
 

@@ -28,6 +28,7 @@ from openami.workflows import collect, tenure
 from openami.workflows.tenure import Contested
 from support.builders import HERE, THERE
 from support.collecting import copy_of
+from support.crash import look_at_stores
 from support.fakes import MemoryRecord, StoppedClock, services
 from support.faulty_s3 import Fault, faulty_s3
 
@@ -91,7 +92,7 @@ def test_a_copy_that_is_out_of_date_is_noticed_when_it_starts(live: Services) ->
 def test_the_sweep_disputes_though_nothing_is_collected_unasked(live: Services) -> None:
     quiet = replace(live, settings=replace(live.settings, collect_every_s=0))
     tenure.begin(copy_of(live), HERE)
-    collect.resume(quiet)
+    look_at_stores(quiet)
     assert record(live).is_in_dispute
 
 
@@ -106,7 +107,7 @@ def test_a_server_that_has_just_started_leaves_what_was_doomed(live: Services) -
     for doomed, after in ((True, timedelta(0)), (False, timedelta(hours=1))):
         assert isinstance(live.clock, StoppedClock)
         live.clock.advance(after)
-        collect.resume(live)
+        look_at_stores(live)
         with live.catalog.read() as tx:
             assert collection.doomed(tx, HERE, 1) == []
             assert collection.any_condemned(tx, HERE) is doomed
@@ -134,7 +135,7 @@ def later(svc: Services, by: timedelta) -> None:
 
 def test_what_an_operator_s_round_left_doomed_keeps_nobody_waiting(live: Services) -> None:
     doom(live)
-    collect.resume(live)
+    look_at_stores(live)
     assert doomed(live) == []
 
 
@@ -142,7 +143,7 @@ def test_what_is_doomed_when_a_store_is_settled_keeps_nobody_waiting(live: Servi
     later(live, timedelta(hours=1))
     doom(live)
     verb.settled_by_operator(live, {})
-    collect.resume(live)
+    look_at_stores(live)
     assert doomed(live) == []
 
 
@@ -152,7 +153,7 @@ def test_what_is_doomed_in_a_store_that_is_away_keeps_nobody_waiting(
     later(live, timedelta(hours=1))
     doom(live)
     monkeypatch.setattr(record(live), "epoch", raising(StoreAway("gone")))
-    collect.resume(live)
+    look_at_stores(live)
     assert doomed(live) == []
 
 
@@ -167,7 +168,7 @@ class _Taken(KeyedLocks):
 
 def test_what_a_round_deletes_now_is_not_reprieved(live: Services) -> None:
     doom(live)
-    collect.resume(replace(live, locks=_Taken()))
+    look_at_stores(replace(live, locks=_Taken()))
     assert doomed(live) == GARBAGE
 
 
@@ -185,7 +186,7 @@ def test_a_clock_that_is_set_back_after_a_start_begins_the_wait_anew(live: Servi
     found: list[bool] = []
     for by in (timedelta(hours=-5), timedelta(minutes=59), timedelta(minutes=1)):
         later(live, by)
-        collect.resume(live)
+        look_at_stores(live)
         with live.catalog.read() as tx:
             found.append(collection.find(tx, HERE) is not None)
     assert found == [False, False, True]
@@ -248,7 +249,7 @@ def test_a_store_that_cannot_be_read_keeps_no_other_from_being_collected(
     tenure.begin(live, THERE)
     later(live, timedelta(hours=1))
     monkeypatch.setattr(record(live), "read", raising(trouble))
-    collect.resume(live)
+    look_at_stores(live)
     with live.catalog.read() as tx:
         assert collection.find(tx, HERE) is None
         assert collection.find(tx, THERE) is not None
@@ -347,7 +348,7 @@ def test_a_disk_that_is_mounted_later_is_not_collected_and_not_written_to(
     claim(OwnerFile(place), Owner(catalog="another", region=HERE))
     with pytest.raises(ForeignStore, match="of catalog another"):
         collect.advance(svc, HERE)
-    collect.resume(svc)
+    look_at_stores(svc)
     assert [each.name for each in place.iterdir()] == ["owner"]
 
 

@@ -72,21 +72,19 @@ class Ledger:
             losses.note(tx, self._region, [named])
 
 
-def resume(svc: Services) -> None:
-    """Go on with the rounds that are open, and open those that are due.
+def resume(svc: Services, region: Region) -> None:
+    """Go on with the region's round if one is open, or open one if it is due.
 
-    What one store answers keeps no other from being looked at.
+    No part of the sweep: a store on a disk that is away may never answer.
     """
-    _end_useless_leases(svc)
-    for region in svc.stores:
-        try:
-            _resume(svc, region)
-        except NOT_NOW as trouble:
-            _log.warning("nothing is collected in %s: %s", region, trouble)
-            _reprieve_if_idle(svc, region)
-        except _OF_OTHERS as reason:
-            _log.error("nothing is collected: %s", reason)
-            _reprieve_if_idle(svc, region)
+    try:
+        _resume(svc, region)
+    except NOT_NOW as trouble:
+        _log.warning("nothing is collected in %s: %s", region, trouble)
+        _reprieve_if_idle(svc, region)
+    except _OF_OTHERS as reason:
+        _log.error("nothing is collected: %s", reason)
+        _reprieve_if_idle(svc, region)
 
 
 def _resume(svc: Services, region: Region) -> None:
@@ -99,7 +97,7 @@ def _resume(svc: Services, region: Region) -> None:
         start(svc, region)
 
 
-def _end_useless_leases(svc: Services) -> None:
+def end_useless_leases(svc: Services) -> None:
     """A round would wait for them for ever. Usually it is their own workflows that end them."""
     with svc.catalog.read() as tx:
         found = ingests.useless(tx)

@@ -107,6 +107,7 @@ _RESUMES: Final[Sequence[Callable[[Services], None]]] = (
     image_usage_report.resume,
     machines.refresh_stale,
     host_cache.resume,
+    collect.end_useless_leases,
 )
 
 
@@ -124,7 +125,6 @@ def sweep(svc: Services) -> None:
     failures = _failures(svc, _RESUMES)
     if not failures:  # a copy whose job could not be started looks like a leftover
         failures += _failures(svc, [scratch.sweep])
-    failures += _failures(svc, [collect.resume])  # last: a store may be long in answering
     if failures:
         raise ExceptionGroup("parts of the sweep failed", failures)
 
