@@ -24,9 +24,10 @@ from openami.jobs import outage
 from openami.services import Services
 from openami.settings import Settings
 from openami.wire.s3_client import Patience
-from openami.workflows import collect, region_stores, tenure
+from openami.workflows import region_stores, tenure
 from support.asking import ask, put_accounts
 from support.builders import ALICE, HERE, THERE, ZONE
+from support.crash import look_at_stores
 from support.disk_contents import snapshot_blocks, write_volume
 from support.faulty_s3 import FaultyS3, faulty_s3
 from support.waiting import until
@@ -133,7 +134,7 @@ def test_a_very_first_start_needs_no_store(s3: FaultyS3, settings: Settings) -> 
     with server(settings) as svc:
         assert not s3.objects
         s3.refusal = None
-        collect.resume(svc)
+        look_at_stores(svc)
         assert {OWNER, EPOCH, "east/archive/owner"} <= set(s3.objects)
 
 
@@ -150,10 +151,10 @@ def test_a_store_that_comes_back_is_collected_after_its_time_and_what_was_doomed
             collection.doom(tx, HERE, [garbage])
         with pytest.raises(StoreAway):
             tenure.has_lasted(svc, HERE)
-        collect.resume(svc)
+        look_at_stores(svc)
         assert known(svc).since == long_ago
         s3.refusal = None
-        collect.resume(svc)
+        look_at_stores(svc)
         assert known(svc).since > long_ago
         assert not tenure.has_lasted(svc, HERE)
         with svc.catalog.read() as tx:
@@ -184,7 +185,7 @@ def test_a_store_that_comes_back_as_another_one_is_not_used(
         change(s3)
         strange = dict(s3.objects)
         s3.refusal = None
-        collect.resume(svc)
+        look_at_stores(svc)
         with pytest.raises(StoreAway):
             list(svc.stores[HERE].digests())
         assert s3.objects == strange, "nothing is written there"
