@@ -17,6 +17,7 @@ from multiprocessing import connection, forkserver
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
+from openami.cli import serve
 from support import checked_server
 
 
@@ -53,6 +54,7 @@ class Served:
 
 
 _LOADED_IN = os.getpid()
+_VERB = serve  # loaded here, and not in each server when it is asked for
 
 
 @cache
