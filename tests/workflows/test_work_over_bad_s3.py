@@ -26,6 +26,7 @@ from openami.workflows import collect, region_stores, registry, tenure
 from support.asking import a_running_instance, ask, put_accounts
 from support.blocks import a_disk
 from support.builders import ALICE, HERE, THERE, ZONE
+from support.crash import look_at_stores
 from support.disk_contents import snapshot_blocks, volume_blocks, write_volume
 from support.fakes import StoppedClock, services
 from support.faulty_s3 import Fault, FaultyS3, Plan, faulty_s3
@@ -250,12 +251,14 @@ def test_what_fails_again_and_again_is_told_and_works_when_the_s3_does(
     world.s3.plan = plan(fault, 10_000)
     ended = act()
     registry.sweep(world.svc)
+    look_at_stores(world.svc)
     world.s3.plan = well
     assert ended() in ("done", failure)
     assert fault not in REFUSALS or ended() == failure, "it was not even tried"
     nothing_is_damaged(world)
     later(world)
     registry.sweep(world.svc)
+    look_at_stores(world.svc)
     assert not collect.is_open(world.svc, HERE), "it goes on by itself"
     assert again()() == "done"
     nothing_is_damaged(world)
