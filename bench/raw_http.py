@@ -3,6 +3,7 @@
 What a client library costs would be measured with the server; this client costs some 30 µs.
 """
 
+import select
 import socket
 from collections.abc import Mapping
 from urllib.parse import urlencode
@@ -71,12 +72,8 @@ class Connection:
 
     def _is_over(self) -> bool:
         """Whether the server has ended the connection, as one that was idle for long."""
-        try:
-            return not self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
+        readable, _, _ = select.select([self._socket], [], [], 0)
+        return bool(readable) and not self._socket.recv(1, socket.MSG_PEEK)
 
     def _more(self) -> bytes:
         part = self._socket.recv(RECEIVED_BYTES)
