@@ -85,10 +85,10 @@ def test_nothing_is_written_where_there_is_no_room(file: Path, tmp_path: Path) -
     def refuse(needed_bytes: int) -> None:
         raise Refused(needed_bytes)
 
-    try:
+    with pytest.raises(Refused):
         copy_file(file, tmp_path / "copy", refuse)
-    except Refused:
-        assert (tmp_path / "copy").stat().st_blocks == 0
+        pytest.skip("its extents are shared here: it takes no room")
+    assert (tmp_path / "copy").stat().st_blocks == 0
 
 
 def test_a_file_that_becomes_shorter_meanwhile_has_no_copy(file: Path, tmp_path: Path) -> None:
